@@ -217,8 +217,11 @@ pub fn order(workflow: &Workflow) -> Result<Vec<usize>, Vec<String>> {
         path.push(at);
         at = before[at].iter().copied().find(|&prev| missing[prev] > 0).unwrap_or(at);
     }
-    let mut cycle: Vec<String> = path[seen[&at]..].iter().rev().map(|&at| workflow.nodes[at].id.clone()).collect();
-    cycle.push(cycle[0].clone());
+    let mut circle: Vec<usize> = path[seen[&at]..].iter().rev().copied().collect();
+    let first = circle.iter().enumerate().min_by_key(|(_, at)| **at).map_or(0, |(place, _)| place);
+    circle.rotate_left(first);
+    circle.push(circle[0]);
+    let mut cycle: Vec<String> = circle.into_iter().map(|at| workflow.nodes[at].id.clone()).collect();
     if cycle.len() > 12 {
         let last = cycle.split_off(cycle.len() - 2);
         cycle.truncate(8);
