@@ -1,1 +1,77 @@
-fn main() {}
+//! `cargo xtask …`: set-up, build, run, test and bench, the same on every machine.
+//!
+//! **Architecture Invariant:** compiles with nothing but a Rust toolchain and a C linker, because it is what installs
+//! the rest. It builds the workspace only as a whole: choosing single packages would resolve other features of the
+//! heavy libraries and compile them a second time.
+#![warn(missing_docs)]
+
+mod bench;
+mod command;
+mod deny;
+mod dirs;
+mod report;
+mod setup;
+mod stages;
+mod tasks;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::dirs::Dirs;
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  run [-- ARGS]      build everything and start `athanor demo ARGS`
+  test               set up, then everything that continuous integration checks
+  check              the quick part of it: format, lints, docs, dependency rules
+  bench [NAME…]      run the benchmarks and write docs/benchmarks.md (--release, --list)
+  setup              install what building, testing and benchmarks need; does nothing where nothing is missing
+  env                print the variables with which plain `cargo` shares the same build folder (for `eval`)
+
+CARGO_TARGET_DIR chooses the build folder; unset, it is `athanor/target` in the user's cache folder.";
+
+fn main() -> ExitCode {
+    match dispatch(std::env::args().skip(1).collect()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(mut args: Vec<String>) -> Result<ExitCode> {
+    if args.is_empty() {
+        eprintln!("{USAGE}");
+        return Ok(ExitCode::from(2));
+    }
+    let command = args.remove(0);
+    let dirs = Dirs::find()?;
+    match (command.as_str(), args.as_slice()) {
+        ("run", _) => {
+            if args.first().is_some_and(|arg| arg == "--") {
+                args.remove(0);
+            }
+            tasks::run(&dirs, &args)
+        }
+        ("test", []) => tasks::test(&dirs),
+        ("check", []) => tasks::check(&dirs),
+        ("bench", _) => tasks::bench(&dirs, &args),
+        ("setup", []) => tasks::setup(&dirs),
+        ("env", []) => tasks::env(&dirs),
+        ("help" | "--help" | "-h", _) => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        (_, rest) => {
+            let command = std::iter::once(command.as_str()).chain(rest.iter().map(String::as_str));
+            eprintln!(
+                "xtask: `{}` is not a command\n\n{USAGE}",
+                command.collect::<Vec<_>>().join(" ")
+            );
+            Ok(ExitCode::from(2))
+        }
+    }
+}
