@@ -1,0 +1,182 @@
+//! Records of a text table, one after the other, in bounded memory, with their line numbers.
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+
+use crate::{
+    error::DatasetError,
+    source::{Encoding, SourceFile, TextReader},
+};
+
+/// The longest record, in bytes: an unterminated quote stops here instead of eating the rest of the file.
+pub(crate) const MAX_RECORD_BYTES: usize = 16 << 20;
+/// Most columns of a table.
+pub(crate) const MAX_COLUMNS: usize = 100_000;
+
+const UTF8_HINT: &str = "save it as UTF-8 or UTF-16 text";
+
+/// How a text table is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    pub(crate) encoding: Encoding,
+    pub(crate) separator: u8,
+    pub(crate) lone_returns: bool,
+}
+
+impl Dialect {
+    pub(crate) fn machine(&self) -> Reader {
+        ReaderBuilder::new().delimiter(self.separator).build()
+    }
+}
+
+/// The fields of one record.
+pub(crate) struct Record<'a> {
+    text: &'a str,
+    ends: &'a [usize],
+    /// The line on which the record begins, from 1.
+    pub(crate) line: u64,
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let (text, ends) = (self.text, self.ends);
+        // Ends lie on character borders: they stand where separators, which are ASCII, stood.
+        ends.iter().enumerate().map(move |(i, &end)| &text[if i == 0 { 0 } else { ends[i - 1] }..end])
+    }
+}
+
+/// Streams the records of a file.
+pub(crate) struct Records {
+    file: SourceFile,
+    text: TextReader,
+    machine: Reader,
+    chunk: Vec<u8>,
+    at: usize,
+    ended: bool,
+    field_bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// Bytes of text consumed so far.
+    pub(crate) n_consumed: u64,
+}
+
+impl Records {
+    pub(crate) fn open(file: &SourceFile, dialect: &Dialect) -> Result<Self, DatasetError> {
+        Ok(Self {
+            file: file.clone(),
+            text: TextReader::new(file.open()?, dialect.encoding, dialect.lone_returns),
+            machine: dialect.machine(),
+            chunk: Vec::new(),
+            at: 0,
+            ended: false,
+            field_bytes: vec![0; 1 << 12],
+            ends: vec![0; 64],
+            n_consumed: 0,
+        })
+    }
+
+    fn at_line(&self, line: u64, reason: impl Into<String>, hint: &str) -> DatasetError {
+        DatasetError::Line { path: self.file.shown.clone(), line, reason: reason.into(), hint: hint.to_owned() }
+    }
+
+    /// The next record; `None` at the end. Blank lines are passed over.
+    pub(crate) fn next(&mut self) -> Result<Option<Record<'_>>, DatasetError> {
+        let mut first_line = self.machine.line();
+        let (mut n_text, mut n_ends) = (0, 0);
+        let mut started = false;
+        loop {
+            if self.at == self.chunk.len() && !self.ended {
+                self.text.next_chunk(&mut self.chunk).map_err(|err| self.file.io(err))?;
+                self.at = 0;
+                if self.chunk.is_empty() {
+                    self.ended = true;
+                    // A line end that the file may lack; inside quotes it does not end the record, which tells that a
+                    // quote is still open.
+                    self.chunk.push(b'\n');
+                }
+            }
+            if !started {
+                self.skip_blank_lines();
+                first_line = self.machine.line();
+            }
+            if self.at == self.chunk.len() && self.ended {
+                if !started {
+                    return Ok(None);
+                }
+                return Err(self.open_quote(first_line));
+            }
+            if self.at == self.chunk.len() {
+                continue;
+            }
+            let (result, n_in, n_out, n_end) = self.machine.read_record(
+                &self.chunk[self.at..],
+                &mut self.field_bytes[n_text..],
+                &mut self.ends[n_ends..],
+            );
+            started |= n_in > 0;
+            self.at += n_in;
+            self.n_consumed += n_in as u64;
+            n_text += n_out;
+            n_ends += n_end;
+            match result {
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => {
+                    if self.field_bytes.len() >= MAX_RECORD_BYTES {
+                        return Err(self.open_quote(first_line));
+                    }
+                    let n = self.field_bytes.len() * 2;
+                    self.field_bytes.resize(n, 0);
+                }
+                ReadRecordResult::OutputEndsFull => {
+                    if self.ends.len() > MAX_COLUMNS {
+                        let reason = format!("it has more than {MAX_COLUMNS} fields");
+                        return Err(self.at_line(first_line, reason, "check the separator"));
+                    }
+                    let n = self.ends.len() * 2;
+                    self.ends.resize(n, 0);
+                }
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return Ok(None),
+            }
+        }
+        let bytes = &self.field_bytes[..n_text];
+        if bytes.contains(&0) {
+            let hint = "it is perhaps not a text table, or UTF-16 without a byte order mark; save it as UTF-8 text";
+            return Err(self.at_line(first_line, "it holds a NUL byte", hint));
+        }
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return Err(self.at_line(first_line, "it is not UTF-8 text", UTF8_HINT));
+        };
+        // Every field of its own must be valid: a separator can't stand inside a character, but a broken file may end
+        // one field in the middle of a character and begin the next one with its rest.
+        if self.ends[..n_ends].iter().any(|&end| !text.is_char_boundary(end)) {
+            return Err(self.at_line(first_line, "it is not UTF-8 text", UTF8_HINT));
+        }
+        Ok(Some(Record { text, ends: &self.ends[..n_ends], line: first_line }))
+    }
+
+    /// Passes over line ends between records, so that a record's line number is that of its first character.
+    fn skip_blank_lines(&mut self) {
+        while let Some(&byte) = self.chunk.get(self.at).filter(|byte| matches!(byte, b'\n' | b'\r')) {
+            if byte == b'\n' {
+                self.machine.set_line(self.machine.line() + 1);
+            }
+            self.at += 1;
+            self.n_consumed += 1;
+        }
+    }
+
+    fn open_quote(&self, line: u64) -> DatasetError {
+        let reason = "a quote that is opened here is never closed, or the record is longer than 16 MiB";
+        self.at_line(line, reason, "close the quote, or double quotes that belong to the text")
+    }
+
+    /// The digest of the file's bytes; call it after the last record. Fails where the file changed meanwhile.
+    pub(crate) fn finish(self) -> Result<String, DatasetError> {
+        let (digest, handle) = self.text.finish();
+        self.file.check_same(&handle)?;
+        Ok(digest)
+    }
+}
