@@ -1,0 +1,139 @@
+//! What a process and the machine are doing: CPU, memory, GPU where there is one.
+
+use std::{fs, path::Path, process::Command, time::Instant};
+
+/// One look at a process and the GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Sample {
+    /// CPU use since the last look, in percent of one core.
+    pub cpu_percent: f64,
+    /// Resident memory in bytes.
+    pub memory_bytes: u64,
+    /// GPU use in percent.
+    pub gpu_percent: Option<f64>,
+    /// GPU memory in use, in bytes.
+    pub gpu_memory_bytes: Option<u64>,
+}
+
+/// Looks at one process, again and again.
+#[derive(Debug)]
+pub struct Monitor {
+    pid: u32,
+    system: sysinfo::System,
+    last_gpu: Option<(Instant, Option<(f64, u64)>)>,
+}
+
+impl Monitor {
+    /// Watches a process.
+    pub fn new(pid: u32) -> Self {
+        Self { pid, system: sysinfo::System::new(), last_gpu: None }
+    }
+
+    /// Resident memory of the process in bytes, cheaply; `None` once it is gone.
+    pub fn memory_bytes(&mut self) -> Option<u64> {
+        self.refresh(false)?;
+        self.system.process(self.sys_pid()).map(sysinfo::Process::memory)
+    }
+
+    /// Looks at everything; `None` once the process is gone.
+    pub fn sample(&mut self) -> Option<Sample> {
+        self.refresh(true)?;
+        let process = self.system.process(self.sys_pid())?;
+        let (cpu_percent, memory_bytes) = (f64::from(process.cpu_usage()), process.memory());
+        let gpu = self.gpu();
+        Some(Sample { cpu_percent, memory_bytes, gpu_percent: gpu.map(|gpu| gpu.0), gpu_memory_bytes: gpu.map(|gpu| gpu.1) })
+    }
+
+    fn sys_pid(&self) -> sysinfo::Pid {
+        sysinfo::Pid::from_u32(self.pid)
+    }
+
+    fn refresh(&mut self, cpu: bool) -> Option<()> {
+        let kind = sysinfo::ProcessRefreshKind::nothing().with_memory();
+        let kind = if cpu { kind.with_cpu() } else { kind };
+        let pids = [self.sys_pid()];
+        let n = self.system.refresh_processes_specifics(sysinfo::ProcessesToUpdate::Some(&pids), true, kind);
+        (n > 0).then_some(())
+    }
+
+    /// GPU use in percent and memory in bytes. Asking costs a process start on NVIDIA cards, so an answer is kept for a
+    /// few seconds, and a machine without one is not asked again.
+    fn gpu(&mut self) -> Option<(f64, u64)> {
+        const KEEP_SECS: u64 = 5;
+        if let Some((at, answer)) = &self.last_gpu
+            && (answer.is_none() || at.elapsed().as_secs() < KEEP_SECS)
+        {
+            return *answer;
+        }
+        let answer = gpu_from_sysfs(Path::new("/sys/class/drm")).or_else(gpu_from_nvidia);
+        self.last_gpu = Some((Instant::now(), answer));
+        answer
+    }
+}
+
+/// AMD's driver tells in files.
+fn gpu_from_sysfs(root: &Path) -> Option<(f64, u64)> {
+    let number = |path: &Path| fs::read_to_string(path).ok()?.trim().parse::<f64>().ok();
+    let cards = fs::read_dir(root).ok()?.flatten().map(|entry| entry.path().join("device"));
+    cards
+        .filter_map(|card| Some((number(&card.join("gpu_busy_percent"))?, number(&card.join("mem_info_vram_used"))? as u64)))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+/// NVIDIA's driver tells through its tool; the busiest card counts.
+fn gpu_from_nvidia() -> Option<(f64, u64)> {
+    let query = ["--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"];
+    let output = Command::new("nvidia-smi").args(query).output().ok().filter(|output| output.status.success())?;
+    parse_nvidia(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn parse_nvidia(text: &str) -> Option<(f64, u64)> {
+    let line = |line: &str| {
+        let (busy, mebibytes) = line.split_once(',')?;
+        Some((busy.trim().parse().ok()?, mebibytes.trim().parse::<u64>().ok()? << 20))
+    };
+    text.lines().filter_map(line).max_by(|a: &(f64, u64), b| a.0.total_cmp(&b.0))
+}
+
+/// When a process started, as the system counts; `None` where there is no such process.
+pub fn process_start(pid: u32) -> Option<u64> {
+    let mut system = sysinfo::System::new();
+    let pid = sysinfo::Pid::from_u32(pid);
+    let kind = sysinfo::ProcessRefreshKind::nothing();
+    system.refresh_processes_specifics(sysinfo::ProcessesToUpdate::Some(&[pid]), true, kind);
+    system.process(pid).filter(|process| process.status() != sysinfo::ProcessStatus::Zombie).map(sysinfo::Process::start_time)
+}
+
+/// The host's name.
+pub fn host_name() -> String {
+    sysinfo::System::host_name().unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// Physical memory of the machine in bytes.
+pub fn total_memory_bytes() -> u64 {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    system.total_memory()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_seen_and_a_missing_one_is_not() {
+        let mut monitor = Monitor::new(std::process::id());
+        assert!(monitor.memory_bytes().is_some_and(|bytes| bytes > 1 << 20));
+        assert!(monitor.sample().is_some_and(|sample| sample.memory_bytes > 1 << 20));
+        assert!(process_start(std::process::id()).is_some());
+        assert!(process_start(u32::MAX - 1).is_none());
+        assert!(Monitor::new(u32::MAX - 1).sample().is_none());
+        assert!(total_memory_bytes() > 1 << 20);
+    }
+
+    #[test]
+    fn the_busiest_card_counts() {
+        assert_eq!(parse_nvidia("3, 10\n97, 2048\n"), Some((97.0, 2048 << 20)));
+        assert_eq!(parse_nvidia("[N/A], [N/A]\n"), None);
+    }
+}

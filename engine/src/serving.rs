@@ -1,0 +1,145 @@
+//! The endpoint of a workspace: every model with the alias `production`, kept up to date while it runs.
+
+use std::{
+    net::TcpListener,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use athanor_protocol::{
+    Code,
+    registry::{ModelVersion, PRODUCTION},
+};
+use athanor_serve::{Keys, Model, ModelTable, PackagedModel, ServeConfig, ServeError, Served, State};
+use tokio::sync::watch;
+
+use crate::{
+    error::{EngineError, Result},
+    keys::StoreKeys,
+    registry,
+    workspace::Workspace,
+};
+
+/// How often a running endpoint looks whether aliases or keys have changed.
+const REFRESH: Duration = Duration::from_millis(300);
+
+/// A version that is loaded now, so that it is not loaded again while it stays.
+#[derive(Clone)]
+struct Loaded {
+    name: String,
+    version: u32,
+    sha256: String,
+    model: Arc<dyn Model>,
+}
+
+/// An endpoint: what it serves and who may ask.
+pub struct Endpoint {
+    workspace: Arc<Workspace>,
+    table: Arc<ModelTable>,
+    keys: Arc<StoreKeys>,
+    device: String,
+    loaded: Mutex<Vec<Loaded>>,
+    seen: Mutex<Option<u64>>,
+}
+
+fn serve_error(err: ServeError) -> EngineError {
+    EngineError::Failure(err.into())
+}
+
+impl Endpoint {
+    /// Loads what is to be served.
+    ///
+    /// # Errors
+    /// If the database cannot be read. A damaged package is left out and logged: the others are served.
+    pub fn new(workspace: Arc<Workspace>, device: &str) -> Result<Self> {
+        let endpoint = Self {
+            keys: Arc::new(StoreKeys::new(&workspace)?),
+            workspace,
+            table: Arc::new(ModelTable::new()),
+            device: device.to_owned(),
+            loaded: Mutex::default(),
+            seen: Mutex::default(),
+        };
+        endpoint.refresh()?;
+        Ok(endpoint)
+    }
+
+    /// Names and versions that are served now.
+    pub fn serving(&self) -> Vec<(String, u32)> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.iter().map(|loaded| (loaded.name.clone(), loaded.version)).collect()
+    }
+
+    /// Looks whether aliases or keys have changed and swaps what is served in one step.
+    ///
+    /// # Errors
+    /// If the database cannot be read; what is served stays.
+    pub fn refresh(&self) -> Result<()> {
+        let now = self.workspace.store.change_counter()?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen == Some(now) {
+            return self.keys.write_touched();
+        }
+        self.keys.refresh()?;
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = vec![];
+        for version in self.workspace.store.aliased(PRODUCTION)? {
+            let same = |known: &&Loaded| {
+                known.sha256 == version.sha256 && known.name == version.model && known.version == version.version
+            };
+            match loaded.iter().find(same) {
+                Some(known) => next.push(known.clone()),
+                None => match self.load(&version) {
+                    Ok(fresh) => next.push(fresh),
+                    Err(err) => tracing::error!(model = version.model, version = version.version, "not served: {err}"),
+                },
+            }
+        }
+        let served: Result<Vec<Served>, ServeError> =
+            next.iter().map(|loaded| Served::new(&loaded.name, loaded.version, Arc::clone(&loaded.model))).collect();
+        self.table.replace(served.map_err(serve_error)?).map_err(serve_error)?;
+        *loaded = next;
+        *seen = Some(now);
+        Ok(())
+    }
+
+    fn load(&self, version: &ModelVersion) -> Result<Loaded> {
+        let (_, package) = registry::load(&self.workspace, version)?;
+        let model = Arc::new(PackagedModel::new(&package, &self.device).map_err(serve_error)?);
+        // A model that no request could carry is refused here, where only it is left out.
+        Served::new(&version.model, version.version, Arc::clone(&model) as Arc<dyn Model>).map_err(serve_error)?;
+        Ok(Loaded { name: version.model.clone(), version: version.version, sha256: version.sha256.clone(), model })
+    }
+
+    /// Serves until `stop` turns true; requests that are under way are answered first.
+    ///
+    /// # Errors
+    /// If the socket cannot be served.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, config: ServeConfig, mut stop: watch::Receiver<bool>) -> Result<()> {
+        let refresher = tokio::spawn(keep_fresh(Arc::clone(&self), stop.clone()));
+        let state = State::new(config, Arc::clone(&self.keys) as Arc<dyn Keys>, Arc::clone(&self.table)).map_err(serve_error)?;
+        let shutdown = async move {
+            // A dropped sender means that nobody can stop us any more but by ending the process: then stop as well.
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        let served = athanor_serve::serve(listener, &state, shutdown).await;
+        refresher.abort();
+        served.map_err(|err| EngineError::new(Code::Unavailable, format!("the endpoint ended: {err}")))
+    }
+}
+
+async fn keep_fresh(endpoint: Arc<Endpoint>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(REFRESH) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let this = Arc::clone(&endpoint);
+        // Reading the database and building a model may block; requests must not wait for it.
+        match tokio::task::spawn_blocking(move || this.refresh()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(err)) => tracing::warn!("cannot look for changed aliases and keys: {err}"),
+            Err(err) => tracing::error!("looking for changed aliases and keys broke down: {err}"),
+        }
+    }
+}
