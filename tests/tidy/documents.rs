@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     assert_none,
-    workspace::{METADATA, SOURCES, root, text_of},
+    workspace::{SOURCES, metadata, root, text_of},
 };
 
 /// The crates of the code map: headings such as ``### `engine/store` (`athanor-store`)``.
@@ -30,7 +30,7 @@ fn difference(of: &str, listed: &BTreeSet<(String, String)>, there: &BTreeSet<(S
 #[test]
 fn the_map_lists_exactly_the_members() {
     let root = root();
-    let there = METADATA.workspace_packages().into_iter().map(|package| {
+    let there = metadata().workspace_packages().into_iter().map(|package| {
         let folder = package.manifest_path.parent().unwrap().strip_prefix(&root).unwrap();
         (folder.as_str().replace('\\', "/"), package.name.to_string())
     });

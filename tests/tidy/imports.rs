@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cargo_metadata::{DependencyKind, Metadata, PackageId};
 
-use crate::{assert_none, workspace::METADATA};
+use crate::{assert_none, workspace::metadata};
 
 /// The table of `ARCHITECTURE.md`: a member, and the members that it may depend on. Development dependencies count
 /// too: a test that needs more belongs into `athanor-tests`.
@@ -210,7 +210,7 @@ fn linked_graph(metadata: &Metadata) -> BTreeMap<&str, BTreeSet<&str>> {
 
 #[test]
 fn members_import_only_what_the_table_allows() {
-    let offences = import_offences(MAY_IMPORT, &members(&METADATA), &declared_edges(&METADATA));
+    let offences = import_offences(MAY_IMPORT, &members(metadata()), &declared_edges(metadata()));
     assert_none("a crate imports what it may not", &offences);
 }
 
@@ -218,13 +218,13 @@ fn members_import_only_what_the_table_allows() {
 fn heavy_libraries_have_one_owner() {
     assert_none(
         "a heavy library is used outside its owner",
-        &owner_offences(OWNERS, &declared_edges(&METADATA)),
+        &owner_offences(OWNERS, &declared_edges(metadata())),
     );
 }
 
 #[test]
 fn nothing_heavy_comes_in_by_a_detour() {
-    let graph = linked_graph(&METADATA);
+    let graph = linked_graph(metadata());
     assert!(
         path_to(&graph, "athanor-datasets", "polars").is_some(),
         "the graph must hold what is there"
@@ -241,7 +241,7 @@ fn nothing_heavy_comes_in_by_a_detour() {
 
 #[test]
 fn serving_does_not_ask_for_the_trainer_in_cpp() {
-    let serve = METADATA
+    let serve = metadata()
         .workspace_packages()
         .into_iter()
         .find(|package| package.name == "athanor-serve")
@@ -264,7 +264,7 @@ fn serving_does_not_ask_for_the_trainer_in_cpp() {
 #[test]
 fn every_member_follows_the_workspace() {
     let mut offences = Vec::new();
-    for package in METADATA.workspace_packages() {
+    for package in metadata().workspace_packages() {
         let manifest = std::fs::read_to_string(&package.manifest_path).unwrap();
         let lints = manifest.split("\n[").find(|table| table.starts_with("lints]"));
         if !lints.is_some_and(|table| table.lines().any(|line| line.trim() == "workspace = true")) {

@@ -106,12 +106,18 @@ fn word_offences(source: &Source) -> Vec<String> {
     offences
 }
 
-/// Whether the code names the library: `library::`, or an import of it.
+/// Whether the code names the library or a part of it: `library::`, `library_part::`, or an import of one.
 fn names_library(code: &str, library: &str) -> bool {
+    let is_word = |char: char| char.is_alphanumeric() || char == '_';
     code.match_indices(library).any(|(at, _)| {
         let before = code[..at].chars().next_back();
         let after = &code[at + library.len()..];
-        let starts_a_path = before.is_none_or(|char| !char.is_alphanumeric() && !matches!(char, '_' | '-' | '"' | ':'));
+        let after = if after.starts_with('_') {
+            after.trim_start_matches(is_word)
+        } else {
+            after
+        };
+        let starts_a_path = before.is_none_or(|char| !is_word(char) && !matches!(char, '-' | ':'));
         let imports = code.trim_start().trim_start_matches("pub ").starts_with("use ");
         starts_a_path && (after.starts_with("::") || imports && after.starts_with([';', ' ', ',']))
     })
@@ -228,6 +234,7 @@ fn the_library_rule_finds_what_it_should() {
     check("engine/src/a.rs", "use polars::prelude::*;", 1);
     check("engine/src/a.rs", "    let x: polars::frame::DataFrame;", 1);
     check("engine/src/a.rs", "use polars as p;", 1);
+    check("engine/src/a.rs", "polars_core::x()", 1);
     check("engine/src/a.rs", "// as polars::lazy does", 0);
     check("engine/src/a.rs", "let name = \"polars\";", 0);
     check("engine/src/a.rs", "let text = \"polars::x\";", 0);

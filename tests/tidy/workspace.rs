@@ -18,8 +18,7 @@ pub(crate) struct Source {
     pub(crate) text: String,
 }
 
-/// The packages with all their dependencies on this platform, as the lock file has them.
-pub(crate) static METADATA: LazyLock<Metadata> = LazyLock::new(|| {
+static METADATA: LazyLock<Result<Metadata, String>> = LazyLock::new(|| {
     // Of another platform's dependencies nothing need be on this machine, and nothing is fetched for this test.
     let target = current_target();
     MetadataCommand::new()
@@ -31,8 +30,13 @@ pub(crate) static METADATA: LazyLock<Metadata> = LazyLock::new(|| {
             target,
         ])
         .exec()
-        .unwrap_or_else(|error| panic!("{error}"))
+        .map_err(|error| error.to_string())
 });
+
+/// The packages with all their dependencies on this platform, as the lock file has them.
+pub(crate) fn metadata() -> &'static Metadata {
+    METADATA.as_ref().unwrap_or_else(|error| panic!("{error}"))
+}
 
 /// Every file that belongs to the project.
 pub(crate) static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {

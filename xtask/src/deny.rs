@@ -25,7 +25,8 @@ pub(crate) fn check(dirs: &Dirs) -> Result<bool> {
     let deny = |args: &[&str]| {
         // Not `cargo deny`: cargo would look for the program on PATH only.
         let mut command = for_cargo(dirs, program.as_os_str());
-        command.args(args);
+        // Warnings are a page of duplicate versions each time; who wants them calls cargo-deny by hand.
+        command.args(["--log-level", "error"]).args(args);
         command
     };
     let mut passed = succeeds(&mut deny(&[
