@@ -175,6 +175,9 @@ pub struct RunDetail {
     pub artifacts: Vec<Artifact>,
     /// Who runs it, while it is running.
     pub owner: Option<Owner>,
+    /// What people wrote about it.
+    #[serde(default)]
+    pub note: String,
 }
 
 /// One bucket of a decimated series: the least and greatest finite value in a range of steps, so that no peak is lost.
