@@ -21,6 +21,7 @@ use crate::{
     encode::{EncodeOptions, FittedEncoder, TaskChoice},
     model::{ConstantModel, TrainedModel},
     predictor::{Outputs, Predictor},
+    samples::Targets,
     statistics,
 };
 
@@ -411,12 +412,12 @@ fn deep_and_huge_json_is_refused() {
     let long = "a".repeat(MAX_MANIFEST_BYTES as usize);
     check(forge(&file, "a test", &long), Code::TooLarge, "manifest is too large: ");
     for part in [PartName::Recipe, PartName::Encoder, PartName::Model, PartName::Statistics] {
-        let bytes = format!("{{\"version\":1,\"kind\":\"trees\",\"trees\":{}", "[".repeat(200_000));
+        let bytes = format!("{{\"version\":1,\"kind\":\"trees\",\"body\":{}", "[".repeat(200_000));
         let err = with_part(part, bytes.as_bytes()).unwrap_err();
         assert_eq!((named(&err).as_str(), err.code()), (part.as_str(), Code::Corrupt));
     }
     // Whole, but deeper than any document of ours: refused where the model is built, without overflowing the stack.
-    let closed = format!("{{\"version\":1,\"kind\":\"trees\",\"trees\":{}{}}}", "[".repeat(50_000), "]".repeat(50_000));
+    let closed = format!("{{\"version\":1,\"kind\":\"trees\",\"body\":{}{}}}", "[".repeat(50_000), "]".repeat(50_000));
     if let Ok(file) = with_part(PartName::Model, closed.as_bytes()) {
         let err = Predictor::from_package(&Package::read(file).unwrap(), "cpu").unwrap_err();
         assert_eq!((named(&err).as_str(), err.code()), ("model", Code::Corrupt));
@@ -538,10 +539,11 @@ fn parts_that_do_not_fit_each_other_are_refused() {
     let load = |file: Result<Vec<u8>, LearnError>| {
         Predictor::from_package(&Package::read(file.unwrap()).unwrap(), "cpu").unwrap_err().to_string()
     };
-    let narrow = br#"{"version":1,"kind":"constant","constant":{"n_features":7,"probabilities":[0.5,0.5],"value":null}}"#;
+    let targets = Targets::Class { labels: vec![0, 1], n_classes: 2 };
+    let wide = TrainedModel::Constant(ConstantModel::fit(7, &targets).unwrap()).to_parts().unwrap().model_json;
     let n_features = encoder(&["a", "b"]).n_features();
     assert_eq!(
-        load(with_part(PartName::Model, narrow)),
+        load(with_part(PartName::Model, &wide)),
         format!("model: it takes 7 features, the encoder gives {n_features}")
     );
     let needs_id = encoder(&["a", "id"]).to_json().unwrap();

@@ -1,7 +1,5 @@
 //! Growing trees with LightGBM, round by round, and turning them into a [`Forest`].
 
-use std::fmt::Write as _;
-
 use athanor_protocol::{
     learner::{Reproducibility, TreesConfig},
     metric::Split,
@@ -260,8 +258,7 @@ fn check_settings(config: &TreesConfig) -> Result<(), LearnError> {
 /// The one string of parameters that tables and booster share.
 fn params(config: &TreesConfig, problem: &Problem, seed: u64, threads: u32) -> String {
     let mut params = problem.params.clone();
-    // Writing to a string cannot fail.
-    let mut set = |name: &str, value: &dyn std::fmt::Display| drop(write!(params, " {name}={value}"));
+    let mut set = |name: &str, value: &dyn std::fmt::Display| params.extend([" ", name, "=", &value.to_string()]);
     set("verbosity", &-1);
     // With these two, results depend on neither timing nor the number of threads.
     set("deterministic", &true);

@@ -272,3 +272,17 @@ fn a_sink_that_fails_ends_the_run() {
     let result = run_into(&config(), (&samples, &targets), None, 1, &StopFlag::new(), &mut Broken);
     assert_eq!(result.unwrap_err().to_string(), "broken pipe");
 }
+
+/// LightGBM writes to standard output from C++, where no test harness catches it, and in a worker that is a protocol: so
+/// the tests above run again in a child process, bad rows included, and its output is read.
+#[test]
+fn lightgbm_keeps_off_standard_output() {
+    let tests = ["rows_that_cannot_be_split_give_the_mean", "a_class_without_training_rows_is_improbable"];
+    for test in tests {
+        let name = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
+        let child = std::process::Command::new(std::env::current_exe().unwrap()).args(["--exact", &name, "--nocapture"]).output();
+        let output = String::from_utf8_lossy(&child.unwrap().stdout).into_owned();
+        assert!(output.contains("1 passed"), "{output}");
+        assert!(!output.contains("LightGBM"), "{output}");
+    }
+}

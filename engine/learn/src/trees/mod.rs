@@ -16,6 +16,8 @@ mod lightgbm;
 mod boost_tests;
 #[cfg(test)]
 mod forest_tests;
+#[cfg(all(test, feature = "lightgbm"))]
+mod quality_tests;
 
 use athanor_protocol::learner::TreesConfig;
 
