@@ -1,0 +1,340 @@
+//! The contract: what every store promises, and what each operation refuses.
+
+use std::ops::RangeInclusive;
+
+use athanor_protocol::{
+    Failure,
+    metric::{MetricPoint, Split},
+    names::{ModelRef, RunId},
+    registry::{ApiKeyInfo, AuditEntry, ModelSummary, ModelVersion},
+    run::{NewRun, Owner, RunDetail, RunStatus, RunSummary, SeriesBucket},
+};
+
+use crate::{
+    error::Result,
+    types::{
+        ActiveRun, Batch, Expected, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest, Recorded, RunQuery,
+        StoredApiKey, TrustedSigner,
+    },
+};
+
+/// The memory of a workspace.
+///
+/// # Contract
+/// - **Threads and processes.** Every operation may be called from any thread, and many stores, in one process or in
+///   several, may be open on one workspace. Writes wait for each other; reads wait for nobody.
+/// - **All or nothing.** Each operation is one transaction. An error means that nothing was changed. What an operation
+///   has acknowledged by returning `Ok` is still there after the process is killed at any later moment; what the
+///   registry, the keys and the audit log have acknowledged is still there after the power fails.
+/// - **Snapshots.** What is returned is a copy of one moment and never changes afterwards.
+/// - **Order.** Every list has a stated order with no ties left, and is paged where it can grow without limit. A page
+///   token belongs to its list and order; one from elsewhere is refused.
+/// - **Time and ids** come from the caller. A clock that goes backwards does no harm: a run never ends before it starts,
+///   a heartbeat never moves back.
+/// - **States.** `queued → running → finished | failed | cancelled`; a queued run may also fail or be cancelled without
+///   ever running; a failed or cancelled run may be queued again with the next attempt. Nothing else. A run that has
+///   ended takes tags, notes, deletion and restoring, and nothing else.
+/// - **Attempts.** What a worker says counts only while its attempt is the current one and running.
+/// - **Names are data.** No path is ever built from one. Names of models and aliases follow the protocol's rules; other
+///   texts may hold anything but control characters.
+///
+/// # Metric points
+/// A series is a key and a split of a run. It has one point for each step: the point recorded last replaces an earlier
+/// one of the same step. When a later attempt first speaks of a series, at step *s*, points of earlier attempts at *s*
+/// and after it are dropped, so that a resumed run has the history of an unbroken one (not so for
+/// [`Split::System`], whose samples were really taken). The *latest* value of a series is the point with the greatest
+/// step of the newest attempt that spoke of it; among points of one step, the one recorded last. Non-finite values are
+/// kept as what they are.
+///
+/// # Errors
+/// Every operation may fail with [`StoreError::Busy`](crate::StoreError::Busy), `Disk`, `DiskFull`, `Corrupt`,
+/// `ReadOnly` or `Sql`; each one's own errors are named with it.
+pub trait Store: Send + Sync {
+    // --- Runs: life ---
+
+    /// Writes down a new run, queued, at attempt 1.
+    ///
+    /// # Errors
+    /// `AlreadyExists` for a known id; `Name`, `Invalid` or `TooLarge` for what cannot be kept.
+    fn create_run(&self, run: &NewRun) -> Result<()>;
+
+    /// A queued run begins its current attempt under this owner.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` if it is not queued or the attempt is not the current one.
+    fn start_attempt(&self, run: &RunId, attempt: u32, owner: &Owner, at_millis: i64) -> Result<()>;
+
+    /// Starts the run that has been queued for longest (ties by id) under this owner; `None` where none waits. Among all
+    /// callers in all processes exactly one gets it.
+    ///
+    /// # Errors
+    /// `Invalid` for an owner that cannot be kept.
+    fn claim(&self, owner: &Owner, at_millis: i64) -> Result<Option<(RunId, u32)>>;
+
+    /// A sign of life of a running attempt.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` if the attempt is not the current one or not running.
+    fn heartbeat(&self, run: &RunId, attempt: u32, at_millis: i64) -> Result<()>;
+
+    /// Writes a batch in one transaction, once: the same `(run, attempt, seq)` again changes nothing and reads nothing
+    /// but one row. Sequence numbers may come in any order.
+    ///
+    /// # Errors
+    /// `NotFound` for the run or a step's node; `Conflict` if the attempt has not started or a parameter has another
+    /// value already; `Name`, `Invalid` or `TooLarge` for what cannot be kept.
+    fn record(&self, run: &RunId, attempt: u32, seq: u64, batch: &Batch) -> Result<Recorded>;
+
+    /// A run ends. A queued run may end as failed or cancelled. Steps still running become failed where the run failed,
+    /// and pending where it was cancelled. The same call again (same attempt, status and time) is no error.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for a status that is no end; `Conflict` if the attempt is not the current one or the run has
+    /// ended already.
+    fn finish(
+        &self,
+        run: &RunId,
+        attempt: u32,
+        status: RunStatus,
+        failure: Option<&Failure>,
+        resumable: bool,
+        at_millis: i64,
+    ) -> Result<()>;
+
+    /// Asks a run to stop. A queued one is cancelled at once, a running one finds the reason in
+    /// [`cancel_reason`](Store::cancel_reason); the first reason stays.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` if it has ended; `Name` for a reason that cannot be kept.
+    fn request_cancel(&self, run: &RunId, reason: &str, at_millis: i64) -> Result<()>;
+
+    /// Why somebody asked the current attempt to stop; `None` where nobody did.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn cancel_reason(&self, run: &RunId) -> Result<Option<String>>;
+
+    /// Queues a failed or cancelled run again and returns the number of the new attempt. Steps that failed are pending
+    /// again. Whether there is something to go on from is the caller's to decide.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` if it has not failed and was not cancelled, or is deleted.
+    fn resume(&self, run: &RunId, at_millis: i64) -> Result<u32>;
+
+    /// All queued and running runs, sorted by id: what a start looks through for work that was left behind.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn running(&self) -> Result<Vec<ActiveRun>>;
+
+    // --- Runs: reading ---
+
+    /// Everything about a run besides its metric history and log; also of a deleted one. Lists are sorted by name, steps
+    /// by their place in the workflow.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn run(&self, run: &RunId) -> Result<RunDetail>;
+
+    /// Runs, filtered, sorted, paged. Each shows at most [`limits::LATEST_IN_LIST`](crate::limits::LATEST_IN_LIST)
+    /// metrics.
+    ///
+    /// # Errors
+    /// `Invalid` for a page size or token that is not allowed.
+    fn list_runs(&self, query: &RunQuery) -> Result<Page<RunSummary>>;
+
+    /// The run whose id begins with this text.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none; `Conflict` if there is more than one; `Invalid` if no id can begin so.
+    fn resolve_run(&self, prefix: &str) -> Result<RunId>;
+
+    /// The latest point of each series, sorted by split, then key.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for a page size or token that is not allowed.
+    fn metric_keys(&self, run: &RunId, page: &PageRequest) -> Result<Page<MetricPoint>>;
+
+    /// The points of a series, sorted by step; none for a series that is not there.
+    ///
+    /// # Errors
+    /// `NotFound` for the run; `Invalid` for a page size or token that is not allowed.
+    fn points(&self, run: &RunId, key: &str, split: Split, page: &PageRequest) -> Result<Page<MetricPoint>>;
+
+    /// A series for drawing: the range of steps (all where `None`) in `n_buckets` equal parts, those without points left
+    /// out. A bucket with non-finite points says so: nobody may draw a line through it as if they were not there.
+    ///
+    /// # Errors
+    /// `NotFound` for the run; `Invalid` if `n_buckets` is 0 or over [`limits::BUCKETS`](crate::limits::BUCKETS).
+    fn series(
+        &self,
+        run: &RunId,
+        key: &str,
+        split: Split,
+        steps: Option<RangeInclusive<u64>>,
+        n_buckets: u32,
+    ) -> Result<Vec<SeriesBucket>>;
+
+    /// At most `limit` lines of log with numbers greater than `after`, in order. Only the last
+    /// [`limits::LOG_LINES`](crate::limits::LOG_LINES) are kept.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn logs(&self, run: &RunId, after: u64, limit: u32) -> Result<Vec<LogRecord>>;
+
+    // --- Runs: marks ---
+
+    /// Sets a tag, in any state.
+    ///
+    /// # Errors
+    /// `NotFound`; `Name` for what cannot be kept.
+    fn set_tag(&self, run: &RunId, key: &str, value: &str) -> Result<()>;
+
+    /// Removes a tag; says whether it was there.
+    ///
+    /// # Errors
+    /// `NotFound` for the run.
+    fn remove_tag(&self, run: &RunId, key: &str) -> Result<bool>;
+
+    /// Sets the note, in any state; the empty text removes it.
+    ///
+    /// # Errors
+    /// `NotFound`; `Name` for what cannot be kept.
+    fn set_note(&self, run: &RunId, note: &str) -> Result<()>;
+
+    /// Marks a run as deleted: lists leave it out, everything stays. Marking it again is no error.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` if it has not ended.
+    fn delete_run(&self, run: &RunId, at_millis: i64) -> Result<()>;
+
+    /// Takes the mark away.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn restore_run(&self, run: &RunId) -> Result<()>;
+
+    // --- Registry ---
+
+    /// Registers a version under the next number of its model, which is made if it is not there. The same package again
+    /// under the same name is the same version: that one is returned.
+    ///
+    /// # Errors
+    /// `Name` for the model's name; `Invalid` for malformed digests.
+    fn register_version(&self, model: &str, version: &NewVersion) -> Result<ModelVersion>;
+
+    /// Models, sorted by name.
+    ///
+    /// # Errors
+    /// `Invalid` for a page size or token that is not allowed.
+    fn models(&self, page: &PageRequest) -> Result<Page<ModelSummary>>;
+
+    /// The versions of a model, newest first.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for a page size or token that is not allowed.
+    fn versions(&self, model: &str, page: &PageRequest) -> Result<Page<ModelVersion>>;
+
+    /// The version that a reference means now.
+    ///
+    /// # Errors
+    /// `NotFound` for the model, version or alias.
+    fn resolve(&self, model: &ModelRef) -> Result<ModelVersion>;
+
+    /// Moves an alias and returns the version that it pointed to before, with which the move can be undone. With an
+    /// expectation that is not met nothing is moved, so that of two movers one learns of the other.
+    ///
+    /// # Errors
+    /// `Name` for the alias; `NotFound` for model or version; `Conflict` if it points to something else than expected.
+    fn set_alias(
+        &self,
+        model: &str,
+        alias: &str,
+        version: u32,
+        expected: Expected,
+        at_millis: i64,
+    ) -> Result<Option<u32>>;
+
+    /// Removes an alias and returns the version that it pointed to; `None` where there was none.
+    ///
+    /// # Errors
+    /// `NotFound` for the model; `Conflict` if it points to something else than expected.
+    fn remove_alias(&self, model: &str, alias: &str, expected: Expected) -> Result<Option<u32>>;
+
+    /// The version of each model that has this alias, sorted by model: what an endpoint loads.
+    ///
+    /// # Errors
+    /// `Name` for the alias.
+    fn aliased(&self, alias: &str) -> Result<Vec<ModelVersion>>;
+
+    /// Grows whenever an alias, a key or a trusted signer changes, in whatever process; cheap enough to ask for on every
+    /// request. The last use of a key does not count.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn change_counter(&self) -> Result<u64>;
+
+    // --- Keys and signers ---
+
+    /// Writes down a new key.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; `Name` or `Invalid` for what cannot be kept.
+    fn create_key(&self, key: &NewApiKey) -> Result<ApiKeyInfo>;
+
+    /// Keys, sorted by creation, then id; revoked ones too.
+    ///
+    /// # Errors
+    /// `Invalid` for a page size or token that is not allowed.
+    fn keys(&self, page: &PageRequest) -> Result<Page<ApiKeyInfo>>;
+
+    /// A key by its public part, whether it is valid or not; `None` where there is none.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn find_key(&self, id: &str) -> Result<Option<StoredApiKey>>;
+
+    /// Revokes a key for good; the first time stays.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn revoke_key(&self, id: &str, at_millis: i64) -> Result<ApiKeyInfo>;
+
+    /// Notes that a key was used, to the minute: within one minute only the first call writes. An unknown key is no error.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn touch_key(&self, id: &str, at_millis: i64) -> Result<()>;
+
+    /// Accepts packages signed by this public key (64 lower-case hex digits). A known key gets the new name.
+    ///
+    /// # Errors
+    /// `Invalid` for what is no key; `Name` for the name.
+    fn trust_signer(&self, public_key: &str, name: &str, at_millis: i64) -> Result<()>;
+
+    /// Accepts them no longer; says whether it did.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn distrust_signer(&self, public_key: &str) -> Result<bool>;
+
+    /// All trusted signers, sorted by key.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn trusted_signers(&self) -> Result<Vec<TrustedSigner>>;
+
+    // --- Audit ---
+
+    /// Appends a line and returns its number. Lines can never be changed or removed.
+    ///
+    /// # Errors
+    /// `Name` or `TooLarge` for what cannot be kept.
+    fn append_audit(&self, entry: &NewAudit) -> Result<u64>;
+
+    /// The log, newest first.
+    ///
+    /// # Errors
+    /// `Invalid` for a page size or token that is not allowed.
+    fn audit(&self, page: &PageRequest) -> Result<Page<AuditEntry>>;
+}
