@@ -48,8 +48,10 @@ fn every_sample_and_fixture_says_where_it_came_from() {
         let Some((folder, name)) = source.path.rsplit_once('/') else {
             continue;
         };
-        let wants_origin = folder == "datasets/samples" || folder.starts_with("tests/fixtures");
-        if wants_origin && name != "README.md" {
+        let is_table = [".csv", ".tsv", ".parquet"]
+            .iter()
+            .any(|extension| name.ends_with(extension));
+        if is_table && (folder == "datasets/samples" || folder.starts_with("tests/fixtures")) {
             let readme = SOURCES.iter().find(|other| other.path == format!("{folder}/README.md"));
             if !readme.is_some_and(|readme| readme.text.contains(name)) {
                 offences.push(format!("{}: not named in {folder}/README.md", source.path));
