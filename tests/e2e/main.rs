@@ -1,0 +1,14 @@
+//! End to end: the real program, real worker processes, real files, a real client, port 0, no network beyond loopback.
+//!
+//! Every test has a workspace of its own in a temporary folder. Nothing sleeps and hopes: a test waits for a state that
+//! must come, or for the process whose end would make it impossible.
+#![allow(clippy::unwrap_used)]
+
+mod cache;
+mod command_line;
+mod devices;
+mod faults;
+mod journey;
+mod quality;
+mod sandbox;
+mod serving;
