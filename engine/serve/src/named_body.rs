@@ -1,0 +1,297 @@
+//! The body of `predict` with named columns: rows, columns, or one row, read straight into typed columns.
+
+use std::{borrow::Cow, fmt};
+
+use athanor_protocol::{Failure, columns::Frame};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use crate::{
+    body::{check_depth, not_json},
+    plan::{Builder, Plan, Taking},
+    refusal::{bad, quoted},
+    values::Scalar,
+};
+
+const FORMS: &str =
+    "send {\"rows\": [{column: value, …}, …]}, {\"columns\": {column: [value, …], …}} or {\"row\": {column: value, …}}";
+
+/// Reads a body into the model's raw columns.
+///
+/// # Errors
+/// Everything that is wrong with it, as the client's mistake.
+pub(crate) fn read(plan: &Plan, body: &[u8], max_depth: usize) -> Result<Frame, Failure> {
+    check_depth(body, max_depth)?;
+    let mut reader = Reader {
+        plan,
+        builder: plan.builder(Taking::Strict),
+        seen: vec![0; plan.inputs().len()],
+        stamp: 0,
+        failure: None,
+    };
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let parsed = Body(&mut reader).deserialize(&mut json).and_then(|()| json.end());
+    if let Some(failure) = reader.failure {
+        return Err(failure);
+    }
+    parsed.map_err(|err| not_json(&err))?;
+    reader.builder.finish()
+}
+
+/// What is filled while the body is read. A visitor can only say that it failed; why is kept here.
+struct Reader<'p> {
+    plan: &'p Plan,
+    builder: Builder<'p>,
+    /// For each column the last row (counted from 1) in which it was seen.
+    seen: Vec<usize>,
+    stamp: usize,
+    failure: Option<Failure>,
+}
+
+impl Reader<'_> {
+    fn fail<E: Error>(&mut self, failure: Failure) -> E {
+        let err = E::custom(&failure.message);
+        self.failure = Some(failure);
+        err
+    }
+
+    /// The place of a column that was not seen in this row yet.
+    fn column(&mut self, name: &str, guess: usize, is_rows: bool) -> Result<usize, Failure> {
+        let what = || {
+            if is_rows {
+                format!("in row {}, column", self.stamp)
+            } else {
+                "column".to_owned()
+            }
+        };
+        let Some(at) = self.plan.find(name, guess) else {
+            return Err(self.plan.unknown(&what(), name));
+        };
+        if self.seen[at] == self.stamp {
+            return Err(bad(format!("{} {} is there twice", what(), quoted(name))).on(name));
+        }
+        self.seen[at] = self.stamp;
+        Ok(at)
+    }
+}
+
+/// A key, borrowed from the body where it has no escapes.
+struct Key<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+/// The whole body.
+struct Body<'r, 'p>(&'r mut Reader<'p>);
+
+impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Body<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with 'rows', 'columns' or 'row'")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut form: Option<Cow<'de, str>> = None;
+        while let Some(Key(key)) = map.next_key()? {
+            if let Some(first) = &form {
+                let message = format!("the body holds {} beside {}", quoted(&key), quoted(first));
+                return Err(self.0.fail(bad(message).hint(FORMS)));
+            }
+            match &*key {
+                "rows" => map.next_value_seed(Rows(&mut *self.0))?,
+                "row" => map.next_value_seed(Row(&mut *self.0))?,
+                "columns" => map.next_value_seed(Columns(&mut *self.0))?,
+                other => {
+                    let message = format!("the body holds {}, which means nothing here", quoted(other));
+                    return Err(self.0.fail(bad(message).hint(FORMS)));
+                }
+            }
+            form = Some(key);
+        }
+        match form {
+            Some(_) => Ok(()),
+            None => Err(self.0.fail(bad("the body is empty").hint(FORMS))),
+        }
+    }
+}
+
+struct Rows<'r, 'p>(&'r mut Reader<'p>);
+
+impl<'de> DeserializeSeed<'de> for Rows<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Rows<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(Row(&mut *self.0))?.is_some() {}
+        Ok(())
+    }
+}
+
+struct Row<'r, 'p>(&'r mut Reader<'p>);
+
+impl<'de> DeserializeSeed<'de> for Row<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Row<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a row: an object with a value for each column")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let reader = self.0;
+        reader.stamp += 1;
+        let mut n = 0;
+        while let Some(Key(name)) = map.next_key()? {
+            let at = match reader.column(&name, n, true) {
+                Ok(at) => at,
+                Err(failure) => return Err(reader.fail(failure)),
+            };
+            let value: Scalar = map.next_value()?;
+            if let Err(failure) = reader.builder.push(at, &value) {
+                return Err(reader.fail(failure));
+            }
+            n += 1;
+        }
+        if n < reader.seen.len() {
+            let what = format!("row {}", reader.stamp);
+            let failure = reader.plan.missing(&what, |at| reader.seen[at] == reader.stamp);
+            return Err(reader.fail(failure));
+        }
+        Ok(())
+    }
+}
+
+struct Columns<'r, 'p>(&'r mut Reader<'p>);
+
+impl<'de> DeserializeSeed<'de> for Columns<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Columns<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with a list of values for each column")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let reader = self.0;
+        reader.stamp = 1;
+        let mut first: Option<usize> = None;
+        let mut n = 0;
+        while let Some(Key(name)) = map.next_key()? {
+            let at = match reader.column(&name, n, false) {
+                Ok(at) => at,
+                Err(failure) => return Err(reader.fail(failure)),
+            };
+            map.next_value_seed(Values {
+                reader: &mut *reader,
+                at,
+            })?;
+            let (len, first) = (reader.builder.len(at), *first.get_or_insert(at));
+            let expected = reader.builder.len(first);
+            if len != expected {
+                let names = reader.plan.inputs();
+                let message = format!(
+                    "column {} has {len} values, {} has {expected}",
+                    quoted(&names[at].name),
+                    quoted(&names[first].name)
+                );
+                let subject = names[at].name.clone();
+                return Err(reader.fail(bad(message).on(subject)));
+            }
+            n += 1;
+        }
+        if n < reader.seen.len() {
+            let failure = reader.plan.missing("the request", |at| reader.seen[at] == reader.stamp);
+            return Err(reader.fail(failure));
+        }
+        Ok(())
+    }
+}
+
+/// The values of one column.
+struct Values<'r, 'p> {
+    reader: &'r mut Reader<'p>,
+    at: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Values<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Values<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self
+            .reader
+            .plan
+            .inputs()
+            .get(self.at)
+            .map_or("", |input| input.name.as_str());
+        write!(f, "a list of values for column {}", quoted(name))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(value) = seq.next_element::<Scalar>()? {
+            if let Err(failure) = self.reader.builder.push(self.at, &value) {
+                return Err(self.reader.fail(failure));
+            }
+        }
+        Ok(())
+    }
+}

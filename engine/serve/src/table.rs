@@ -1,0 +1,259 @@
+//! What is served: models by name and version, replaced as a whole while requests run.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use athanor_protocol::{Failure, columns::Frame, names, signature::ModelSignature};
+
+use crate::{config::MAX_INLINE_ROWS, error::ServeError, plan::Plan};
+
+/// Something that predicts.
+pub trait Model: Send + Sync {
+    /// What it takes and gives. Must not change.
+    fn signature(&self) -> &ModelSignature;
+
+    /// Predicts rows. `frame` holds the signature's columns in its order with its types (dates and datetimes as
+    /// [`athanor_protocol::columns::ColumnData::Datetime`]) and at least one row; missing values only where nullable.
+    ///
+    /// # Errors
+    /// `BadData`, `InvalidArgument`, `TooLarge` and `Unsupported` are told to the client; everything else is logged and
+    /// answered as a fault of ours.
+    fn predict(&self, frame: &Frame) -> Result<Outputs, Failure>;
+}
+
+/// Predictions for some rows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outputs {
+    /// Of a classifier.
+    Classes {
+        /// The predicted class, `[n_rows]`.
+        labels: Vec<Arc<str>>,
+        /// Probabilities, row-major `[n_rows, n_classes]`, in the order of the signature's classes.
+        probabilities: Vec<f64>,
+    },
+    /// Of a regression, `[n_rows]`.
+    Numbers(Vec<f64>),
+}
+
+impl Outputs {
+    /// No rows, of the kind that the signature says.
+    pub(crate) fn none(signature: &ModelSignature) -> Self {
+        if signature.task.is_classification() {
+            Self::Classes {
+                labels: vec![],
+                probabilities: vec![],
+            }
+        } else {
+            Self::Numbers(vec![])
+        }
+    }
+
+    /// Adds the rows of `more`; `false` where kinds differ.
+    pub(crate) fn append(&mut self, more: Self) -> bool {
+        match (self, more) {
+            (
+                Self::Classes { labels, probabilities },
+                Self::Classes {
+                    labels: l,
+                    probabilities: p,
+                },
+            ) => {
+                labels.extend(l);
+                probabilities.extend(p);
+                true
+            }
+            (Self::Numbers(values), Self::Numbers(more)) => {
+                values.extend(more);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A version of a model, ready to answer.
+pub struct Served {
+    name: String,
+    version: u32,
+    model: Arc<dyn Model>,
+    plan: Plan,
+    cost: Cost,
+}
+
+impl Served {
+    /// Takes a model under a name.
+    ///
+    /// # Errors
+    /// If the name can't stand in a URL, or the model takes columns that no request can carry.
+    pub fn new(name: impl Into<String>, version: u32, model: Arc<dyn Model>) -> Result<Self, ServeError> {
+        let name = name.into();
+        names::check_model_name(&name)?;
+        let plan = Plan::new(model.signature()).map_err(|reason| ServeError::Unservable {
+            model: name.clone(),
+            reason,
+        })?;
+        Ok(Self {
+            name,
+            version,
+            model,
+            plan,
+            cost: Cost::default(),
+        })
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The version.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// What it takes and gives.
+    pub fn signature(&self) -> &ModelSignature {
+        self.model.signature()
+    }
+
+    pub(crate) fn model(&self) -> &dyn Model {
+        &*self.model
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(crate) fn cost(&self) -> &Cost {
+        &self.cost
+    }
+}
+
+impl std::fmt::Debug for Served {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Served({}:{})", self.name, self.version)
+    }
+}
+
+/// How long small predictions took lately, by the power of two of their rows: decides which may run on the thread that
+/// answers. A first prediction never does.
+#[derive(Default)]
+pub(crate) struct Cost([AtomicU64; 7]);
+
+/// Longest that the answering thread may be kept busy by a prediction.
+const MAX_INLINE: Duration = Duration::from_micros(500);
+
+impl Cost {
+    fn slot(&self, n_rows: usize) -> Option<&AtomicU64> {
+        if n_rows > MAX_INLINE_ROWS {
+            None
+        } else {
+            self.0.get(n_rows.checked_ilog2()? as usize)
+        }
+    }
+
+    /// Whether a prediction of so many rows is known to be short.
+    pub(crate) fn is_short(&self, n_rows: usize) -> bool {
+        let nanos = self.slot(n_rows).map_or(0, |slot| slot.load(Ordering::Relaxed));
+        nanos > 0 && nanos < MAX_INLINE.as_nanos() as u64
+    }
+
+    /// Keeps a moving mean of eight; an outlier (the thread was not scheduled) counts at most twice the mean. Racing
+    /// updates may lose one, which a mean can stand.
+    pub(crate) fn took(&self, n_rows: usize, time: Duration) {
+        let Some(slot) = self.slot(n_rows) else { return };
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).clamp(1, 1 << 40);
+        let mean = slot.load(Ordering::Relaxed);
+        let next = if mean == 0 {
+            nanos
+        } else {
+            mean - mean / 8 + nanos.min(mean * 2) / 8
+        };
+        slot.store(next.max(1), Ordering::Relaxed);
+    }
+}
+
+/// Versions of one model.
+type Versions = Vec<Arc<Served>>;
+
+/// All models of an endpoint. Requests that began keep the model that they found; the next ones find the new table.
+#[derive(Default)]
+pub struct ModelTable {
+    models: RwLock<Arc<BTreeMap<String, Versions>>>,
+    is_filled: AtomicBool,
+}
+
+impl ModelTable {
+    /// An empty table, which is not ready until it was filled once.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Replaces everything at once. Of several versions of one model, the first in the list answers requests that name
+    /// no version.
+    ///
+    /// # Errors
+    /// If a model's version is listed twice; then nothing is replaced.
+    pub fn replace(&self, models: Vec<Served>) -> Result<(), ServeError> {
+        let mut table: BTreeMap<String, Versions> = BTreeMap::new();
+        for served in models {
+            let versions = table.entry(served.name.clone()).or_default();
+            if versions.iter().any(|other| other.version == served.version) {
+                return Err(ServeError::Twice {
+                    model: served.name,
+                    version: served.version,
+                });
+            }
+            versions.push(Arc::new(served));
+        }
+        let table = Arc::new(table);
+        // The old models are freed after the lock: that may take long.
+        let old = std::mem::replace(&mut *self.models.write().unwrap_or_else(PoisonError::into_inner), table);
+        self.is_filled.store(true, Ordering::Release);
+        drop(old);
+        Ok(())
+    }
+
+    /// Whether the table was filled.
+    pub fn is_filled(&self) -> bool {
+        self.is_filled.load(Ordering::Acquire)
+    }
+
+    /// Everything that is served, by name.
+    pub(crate) fn all(&self) -> Arc<BTreeMap<String, Versions>> {
+        Arc::clone(&self.models.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl std::fmt::Debug for ModelTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.all().iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_short_predictions_are_inline() {
+        let cost = Cost::default();
+        assert!(!cost.is_short(1), "nothing is known yet");
+        cost.took(1, Duration::from_micros(50));
+        assert!(cost.is_short(1) && !cost.is_short(2) && !cost.is_short(0));
+        cost.took(1, Duration::from_secs(1));
+        assert!(cost.is_short(1), "one outlier is forgiven");
+        for _ in 0..50 {
+            cost.took(1, Duration::from_millis(20));
+        }
+        assert!(!cost.is_short(1), "a model that became slow is noticed");
+        cost.took(65, Duration::from_micros(1));
+        assert!(!cost.is_short(65), "many rows never are");
+    }
+}

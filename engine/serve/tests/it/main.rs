@@ -1,0 +1,11 @@
+//! The endpoint from outside: routes, dialects, limits, keys, and the bytes on the wire.
+#![allow(clippy::unwrap_used)]
+
+mod fuzz;
+mod guard;
+mod house;
+mod limits;
+mod named;
+mod oip;
+mod oip_binary;
+mod wire;
