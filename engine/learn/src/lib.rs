@@ -20,6 +20,7 @@ pub mod model;
 pub mod network;
 pub mod package;
 pub mod predictor;
+mod rng;
 pub mod samples;
 pub mod statistics;
 pub mod train;

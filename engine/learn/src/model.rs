@@ -1,6 +1,6 @@
 //! Trained models: prediction, and the parts that are saved.
 //!
-//! A model's structure is JSON (`{"version":1,"kind":"network",…}`), its weights are safetensors with names such as
+//! A model's structure is JSON (`{"version":1,"kind":"network","body":…}`), its weights are safetensors with names such as
 //! `layers.0.weight`. Constants and trees have no weights beside the JSON. Nothing in either is code.
 
 use serde::{Deserialize, Serialize};
@@ -105,20 +105,13 @@ fn corrupt(message: impl Into<String>) -> LearnError {
     LearnError::Corrupt { part: "model".to_owned(), message: message.into() }
 }
 
-/// The saved form; the tag is read together with the version, so that a newer file says "newer", not "unknown field".
-#[derive(Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum Saved<'a> {
-    Constant { constant: &'a ConstantModel },
-    Network { network: crate::network::NetworkStructure },
-    Trees { trees: &'a Forest },
-}
-
-#[derive(Serialize)]
-struct Versioned<'a> {
+/// The saved form. Version and kind are read first and alone, so that a newer file says "newer", not "unknown field".
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved<T> {
     version: u64,
-    #[serde(flatten)]
-    model: Saved<'a>,
+    kind: String,
+    body: T,
 }
 
 #[derive(Deserialize)]
@@ -127,14 +120,13 @@ struct Head {
     kind: String,
 }
 
-#[derive(Deserialize)]
-struct Body<T> {
-    #[serde(alias = "constant", alias = "network", alias = "trees")]
-    body: T,
+fn body<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T, LearnError> {
+    serde_json::from_slice::<Saved<T>>(json).map(|saved| saved.body).map_err(|err| corrupt(err.to_string()))
 }
 
-fn body<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, LearnError> {
-    serde_json::from_slice::<Body<T>>(json).map(|body| body.body).map_err(|err| corrupt(err.to_string()))
+fn saved<T: Serialize>(kind: &str, body: T) -> Result<Vec<u8>, LearnError> {
+    serde_json::to_vec(&Saved { version: MODEL_VERSION, kind: kind.to_owned(), body })
+        .map_err(|err| LearnError::Internal(format!("cannot write the model's structure: {err}")))
 }
 
 impl TrainedModel {
@@ -176,13 +168,12 @@ impl TrainedModel {
     /// # Errors
     /// If the weights cannot be read from the device.
     pub fn to_parts(&self) -> Result<ModelParts, LearnError> {
-        let (model, weights) = match self {
-            Self::Constant(constant) => (Saved::Constant { constant }, None),
-            Self::Network(network) => (Saved::Network { network: network.structure().clone() }, Some(network.weights()?)),
-            Self::Trees(trees) => (Saved::Trees { trees }, None),
+        let kind = self.kind();
+        let (model_json, weights) = match self {
+            Self::Constant(constant) => (saved(kind, constant)?, None),
+            Self::Network(network) => (saved(kind, network.structure())?, Some(network.weights()?)),
+            Self::Trees(forest) => (saved(kind, forest)?, None),
         };
-        let model_json = serde_json::to_vec(&Versioned { version: MODEL_VERSION, model })
-            .map_err(|err| LearnError::Internal(format!("cannot write the model's structure: {err}")))?;
         Ok(ModelParts { model_json, weights })
     }
 
@@ -209,7 +200,6 @@ impl TrainedModel {
             "trees" => {
                 no_weights()?;
                 let forest: Forest = body(model_json)?;
-                forest.validate()?;
                 Ok(Self::Trees(forest))
             }
             "network" => {

@@ -28,6 +28,7 @@ use crate::{
     LearnError,
     samples::{Samples, Targets},
 };
+pub(crate) use fit::mean_and_std;
 use target::TargetEncoding;
 
 /// The newest encoder version that this program reads, and the one that it writes.
