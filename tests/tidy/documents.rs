@@ -21,9 +21,7 @@ fn mapped_crates(text: &str) -> BTreeSet<(String, String)> {
 fn difference(of: &str, listed: &BTreeSet<(String, String)>, there: &BTreeSet<(String, String)>) -> Vec<String> {
     let show = |(folder, name): &(String, String), what: &str| format!("{folder} ({name}): {what}");
     let missing = there.difference(listed).map(|it| show(it, &format!("not in {of}")));
-    let stale = listed
-        .difference(there)
-        .map(|it| show(it, &format!("in {of}, but no member of the workspace")));
+    let stale = listed.difference(there).map(|it| show(it, &format!("in {of}, but no member of the workspace")));
     missing.chain(stale).collect()
 }
 
@@ -35,10 +33,7 @@ fn the_map_lists_exactly_the_members() {
         (folder.as_str().replace('\\', "/"), package.name.to_string())
     });
     let listed = mapped_crates(&text_of("ARCHITECTURE.md"));
-    assert_none(
-        "the code map is not the code",
-        &difference("ARCHITECTURE.md", &listed, &there.collect()),
-    );
+    assert_none("the code map is not the code", &difference("ARCHITECTURE.md", &listed, &there.collect()));
 }
 
 #[test]
@@ -48,9 +43,7 @@ fn every_sample_and_fixture_says_where_it_came_from() {
         let Some((folder, name)) = source.path.rsplit_once('/') else {
             continue;
         };
-        let is_table = [".csv", ".tsv", ".parquet"]
-            .iter()
-            .any(|extension| name.ends_with(extension));
+        let is_table = [".csv", ".tsv", ".parquet"].iter().any(|extension| name.ends_with(extension));
         if is_table && (folder == "datasets/samples" || folder.starts_with("tests/fixtures")) {
             let readme = SOURCES.iter().find(|other| other.path == format!("{folder}/README.md"));
             if !readme.is_some_and(|readme| readme.text.contains(name)) {
@@ -77,11 +70,7 @@ fn links_between_documents_lead_somewhere() {
 
 /// Targets of markdown links that are files of the repository, without their anchors.
 fn local_links(text: &str) -> Vec<String> {
-    let targets = text
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split_once(')'))
-        .map(|(target, _)| target);
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
     let local = targets.map(|target| target.split('#').next().unwrap_or_default());
     local
         .filter(|target| !target.is_empty() && !target.contains(':') && !target.contains(' '))
@@ -96,13 +85,7 @@ fn the_map_rule_finds_what_it_should() {
     assert_eq!(listed, BTreeSet::from([pair("a", "x-a"), pair("b/c", "x-c")]));
     let there = BTreeSet::from([pair("a", "x-a"), pair("e", "x-e")]);
     let offences = difference("MAP", &listed, &there);
-    assert_eq!(
-        offences,
-        [
-            "e (x-e): not in MAP",
-            "b/c (x-c): in MAP, but no member of the workspace"
-        ]
-    );
+    assert_eq!(offences, ["e (x-e): not in MAP", "b/c (x-c): in MAP, but no member of the workspace"]);
 }
 
 #[test]

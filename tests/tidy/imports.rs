@@ -13,30 +13,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("athanor-datasets", &["athanor-protocol"]),
     ("athanor-store", &["athanor-protocol"]),
     ("athanor-learn", &["athanor-protocol"]),
-    (
-        "athanor-serve",
-        &["athanor-protocol", "athanor-datasets", "athanor-learn"],
-    ),
-    (
-        "athanor-engine",
-        &[
-            "athanor-protocol",
-            "athanor-datasets",
-            "athanor-store",
-            "athanor-learn",
-            "athanor-serve",
-        ],
-    ),
+    ("athanor-serve", &["athanor-protocol", "athanor-datasets", "athanor-learn"]),
+    ("athanor-engine", &["athanor-protocol", "athanor-datasets", "athanor-store", "athanor-learn", "athanor-serve"]),
     (
         "athanor-tests",
-        &[
-            "athanor-protocol",
-            "athanor-datasets",
-            "athanor-store",
-            "athanor-learn",
-            "athanor-serve",
-            "athanor-engine",
-        ],
+        &["athanor-protocol", "athanor-datasets", "athanor-store", "athanor-learn", "athanor-serve", "athanor-engine"],
     ),
     ("xtask", &[]),
 ];
@@ -63,24 +44,9 @@ const OWNERS: &[(&str, &[&str])] = &[
 const MUST_NOT_REACH: &[(&str, &[&str])] = &[
     (
         "athanor-protocol",
-        &[
-            "polars",
-            "burn",
-            "lightgbm3",
-            "rusqlite",
-            "axum",
-            "tokio",
-            "reqwest",
-            "rand",
-            "getrandom",
-            "rayon",
-            "cc",
-        ],
+        &["polars", "burn", "lightgbm3", "rusqlite", "axum", "tokio", "reqwest", "rand", "getrandom", "rayon", "cc"],
     ),
-    (
-        "athanor-store",
-        &["polars", "burn", "lightgbm3", "axum", "tokio", "reqwest"],
-    ),
+    ("athanor-store", &["polars", "burn", "lightgbm3", "axum", "tokio", "reqwest"]),
     ("athanor-datasets", &["burn", "lightgbm3", "rusqlite", "axum"]),
     ("athanor-learn", &["polars", "rusqlite", "axum"]),
     ("athanor-serve", &["rusqlite"]),
@@ -89,9 +55,7 @@ const MUST_NOT_REACH: &[(&str, &[&str])] = &[
 
 /// Whether a package is the library or one of its parts.
 fn belongs_to(package: &str, library: &str) -> bool {
-    package
-        .strip_prefix(library)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']))
+    package.strip_prefix(library).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']))
 }
 
 /// Offences against the import table. `edges` are direct dependencies between members; all members are in `members`.
@@ -104,17 +68,13 @@ fn import_offences(table: &[(&str, &[&str])], members: &BTreeSet<&str>, edges: &
     }
     for (name, _) in table {
         if !members.contains(name) {
-            offences.push(format!(
-                "the table of who may import whom has a row for {name}, which is no member"
-            ));
+            offences.push(format!("the table of who may import whom has a row for {name}, which is no member"));
         }
     }
     for (from, to) in edges.iter().filter(|(_, to)| members.contains(to)) {
         let allowed = table.iter().any(|(name, may)| name == from && may.contains(to));
         if !allowed {
-            offences.push(format!(
-                "{from} -> {to}: not allowed by the table of who may import whom"
-            ));
+            offences.push(format!("{from} -> {to}: not allowed by the table of who may import whom"));
         }
     }
     offences
@@ -158,52 +118,35 @@ fn path_to(graph: &BTreeMap<&str, BTreeSet<&str>>, from: &str, library: &str) ->
 fn reach_offences(rules: &[(&str, &[&str])], graph: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<String> {
     let check = |(member, libraries): &(&str, &[&str])| {
         let paths = libraries.iter().filter_map(|library| path_to(graph, member, library));
-        paths
-            .map(|path| format!("{member} must not reach this: {}", path.join(" -> ")))
-            .collect::<Vec<_>>()
+        paths.map(|path| format!("{member} must not reach this: {}", path.join(" -> "))).collect::<Vec<_>>()
     };
     rules.iter().flat_map(check).collect()
 }
 
 /// Names of the members.
 fn members(metadata: &Metadata) -> BTreeSet<&str> {
-    metadata
-        .workspace_packages()
-        .iter()
-        .map(|package| package.name.as_str())
-        .collect()
+    metadata.workspace_packages().iter().map(|package| package.name.as_str()).collect()
 }
 
 /// Direct dependencies of every member, of all kinds.
 fn declared_edges(metadata: &Metadata) -> Vec<(&str, &str)> {
     let packages = metadata.workspace_packages();
     let edges = packages.into_iter().flat_map(|package| {
-        package
-            .dependencies
-            .iter()
-            .map(|dependency| (package.name.as_str(), dependency.name.as_str()))
+        package.dependencies.iter().map(|dependency| (package.name.as_str(), dependency.name.as_str()))
     });
     edges.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// What is linked into what, by name, without development dependencies. Versions of one package are one node.
 fn linked_graph(metadata: &Metadata) -> BTreeMap<&str, BTreeSet<&str>> {
-    let name_of: BTreeMap<&PackageId, &str> = metadata
-        .packages
-        .iter()
-        .map(|package| (&package.id, package.name.as_str()))
-        .collect();
+    let name_of: BTreeMap<&PackageId, &str> =
+        metadata.packages.iter().map(|package| (&package.id, package.name.as_str())).collect();
     let mut graph: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for node in &metadata.resolve.as_ref().unwrap().nodes {
         let linked = node.deps.iter().filter(|dep| {
-            dep.dep_kinds
-                .iter()
-                .any(|info| matches!(info.kind, DependencyKind::Normal | DependencyKind::Build))
+            dep.dep_kinds.iter().any(|info| matches!(info.kind, DependencyKind::Normal | DependencyKind::Build))
         });
-        graph
-            .entry(name_of[&node.id])
-            .or_default()
-            .extend(linked.map(|dep| name_of[&dep.pkg]));
+        graph.entry(name_of[&node.id]).or_default().extend(linked.map(|dep| name_of[&dep.pkg]));
     }
     graph
 }
@@ -216,45 +159,22 @@ fn members_import_only_what_the_table_allows() {
 
 #[test]
 fn heavy_libraries_have_one_owner() {
-    assert_none(
-        "a heavy library is used outside its owner",
-        &owner_offences(OWNERS, &declared_edges(metadata())),
-    );
+    assert_none("a heavy library is used outside its owner", &owner_offences(OWNERS, &declared_edges(metadata())));
 }
 
 #[test]
 fn nothing_heavy_comes_in_by_a_detour() {
     let graph = linked_graph(metadata());
-    assert!(
-        path_to(&graph, "athanor-datasets", "polars").is_some(),
-        "the graph must hold what is there"
-    );
-    assert!(
-        path_to(&graph, "athanor-engine", "burn").is_some(),
-        "the graph must hold what is there"
-    );
-    assert_none(
-        "a dependency brings in what its user must not reach",
-        &reach_offences(MUST_NOT_REACH, &graph),
-    );
+    assert!(path_to(&graph, "athanor-datasets", "polars").is_some(), "the graph must hold what is there");
+    assert!(path_to(&graph, "athanor-engine", "burn").is_some(), "the graph must hold what is there");
+    assert_none("a dependency brings in what its user must not reach", &reach_offences(MUST_NOT_REACH, &graph));
 }
 
 #[test]
 fn serving_does_not_ask_for_the_trainer_in_cpp() {
-    let serve = metadata()
-        .workspace_packages()
-        .into_iter()
-        .find(|package| package.name == "athanor-serve")
-        .unwrap();
-    let learn = serve
-        .dependencies
-        .iter()
-        .find(|dependency| dependency.name == "athanor-learn")
-        .unwrap();
-    assert!(
-        !learn.uses_default_features,
-        "athanor-serve must take athanor-learn without its default features"
-    );
+    let serve = metadata().workspace_packages().into_iter().find(|package| package.name == "athanor-serve").unwrap();
+    let learn = serve.dependencies.iter().find(|dependency| dependency.name == "athanor-learn").unwrap();
+    assert!(!learn.uses_default_features, "athanor-serve must take athanor-learn without its default features");
     assert!(
         learn.features.iter().all(|feature| feature != "lightgbm"),
         "athanor-serve must not ask for athanor-learn's feature lightgbm: it would link C++ into every endpoint"
@@ -271,19 +191,13 @@ fn every_member_follows_the_workspace() {
             offences.push(format!("{}: no `[lints] workspace = true`", package.manifest_path));
         }
         if package.license.as_deref() != Some("MIT OR Apache-2.0") {
-            offences.push(format!(
-                "{}: the licence must be MIT OR Apache-2.0",
-                package.manifest_path
-            ));
+            offences.push(format!("{}: the licence must be MIT OR Apache-2.0", package.manifest_path));
         }
         let n_test_programs = package.targets.iter().filter(|target| target.is_test()).count();
         // Each one links everything again; the end-to-end package is the one that needs two.
         let limit = if package.name == "athanor-tests" { 2 } else { 1 };
         if n_test_programs > limit {
-            offences.push(format!(
-                "{}: {n_test_programs} test programs, {limit} allowed",
-                package.manifest_path
-            ));
+            offences.push(format!("{}: {n_test_programs} test programs, {limit} allowed", package.manifest_path));
         }
     }
     assert_none("a manifest does not follow the workspace", &offences);
@@ -309,11 +223,7 @@ fn the_import_rule_finds_what_it_should() {
 fn the_owner_rule_finds_what_it_should() {
     let owners: &[(&str, &[&str])] = &[("polars", &["datasets"]), ("burn", &["learn"])];
     let check = |from: &str, to: &str, n_offences: usize| {
-        assert_eq!(
-            owner_offences(owners, &[(from, to)]).len(),
-            n_offences,
-            "{from} -> {to}"
-        );
+        assert_eq!(owner_offences(owners, &[(from, to)]).len(), n_offences, "{from} -> {to}");
     };
     check("datasets", "polars", 0);
     check("learn", "polars", 1);
@@ -332,8 +242,5 @@ fn the_detour_rule_shows_the_shortest_path() {
         ("polars-core", BTreeSet::new()),
     ]);
     let rules: &[(&str, &[&str])] = &[("a", &["polars"]), ("polars-core", &["polars"]), ("a", &["burn"])];
-    assert_eq!(
-        reach_offences(rules, &graph),
-        ["a must not reach this: a -> c -> polars-core"]
-    );
+    assert_eq!(reach_offences(rules, &graph), ["a must not reach this: a -> c -> polars-core"]);
 }

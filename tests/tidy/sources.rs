@@ -31,23 +31,11 @@ const LIBRARY_FOLDERS: &[(&str, &str)] = &[
 
 // The words are put together here, so that this file is not found by its own rule.
 const WORDS_IN_CODE: &[(&str, &str)] = &[
-    (
-        concat!("todo", "!("),
-        "an unfinished path; finish it, or return an error that says what is not supported",
-    ),
-    (
-        concat!("unimplemented", "!("),
-        "an unfinished path; finish it, or return an error",
-    ),
+    (concat!("todo", "!("), "an unfinished path; finish it, or return an error that says what is not supported"),
+    (concat!("unimplemented", "!("), "an unfinished path; finish it, or return an error"),
     (concat!("dbg", "!("), "left over from debugging"),
-    (
-        concat!("#[", "ignore"),
-        "a test that nobody runs; mend it, or assert what it does today",
-    ),
-    (
-        concat!("#[", "should_panic"),
-        "it cannot tell one panic from another; assert the error instead",
-    ),
+    (concat!("#[", "ignore"), "a test that nobody runs; mend it, or assert what it does today"),
+    (concat!("#[", "should_panic"), "it cannot tell one panic from another; assert the error instead"),
 ];
 
 const WORDS_ANYWHERE: &[(&str, &str)] = &[
@@ -97,10 +85,7 @@ fn word_offences(source: &Source) -> Vec<String> {
             add(word, why);
         }
         if line.contains(concat!("TO", "DO")) && !line.contains(concat!("TO", "DO(")) {
-            add(
-                concat!("TO", "DO"),
-                "an intention without an owner; write the owner in parentheses",
-            );
+            add(concat!("TO", "DO"), "an intention without an owner; write the owner in parentheses");
         }
     }
     offences
@@ -112,11 +97,7 @@ fn names_library(code: &str, library: &str) -> bool {
     code.match_indices(library).any(|(at, _)| {
         let before = code[..at].chars().next_back();
         let after = &code[at + library.len()..];
-        let after = if after.starts_with('_') {
-            after.trim_start_matches(is_word)
-        } else {
-            after
-        };
+        let after = if after.starts_with('_') { after.trim_start_matches(is_word) } else { after };
         let starts_a_path = before.is_none_or(|char| !is_word(char) && !matches!(char, '-' | ':'));
         let imports = code.trim_start().trim_start_matches("pub ").starts_with("use ");
         starts_a_path && (after.starts_with("::") || imports && after.starts_with([';', ' ', ',']))
@@ -131,10 +112,7 @@ fn library_offences(source: &Source) -> Vec<String> {
     }
     for (index, line) in source.text.lines().enumerate() {
         let code = code_of(line);
-        for (library, folder) in LIBRARY_FOLDERS
-            .iter()
-            .filter(|(library, _)| names_library(&code, library))
-        {
+        for (library, folder) in LIBRARY_FOLDERS.iter().filter(|(library, _)| names_library(&code, library)) {
             let at = format!("{}:{}", source.path, index + 1);
             if !source.path.starts_with(folder) {
                 offences.push(format!("{at}: {library} is used outside {folder}"));
@@ -165,10 +143,7 @@ fn size_offences(source: &Source) -> Vec<String> {
 }
 
 fn over_all(rule: impl Fn(&Source) -> Vec<String>) -> Vec<String> {
-    assert!(
-        SOURCES.iter().any(|source| source.path == "engine/protocol/src/lib.rs"),
-        "the walk must find the sources"
-    );
+    assert!(SOURCES.iter().any(|source| source.path == "engine/protocol/src/lib.rs"), "the walk must find the sources");
     SOURCES.iter().flat_map(rule).collect()
 }
 
@@ -179,10 +154,7 @@ fn no_forbidden_words() {
 
 #[test]
 fn heavy_libraries_are_named_only_by_their_owner() {
-    assert_none(
-        "a heavy library is named outside its owner",
-        &over_all(library_offences),
-    );
+    assert_none("a heavy library is named outside its owner", &over_all(library_offences));
 }
 
 #[test]
@@ -195,11 +167,7 @@ fn files_stay_readable() {
 }
 
 fn source(path: &str, text: &str) -> Source {
-    Source {
-        path: path.into(),
-        n_bytes: text.len() as u64,
-        text: text.into(),
-    }
+    Source { path: path.into(), n_bytes: text.len() as u64, text: text.into() }
 }
 
 #[test]
@@ -216,11 +184,7 @@ fn the_word_rule_finds_what_it_should() {
     for (word, _) in WORDS_ANYWHERE {
         assert!(!word_offences(&source("docs/a.md", word)).is_empty(), "{word}");
     }
-    check(
-        "Cargo.lock",
-        concat!("https://github.com/rust-lang/crates", ".io-index"),
-        0,
-    );
+    check("Cargo.lock", concat!("https://github.com/rust-lang/crates", ".io-index"), 0);
     check("a.rs", concat!("// TO", "DO: later"), 1);
     check("a.rs", concat!("// TO", "DO(ada): later"), 0);
 }
@@ -251,11 +215,7 @@ fn the_library_rule_finds_what_it_should() {
 fn the_size_rule_finds_what_it_should() {
     let check = |path: &str, n_bytes: u64, n_lines: usize, n_offences: usize| {
         let text = "x\n".repeat(n_lines);
-        let offences = size_offences(&Source {
-            path: path.into(),
-            n_bytes,
-            text,
-        });
+        let offences = size_offences(&Source { path: path.into(), n_bytes, text });
         assert_eq!(offences.len(), n_offences, "{path}: {offences:?}");
     };
     check("a/src/lib.rs", 2_000, 1000, 0);

@@ -23,12 +23,7 @@ static METADATA: LazyLock<Result<Metadata, String>> = LazyLock::new(|| {
     let target = current_target();
     MetadataCommand::new()
         .manifest_path(root().join("Cargo.toml"))
-        .other_options([
-            "--offline".to_owned(),
-            "--locked".to_owned(),
-            "--filter-platform".to_owned(),
-            target,
-        ])
+        .other_options(["--offline".to_owned(), "--locked".to_owned(), "--filter-platform".to_owned(), target])
         .exec()
         .map_err(|error| error.to_string())
 });
@@ -46,11 +41,7 @@ pub(crate) static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
     let source = |path: &PathBuf| {
         let relative = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
         let bytes = fs::read(path).unwrap();
-        Source {
-            path: relative,
-            n_bytes: bytes.len() as u64,
-            text: String::from_utf8(bytes).unwrap_or_default(),
-        }
+        Source { path: relative, n_bytes: bytes.len() as u64, text: String::from_utf8(bytes).unwrap_or_default() }
     };
     files.iter().map(source).collect()
 });
@@ -89,8 +80,5 @@ fn current_target() -> String {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = std::process::Command::new(rustc).arg("-vV").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .unwrap()
-        .to_owned()
+    text.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned()
 }

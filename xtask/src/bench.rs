@@ -104,11 +104,7 @@ fn flatten(prefix: &str, value: Value, into: &mut Vec<(String, Value)>) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                let key = if prefix.is_empty() {
-                    key
-                } else {
-                    format!("{prefix}.{key}")
-                };
+                let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
                 flatten(&key, value, into);
             }
         }
@@ -120,27 +116,13 @@ fn flatten(prefix: &str, value: Value, into: &mut Vec<(String, Value)>) {
 pub(crate) fn machine() -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     let mut add = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
-    let cores = std::thread::available_parallelism()
-        .map(|n| n.to_string())
-        .unwrap_or_else(|_| "?".into());
+    let cores = std::thread::available_parallelism().map(|n| n.to_string()).unwrap_or_else(|_| "?".into());
     let cpu = field_of("/proc/cpuinfo", "model name", ':')
         .or_else(|| command::output_of(Command::new("sysctl").args(["-n", "machdep.cpu.brand_string"])));
-    add(
-        "processor",
-        Some(format!(
-            "{}, {cores} cores usable",
-            cpu.unwrap_or_else(|| "unknown".into())
-        )),
-    );
-    add(
-        "memory",
-        field_of("/proc/meminfo", "MemTotal", ':').and_then(|text| gib_of_kib(&text)),
-    );
+    add("processor", Some(format!("{}, {cores} cores usable", cpu.unwrap_or_else(|| "unknown".into()))));
+    add("memory", field_of("/proc/meminfo", "MemTotal", ':').and_then(|text| gib_of_kib(&text)));
     let system = field_of("/etc/os-release", "PRETTY_NAME", '=').map(|name| name.trim_matches('"').to_owned());
-    add(
-        "system",
-        Some(system.unwrap_or_else(|| std::env::consts::OS.to_owned())),
-    );
+    add("system", Some(system.unwrap_or_else(|| std::env::consts::OS.to_owned())));
     add("compiler", command::output_of(Command::new("rustc").arg("--version")));
     lines
 }
@@ -163,11 +145,8 @@ mod tests {
     use super::*;
 
     fn check(line: &str, expect: Option<&[(&str, Value)]>) {
-        let expect: Option<Vec<_>> = expect.map(|list| {
-            list.iter()
-                .map(|(key, value)| ((*key).to_owned(), value.clone()))
-                .collect()
-        });
+        let expect: Option<Vec<_>> =
+            expect.map(|list| list.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect());
         assert_eq!(figures_of(line).ok(), expect, "{line}");
     }
 
@@ -187,21 +166,14 @@ mod tests {
         let (at_least, at_most): (Limit, Limit) = (0.97..=f64::INFINITY, f64::NEG_INFINITY..=2.0);
         assert!(at_least.contains(&0.97) && !at_least.contains(&0.969) && !at_least.contains(&f64::NAN));
         assert!(at_most.contains(&2.0) && !at_most.contains(&2.1) && !at_most.contains(&f64::NAN));
-        assert_eq!(
-            (limit_shown(&at_least), limit_shown(&at_most)),
-            ("≥ 0.97".to_owned(), "≤ 2".to_owned())
-        );
+        assert_eq!((limit_shown(&at_least), limit_shown(&at_most)), ("≥ 0.97".to_owned(), "≤ 2".to_owned()));
         assert_eq!(limit_shown(&(1.0..=2.0)), "1 to 2");
     }
 
     #[test]
     fn names_are_unique_and_unknown_ones_are_refused() {
         for (index, bench) in BENCHES.iter().enumerate() {
-            assert!(
-                BENCHES[..index].iter().all(|other| other.name != bench.name),
-                "{}",
-                bench.name
-            );
+            assert!(BENCHES[..index].iter().all(|other| other.name != bench.name), "{}", bench.name);
         }
         assert_eq!(chosen(&[]).unwrap().len(), BENCHES.len());
         let error = chosen(&["nonsense".to_owned()]).unwrap_err().to_string();

@@ -36,10 +36,7 @@ pub(crate) fn for_cargo(dirs: &Dirs, program: &OsStr) -> Command {
 /// What differs from a plain cargo call. A build script that builds C++ reruns when `CMAKE` changes, so it is always
 /// the same program, also where the system's own would be new enough.
 pub(crate) fn build_variables(dirs: &Dirs) -> [(&'static str, OsString); 2] {
-    [
-        ("CARGO_TARGET_DIR", dirs.target.clone().into()),
-        ("CMAKE", dirs.venv_program("cmake").into()),
-    ]
+    [("CARGO_TARGET_DIR", dirs.target.clone().into()), ("CMAKE", dirs.venv_program("cmake").into())]
 }
 
 fn is_package_variable(name: &OsStr) -> bool {
@@ -51,16 +48,10 @@ fn is_package_variable(name: &OsStr) -> bool {
 
 /// A command as one would type it.
 pub(crate) fn shown(command: &Command) -> String {
-    let program = Path::new(command.get_program())
-        .file_stem()
-        .unwrap_or(command.get_program());
+    let program = Path::new(command.get_program()).file_stem().unwrap_or(command.get_program());
     let words = std::iter::once(program).chain(command.get_args()).map(|word| {
         let word = word.to_string_lossy();
-        if word.is_empty() || word.contains(char::is_whitespace) {
-            format!("'{word}'")
-        } else {
-            word.into_owned()
-        }
+        if word.is_empty() || word.contains(char::is_whitespace) { format!("'{word}'") } else { word.into_owned() }
     });
     words.collect::<Vec<_>>().join(" ")
 }
@@ -71,9 +62,7 @@ pub(crate) fn shown(command: &Command) -> String {
 /// Fails when the program cannot be started.
 pub(crate) fn succeeds(command: &mut Command) -> Result<bool> {
     eprintln!("$ {}", shown(command));
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {}", shown(command)))?;
+    let status = command.status().with_context(|| format!("cannot start {}", shown(command)))?;
     Ok(status.success())
 }
 
@@ -91,10 +80,7 @@ pub(crate) fn must(command: &mut Command) -> Result<()> {
 /// Runs quietly and gives back standard output, or `None` where the program is missing or fails.
 pub(crate) fn output_of(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Shows the command and runs it; every line of its standard output is passed to `line` as it comes.
@@ -104,36 +90,22 @@ pub(crate) fn output_of(command: &mut Command) -> Option<String> {
 /// Fails when the program cannot be started or its output cannot be read.
 pub(crate) fn lines_of(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
     eprintln!("$ {}", shown(command));
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start {}", shown(command)))?;
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {}", shown(command)))?;
     if let Some(stdout) = child.stdout.take() {
         let mut reader = BufReader::new(stdout);
         let mut bytes = Vec::new();
-        while reader
-            .read_until(b'\n', &mut bytes)
-            .context("cannot read the program's output")?
-            > 0
-        {
+        while reader.read_until(b'\n', &mut bytes).context("cannot read the program's output")? > 0 {
             line(String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']));
             bytes.clear();
         }
     }
-    Ok(child
-        .wait()
-        .with_context(|| format!("cannot wait for {}", shown(command)))?
-        .success())
+    Ok(child.wait().with_context(|| format!("cannot wait for {}", shown(command)))?.success())
 }
 
 /// Runs quietly and gives up after `limit`: true only when the program succeeded in time.
 pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
-    let Ok(mut child) = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-    else {
+    let Ok(mut child) = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
         return false;
     };
     let started = Instant::now();
@@ -154,9 +126,7 @@ pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
 /// The program's path if one of that name is on `PATH`.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let file = format!("{name}{}", env::consts::EXE_SUFFIX);
-    env::split_paths(&env::var_os("PATH")?)
-        .map(|folder| folder.join(&file))
-        .find(|path| path.is_file())
+    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(&file)).find(|path| path.is_file())
 }
 
 #[cfg(test)]
@@ -165,20 +135,8 @@ mod tests {
 
     #[test]
     fn only_variables_about_our_own_package_are_kept_from_cargo() {
-        let hidden = [
-            "CARGO_PKG_NAME",
-            "CARGO_PKG_VERSION_PRE",
-            "CARGO_MANIFEST_DIR",
-            "CARGO_MANIFEST_LINKS",
-        ];
-        let passed = [
-            "CARGO_HOME",
-            "CARGO_TARGET_DIR",
-            "CARGO_BUILD_JOBS",
-            "CARGO_NET_OFFLINE",
-            "PATH",
-            "RUSTFLAGS",
-        ];
+        let hidden = ["CARGO_PKG_NAME", "CARGO_PKG_VERSION_PRE", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_LINKS"];
+        let passed = ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_BUILD_JOBS", "CARGO_NET_OFFLINE", "PATH", "RUSTFLAGS"];
         for name in hidden {
             assert!(is_package_variable(OsStr::new(name)), "{name}");
         }
@@ -198,23 +156,16 @@ mod tests {
     #[test]
     fn output_arrives_line_by_line_and_the_status_is_kept() {
         let mut lines = Vec::new();
-        let ok = lines_of(Command::new("sh").args(["-c", "printf 'a\\nb'; exit 3"]), |line| {
-            lines.push(line.to_owned())
-        });
+        let ok =
+            lines_of(Command::new("sh").args(["-c", "printf 'a\\nb'; exit 3"]), |line| lines.push(line.to_owned()));
         assert_eq!((ok.unwrap(), lines), (false, vec!["a".to_owned(), "b".to_owned()]));
     }
 
     #[cfg(unix)]
     #[test]
     fn a_program_that_hangs_is_given_up() {
-        assert!(!succeeds_within(
-            Command::new("sleep").arg("600"),
-            Duration::from_millis(20)
-        ));
+        assert!(!succeeds_within(Command::new("sleep").arg("600"), Duration::from_millis(20)));
         assert!(succeeds_within(&mut Command::new("true"), Duration::from_secs(60)));
-        assert!(!succeeds_within(
-            &mut Command::new("no-such-program-anywhere"),
-            Duration::from_secs(60)
-        ));
+        assert!(!succeeds_within(&mut Command::new("no-such-program-anywhere"), Duration::from_secs(60)));
     }
 }

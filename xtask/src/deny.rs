@@ -29,13 +29,7 @@ pub(crate) fn check(dirs: &Dirs) -> Result<bool> {
         command.args(["--log-level", "error"]).args(args);
         command
     };
-    let mut passed = succeeds(&mut deny(&[
-        "check",
-        "--hide-inclusion-graph",
-        "licenses",
-        "bans",
-        "sources",
-    ]))?;
+    let mut passed = succeeds(&mut deny(&["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))?;
     if succeeds_within(&mut deny(&["fetch", "db"]), FETCH_LIMIT) {
         passed &= succeeds(&mut deny(&["check", "--disable-fetch", "advisories"]))?;
     } else {
@@ -49,32 +43,16 @@ fn ensure(dirs: &Dirs) -> Result<PathBuf> {
     if let Some(found) = on_path("cargo-deny") {
         return Ok(found);
     }
-    let program = dirs
-        .tools
-        .join("bin")
-        .join(format!("cargo-deny{}", std::env::consts::EXE_SUFFIX));
+    let program = dirs.tools.join("bin").join(format!("cargo-deny{}", std::env::consts::EXE_SUFFIX));
     let stamp = dirs.tools.join("cargo-deny.txt");
     let current = fs::read_to_string(&stamp).is_ok_and(|text| text.trim() == VERSION);
     if current && output_of(Command::new(&program).arg("--version")).is_some() {
         return Ok(program);
     }
     // Unoptimised: it compiles in a quarter of the time and still checks in seconds.
-    let mut install = cargo(
-        dirs,
-        &[
-            "install",
-            "cargo-deny",
-            "--version",
-            VERSION,
-            "--locked",
-            "--debug",
-            "--force",
-        ],
-    );
+    let mut install = cargo(dirs, &["install", "cargo-deny", "--version", VERSION, "--locked", "--debug", "--force"]);
     install.arg("--quiet").arg("--root").arg(&dirs.tools);
-    install
-        .env("CARGO_TARGET_DIR", dirs.tools.join("build"))
-        .env("CARGO_PROFILE_DEV_DEBUG", "false");
+    install.env("CARGO_TARGET_DIR", dirs.tools.join("build")).env("CARGO_PROFILE_DEV_DEBUG", "false");
     must(&mut install)?;
     write_beside(&stamp, VERSION)?;
     // 400 MB that nobody needs again. Where they cannot be removed they only take room.

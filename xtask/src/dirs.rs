@@ -32,11 +32,7 @@ impl Dirs {
             Some(dir) if !dir.is_empty() => here.join(dir),
             _ => cache.join("target"),
         };
-        Ok(Self {
-            root,
-            target,
-            tools: cache.join("tools"),
-        })
+        Ok(Self { root, target, tools: cache.join("tools") })
     }
 
     /// The project's Python environment.
@@ -47,16 +43,12 @@ impl Dirs {
     /// A program of the project's Python environment.
     pub(crate) fn venv_program(&self, name: &str) -> PathBuf {
         let folder = if cfg!(windows) { "Scripts" } else { "bin" };
-        self.venv()
-            .join(folder)
-            .join(format!("{name}{}", env::consts::EXE_SUFFIX))
+        self.venv().join(folder).join(format!("{name}{}", env::consts::EXE_SUFFIX))
     }
 
     /// A program that the workspace builds in the given profile's folder.
     pub(crate) fn built(&self, profile: &str, name: &str) -> PathBuf {
-        self.target
-            .join(profile)
-            .join(format!("{name}{}", env::consts::EXE_SUFFIX))
+        self.target.join(profile).join(format!("{name}{}", env::consts::EXE_SUFFIX))
     }
 }
 
@@ -70,10 +62,7 @@ fn workspace_root(manifest_dir: Option<PathBuf>, here: &Path) -> Result<PathBuf>
             return Ok(folder.to_path_buf());
         }
     }
-    bail!(
-        "no workspace in or above {}: start this inside a checkout",
-        start.display()
-    )
+    bail!("no workspace in or above {}: start this inside a checkout", start.display())
 }
 
 /// The user's cache folder by the habits of the system, from an environment that is passed in.
@@ -95,28 +84,16 @@ mod tests {
     use super::*;
 
     fn check_cache(os: &str, vars: &[(&str, &str)], expect: Option<&str>) {
-        let found = cache_dir(os, |name| {
-            vars.iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, value)| OsString::from(value))
-        });
+        let found = cache_dir(os, |name| vars.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value)));
         assert_eq!(found.ok(), expect.map(PathBuf::from), "{os} {vars:?}");
     }
 
     #[test]
     fn the_cache_folder_follows_the_system() {
         check_cache("linux", &[("HOME", "/home/a")], Some("/home/a/.cache"));
-        check_cache(
-            "linux",
-            &[("HOME", "/home/a"), ("XDG_CACHE_HOME", "/var/c")],
-            Some("/var/c"),
-        );
+        check_cache("linux", &[("HOME", "/home/a"), ("XDG_CACHE_HOME", "/var/c")], Some("/var/c"));
         // The XDG specification: a relative path is invalid and must be ignored.
-        check_cache(
-            "linux",
-            &[("HOME", "/home/a"), ("XDG_CACHE_HOME", "c")],
-            Some("/home/a/.cache"),
-        );
+        check_cache("linux", &[("HOME", "/home/a"), ("XDG_CACHE_HOME", "c")], Some("/home/a/.cache"));
         check_cache("macos", &[("HOME", "/Users/a")], Some("/Users/a/Library/Caches"));
         check_cache("windows", &[("LOCALAPPDATA", "/l")], Some("/l"));
         check_cache("windows", &[("HOME", "/home/a")], None);

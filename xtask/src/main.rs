@@ -67,10 +67,7 @@ fn dispatch(mut args: Vec<String>) -> Result<ExitCode> {
         }
         (_, rest) => {
             let command = std::iter::once(command.as_str()).chain(rest.iter().map(String::as_str));
-            eprintln!(
-                "xtask: `{}` is not a command\n\n{USAGE}",
-                command.collect::<Vec<_>>().join(" ")
-            );
+            eprintln!("xtask: `{}` is not a command\n\n{USAGE}", command.collect::<Vec<_>>().join(" "));
             Ok(ExitCode::from(2))
         }
     }

@@ -33,26 +33,14 @@ impl Measured<'_> {
         let bench = self.bench;
         let check = |(key, limit): &(&'static str, Limit)| match self.figure(key) {
             Some(value) if limit.contains(&value) => None,
-            Some(value) => Some(format!(
-                "{}: {key} is {}, wanted {}",
-                bench.name,
-                number(value),
-                limit_shown(limit)
-            )),
-            None => Some(format!(
-                "{}: {key} was not measured, wanted {}",
-                bench.name,
-                limit_shown(limit)
-            )),
+            Some(value) => Some(format!("{}: {key} is {}, wanted {}", bench.name, number(value), limit_shown(limit))),
+            None => Some(format!("{}: {key} was not measured, wanted {}", bench.name, limit_shown(limit))),
         };
         bench.wanted.iter().filter_map(check).collect()
     }
 
     fn figure(&self, key: &str) -> Option<f64> {
-        self.figures
-            .iter()
-            .find(|(name, _)| name == key)
-            .and_then(|(_, value)| value.as_f64())
+        self.figures.iter().find(|(name, _)| name == key).and_then(|(_, value)| value.as_f64())
     }
 }
 
@@ -74,11 +62,7 @@ pub(crate) fn with_section(document: &str, measured: &Measured<'_>, conditions: 
 fn section(measured: &Measured<'_>, conditions: &Conditions) -> String {
     let bench = measured.bench;
     let mut out = format!("## {}\n\n", bench.title);
-    let release = if conditions.profile == "release" {
-        " --release"
-    } else {
-        ""
-    };
+    let release = if conditions.profile == "release" { " --release" } else { "" };
     // Writing to a string cannot fail.
     let _ = writeln!(out, "`cargo xtask bench {}{release}`, {}", bench.name, conditions.day);
     if let Some(commit) = &conditions.commit {
@@ -90,26 +74,10 @@ fn section(measured: &Measured<'_>, conditions: &Conditions) -> String {
     }
     out.push_str("\n| figure | value | wanted | met |\n| --- | ---: | ---: | --- |\n");
     for (key, value) in &measured.figures {
-        let limit = bench
-            .wanted
-            .iter()
-            .find(|(wanted, _)| wanted == key)
-            .map(|(_, limit)| limit);
-        let met = limit.map(|limit| {
-            if value.as_f64().is_some_and(|it| limit.contains(&it)) {
-                "yes"
-            } else {
-                "no"
-            }
-        });
+        let limit = bench.wanted.iter().find(|(wanted, _)| wanted == key).map(|(_, limit)| limit);
+        let met = limit.map(|limit| if value.as_f64().is_some_and(|it| limit.contains(&it)) { "yes" } else { "no" });
         let limit = limit.map(limit_shown).unwrap_or_default();
-        let _ = writeln!(
-            out,
-            "| {} | {} | {limit} | {} |",
-            cell(key),
-            cell(&shown(value)),
-            met.unwrap_or_default()
-        );
+        let _ = writeln!(out, "| {} | {} | {limit} | {} |", cell(key), cell(&shown(value)), met.unwrap_or_default());
     }
     for missed in measured.missed() {
         if missed.contains("was not measured") {
@@ -137,11 +105,7 @@ fn number(value: f64) -> String {
     let exponent = value.abs().log10().floor() as i32;
     let decimals = usize::try_from(3 - exponent).unwrap_or(0);
     let text = format!("{value:.decimals$}");
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// Text for a table cell: a bar or a line break in it would break the table.
@@ -151,10 +115,7 @@ fn cell(text: &str) -> String {
 
 /// The day in UTC, by the civil calendar.
 pub(crate) fn day_of(time: SystemTime) -> String {
-    let secs = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map(|since| since.as_secs())
-        .unwrap_or(0);
+    let secs = time.duration_since(SystemTime::UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or(0);
     // Days are counted from 1 March of the year 0, so that a leap day is the last day of its year.
     let days = secs / 86_400 + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
@@ -162,11 +123,7 @@ pub(crate) fn day_of(time: SystemTime) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
 }
@@ -186,10 +143,7 @@ mod tests {
     };
 
     fn measured(figures: &[(&str, Value)]) -> Measured<'static> {
-        let figures = figures
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), value.clone()))
-            .collect();
+        let figures = figures.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         Measured { bench: &BENCH, figures }
     }
 
@@ -204,11 +158,7 @@ mod tests {
 
     #[test]
     fn a_section_is_written_whole() {
-        let figures = [
-            ("device", "cpu|simd".into()),
-            ("ours", 1234.5678.into()),
-            ("ratio", 0.98123.into()),
-        ];
+        let figures = [("device", "cpu|simd".into()), ("ours", 1234.5678.into()), ("ratio", 0.98123.into())];
         assert_eq!(
             with_section("# Benchmarks\n", &measured(&figures), &conditions()),
             "# Benchmarks\n\n<!-- bench:train -->\n## Training loop\n\n`cargo xtask bench train`, 2026-11-20\n\
@@ -223,38 +173,23 @@ mod tests {
         let first = with_section("# B\n\nwords\n", &measured(&[("ratio", 0.5.into())]), &conditions());
         let with_more = format!("{first}\n## By hand\n\nkept\n");
         let second = with_section(&with_more, &measured(&[("ratio", 0.99.into())]), &conditions());
-        assert!(
-            second.starts_with("# B\n\nwords\n") && second.ends_with("## By hand\n\nkept\n"),
-            "{second}"
-        );
+        assert!(second.starts_with("# B\n\nwords\n") && second.ends_with("## By hand\n\nkept\n"), "{second}");
         assert!(second.contains("| 0.99 |") && !second.contains("| 0.5 |"), "{second}");
-        assert_eq!(
-            with_section(&second, &measured(&[("ratio", 0.99.into())]), &conditions()),
-            second
-        );
+        assert_eq!(with_section(&second, &measured(&[("ratio", 0.99.into())]), &conditions()), second);
     }
 
     #[test]
     fn a_torn_section_is_added_anew_rather_than_guessed() {
         let torn = "# B\n\n<!-- bench:train -->\nhalf";
         let out = with_section(torn, &measured(&[("ratio", 1.into())]), &conditions());
-        assert!(
-            out.starts_with(torn) && out.ends_with("<!-- /bench:train -->\n"),
-            "{out}"
-        );
+        assert!(out.starts_with(torn) && out.ends_with("<!-- /bench:train -->\n"), "{out}");
     }
 
     #[test]
     fn limits_that_are_not_met_are_told() {
         assert!(measured(&[("ratio", 0.97.into())]).missed().is_empty());
-        assert_eq!(
-            measured(&[("ratio", 0.9.into())]).missed(),
-            ["train: ratio is 0.9, wanted ≥ 0.97"]
-        );
-        assert_eq!(
-            measured(&[("x", 1.into())]).missed(),
-            ["train: ratio was not measured, wanted ≥ 0.97"]
-        );
+        assert_eq!(measured(&[("ratio", 0.9.into())]).missed(), ["train: ratio is 0.9, wanted ≥ 0.97"]);
+        assert_eq!(measured(&[("x", 1.into())]).missed(), ["train: ratio was not measured, wanted ≥ 0.97"]);
         let out = with_section("", &measured(&[("x", 1.into())]), &conditions());
         assert!(out.contains("train: ratio was not measured, wanted ≥ 0.97."), "{out}");
     }

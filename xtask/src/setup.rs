@@ -116,11 +116,8 @@ const SYSTEM_TOOLS: &[SystemTool] = &[
 const PYTHON_BUILD: &[&str] = &["cmake==4.4.4"];
 
 /// Python packages for tests: NVIDIA Triton's client for the Open Inference Protocol, and the arrays that it takes.
-const PYTHON_TEST: &[&str] = &[
-    "tritonclient[http]==2.73.0",
-    "numpy==2.2.6; python_version < '3.11'",
-    "numpy==2.4.6; python_version >= '3.11'",
-];
+const PYTHON_TEST: &[&str] =
+    &["tritonclient[http]==2.73.0", "numpy==2.2.6; python_version < '3.11'", "numpy==2.4.6; python_version >= '3.11'"];
 
 /// Brings everything that `purpose` needs. Quick and quiet where nothing is missing.
 ///
@@ -141,30 +138,21 @@ pub(crate) fn ensure(dirs: &Dirs, purpose: Purpose) -> Result<()> {
 /// Fails when they are missing and rustup cannot add them.
 pub(crate) fn ensure_components() -> Result<()> {
     let works = |name: &str| output_of(Command::new(name).arg("--version")).is_some();
-    let missing: Vec<_> = [("cargo-fmt", "rustfmt"), ("cargo-clippy", "clippy")]
-        .iter()
-        .filter(|(name, _)| !works(name))
-        .collect();
+    let missing: Vec<_> =
+        [("cargo-fmt", "rustfmt"), ("cargo-clippy", "clippy")].iter().filter(|(name, _)| !works(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let components = missing.iter().map(|(_, component)| *component).collect::<Vec<_>>();
     if on_path("rustup").is_none() {
-        bail!(
-            "{} missing: install the toolchain's packages of that name",
-            components.join(" and ")
-        );
+        bail!("{} missing: install the toolchain's packages of that name", components.join(" and "));
     }
     must(Command::new("rustup").args(["component", "add"]).args(components))
 }
 
 /// The description of Mesa's software device for the Vulkan loader, if it is installed.
 pub(crate) fn lavapipe() -> Option<PathBuf> {
-    let folders = [
-        "/usr/share/vulkan/icd.d",
-        "/usr/local/share/vulkan/icd.d",
-        "/etc/vulkan/icd.d",
-    ];
+    let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
     let mut found: Vec<PathBuf> = folders
         .iter()
         .filter_map(|folder| fs::read_dir(folder).ok())
@@ -177,20 +165,14 @@ pub(crate) fn lavapipe() -> Option<PathBuf> {
 
 /// Multi-arch systems hold one file per architecture (`lvp_icd.x86_64.json`), others a single `lvp_icd.json`.
 fn is_lavapipe(path: &Path, arch: &str) -> bool {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     name == "lvp_icd.json" || name == format!("lvp_icd.{arch}.json")
 }
 
 fn system_tools(purpose: Purpose) -> Result<()> {
     let debian = on_path("apt-get").is_some() && on_path("dpkg-query").is_some();
     let here = |tool: &SystemTool| if debian { is_installed(tool.apt) } else { (tool.found)() };
-    let missing: Vec<&SystemTool> = SYSTEM_TOOLS
-        .iter()
-        .filter(|tool| tool.purpose <= purpose && !here(tool))
-        .collect();
+    let missing: Vec<&SystemTool> = SYSTEM_TOOLS.iter().filter(|tool| tool.purpose <= purpose && !here(tool)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -201,16 +183,9 @@ fn system_tools(purpose: Purpose) -> Result<()> {
     for tool in &missing {
         eprintln!("  {} ({}): {}", tool.name, tool.why, tool.elsewhere);
     }
-    let required: Vec<&str> = missing
-        .iter()
-        .filter(|tool| tool.required)
-        .map(|tool| tool.name)
-        .collect();
+    let required: Vec<&str> = missing.iter().filter(|tool| tool.required).map(|tool| tool.name).collect();
     if !required.is_empty() {
-        bail!(
-            "{} must be installed first (Fedora | macOS | Windows, as listed above)",
-            required.join(", ")
-        );
+        bail!("{} must be installed first (Fedora | macOS | Windows, as listed above)", required.join(", "));
     }
     eprintln!("Going on: what needs them is left out.");
     Ok(())
@@ -231,15 +206,9 @@ fn apt_install(missing: &[&SystemTool]) -> Result<()> {
         bail!("installing system packages needs root: run `{by_hand}` as root, then this again");
     };
     let apt = |args: &[&str]| {
-        let mut words = prefix
-            .iter()
-            .copied()
-            .chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        let mut words = prefix.iter().copied().chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
         let mut command = Command::new(words.next().unwrap_or("env"));
-        command
-            .args(words)
-            .args(["-q", "-y", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300"])
-            .args(args);
+        command.args(words).args(["-q", "-y", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300"]).args(args);
         command
     };
     // An old list of one mirror is no reason to stop: what counts is whether the packages can be had.
@@ -294,16 +263,7 @@ fn python_packages(dirs: &Dirs, set: &str, packages: &[&str]) -> Result<()> {
     }
     eprintln!("Installing for {set}: {}", packages.join(", "));
     let mut pip = Command::new(&python_here);
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--retries",
-        "5",
-    ])
-    .args(packages);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "5"]).args(packages);
     must(&mut pip).context("Python packages could not be installed; is the package index in reach?")?;
     write_beside(&stamp, &wanted)
 }
@@ -333,11 +293,7 @@ mod tests {
             ("radeon_icd.x86_64.json", false),
             ("", false),
         ] {
-            assert_eq!(
-                is_lavapipe(&Path::new("/usr/share/vulkan/icd.d").join(name), "x86_64"),
-                expect,
-                "{name}"
-            );
+            assert_eq!(is_lavapipe(&Path::new("/usr/share/vulkan/icd.d").join(name), "x86_64"), expect, "{name}");
         }
     }
 

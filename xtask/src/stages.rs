@@ -19,18 +19,12 @@ pub(crate) struct Tally {
 impl Tally {
     /// The tally of a stage that is a single check.
     pub(crate) fn one(passed: bool) -> Self {
-        Self {
-            passed: passed.into(),
-            failed: (!passed).into(),
-        }
+        Self { passed: passed.into(), failed: (!passed).into() }
     }
 
     /// Adds the numbers of a line such as `test result: ok. 3 passed; 1 failed; 0 ignored; …`; ignores other lines.
     pub(crate) fn add_line(&mut self, line: &str) {
-        let Some((_, numbers)) = line
-            .trim_start()
-            .strip_prefix("test result: ")
-            .and_then(|rest| rest.split_once(". "))
+        let Some((_, numbers)) = line.trim_start().strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
         else {
             return;
         };
@@ -71,28 +65,18 @@ impl Stages {
             eprintln!("{name}: {error:#}");
             Tally::one(false)
         });
-        self.done.push(Stage {
-            name,
-            took: started.elapsed(),
-            tally: Some(tally),
-        });
+        self.done.push(Stage { name, took: started.elapsed(), tally: Some(tally) });
         tally.failed == 0
     }
 
     /// Notes a stage that could not run, because an earlier one failed. The failure is counted there.
     pub(crate) fn skip(&mut self, name: &'static str) {
-        self.done.push(Stage {
-            name,
-            took: Duration::ZERO,
-            tally: None,
-        });
+        self.done.push(Stage { name, took: Duration::ZERO, tally: None });
     }
 
     /// Whether every stage ran and passed.
     pub(crate) fn passed(&self) -> bool {
-        self.done
-            .iter()
-            .all(|stage| stage.tally.is_some_and(|tally| tally.failed == 0))
+        self.done.iter().all(|stage| stage.tally.is_some_and(|tally| tally.failed == 0))
     }
 
     /// Where the time went, which stages failed, and the sum as the last line.
@@ -138,16 +122,8 @@ mod tests {
 
     #[test]
     fn only_result_lines_count() {
-        check(
-            "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.01s",
-            12,
-            0,
-        );
-        check(
-            "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s",
-            1,
-            2,
-        );
+        check("test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.01s", 12, 0);
+        check("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s", 1, 2);
         check("running 12 tests", 0, 0);
         check("test store::batch ... ok", 0, 0);
         check("12 passed; 3 failed", 0, 0);

@@ -66,10 +66,7 @@ fn become_program(mut program: Command) -> Result<ExitCode> {
 #[cfg(not(unix))]
 fn become_program(mut program: Command) -> Result<ExitCode> {
     let status = program.status().context("cannot start athanor")?;
-    Ok(status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .map_or(ExitCode::FAILURE, ExitCode::from))
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// The checks that run no product code: format, lints, docs, dependency rules.
@@ -80,9 +77,7 @@ pub(crate) fn check(dirs: &Dirs) -> Result<ExitCode> {
     let mut stages = Stages::default();
     if stages.run("setup", || ready(dirs, Purpose::Build)) {
         source_checks(dirs, &mut stages);
-        stages.run("tidy", || {
-            tests(cargo(dirs, &["test", "--workspace", "--test", "tidy"]))
-        });
+        stages.run("tidy", || tests(cargo(dirs, &["test", "--workspace", "--test", "tidy"])));
     }
     Ok(finish(&stages))
 }
@@ -98,9 +93,7 @@ pub(crate) fn test(dirs: &Dirs) -> Result<ExitCode> {
     }
     source_checks(dirs, &mut stages);
     stages.run("deny", || deny::check(dirs).map(Tally::one));
-    if stages.run("build", || {
-        one(&mut cargo(dirs, &["build", "--workspace", "--all-targets"]))
-    }) {
+    if stages.run("build", || one(&mut cargo(dirs, &["build", "--workspace", "--all-targets"]))) {
         stages.run("tests", || {
             // One call for all, unit, integration, end to end and documentation: every package is built with the
             // features that the build above has used.
@@ -125,12 +118,8 @@ fn source_checks(dirs: &Dirs, stages: &mut Stages) {
     stages.run("format", || one(&mut cargo(dirs, &["fmt", "--all", "--check"])));
     // In the same build folder on purpose: what is checked and what is built have separate files in it, and the C++
     // of LightGBM and SQLite is compiled once for both.
-    stages.run("lint", || {
-        one(&mut cargo(
-            dirs,
-            &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"],
-        ))
-    });
+    stages
+        .run("lint", || one(&mut cargo(dirs, &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])));
     stages.run("docs", || {
         let mut command = cargo(dirs, &["doc", "--workspace", "--no-deps", "--document-private-items"]);
         one(command.env("RUSTDOCFLAGS", "--deny rustdoc::broken_intra_doc_links"))
@@ -157,19 +146,13 @@ fn tests(mut command: Command) -> Result<Tally> {
 
 fn finish(stages: &Stages) -> ExitCode {
     println!("{}", stages.table());
-    if stages.passed() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if stages.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// What tests may rely on.
 fn test_variables(dirs: &Dirs, runtime_dir: &Path) -> Vec<(&'static str, PathBuf)> {
-    let mut variables = vec![
-        ("XDG_RUNTIME_DIR", runtime_dir.to_owned()),
-        ("ATHANOR_TEST_PYTHON", dirs.venv_program("python")),
-    ];
+    let mut variables =
+        vec![("XDG_RUNTIME_DIR", runtime_dir.to_owned()), ("ATHANOR_TEST_PYTHON", dirs.venv_program("python"))];
     // With the software device alone, a test on the GPU path gives the same numbers on every machine, and a machine
     // that has the device may not skip it.
     if let Some(icd) = setup::lavapipe() {
@@ -195,9 +178,7 @@ impl RuntimeDir {
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder
-            .create(&path)
-            .with_context(|| format!("cannot create {}", path.display()))?;
+        builder.create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self(path))
     }
 
@@ -240,12 +221,8 @@ pub(crate) fn bench(dirs: &Dirs, args: &[String]) -> Result<ExitCode> {
         build.arg("--release");
     }
     must(&mut build)?;
-    let conditions = Conditions {
-        day: report::day_of(SystemTime::now()),
-        commit: commit(dirs),
-        profile,
-        machine: bench::machine(),
-    };
+    let conditions =
+        Conditions { day: report::day_of(SystemTime::now()), commit: commit(dirs), profile, machine: bench::machine() };
     let path = dirs.root.join("docs/benchmarks.md");
     let mut missed = Vec::new();
     for bench in chosen {
@@ -261,11 +238,7 @@ pub(crate) fn bench(dirs: &Dirs, args: &[String]) -> Result<ExitCode> {
         eprintln!("missed: {missed}");
     }
     println!("written: {}", path.display());
-    Ok(if missed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn commit(dirs: &Dirs) -> Option<String> {
@@ -273,11 +246,7 @@ fn commit(dirs: &Dirs) -> Option<String> {
     let hash = git(&["rev-parse", "--short", "HEAD"])?;
     // The document itself changes with each run, and says nothing about the code.
     let changed = git(&["status", "--porcelain", "--", ".", ":!docs/benchmarks.md"]).is_some_and(|it| !it.is_empty());
-    Some(if changed {
-        format!("{hash} with uncommitted changes")
-    } else {
-        hash
-    })
+    Some(if changed { format!("{hash} with uncommitted changes") } else { hash })
 }
 
 #[cfg(test)]
