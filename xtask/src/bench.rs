@@ -39,13 +39,48 @@ pub(crate) struct Bench {
 }
 
 /// All benchmarks, in the order of the document.
-pub(crate) const BENCHES: &[Bench] = &[Bench {
-    name: "train",
-    title: "Training loop against a bare Burn loop (same model, data and device; metrics recorded)",
-    program: "examples/bare_loop",
-    args: &[],
-    wanted: &[("ratio", 0.97..=f64::INFINITY)],
-}];
+pub(crate) const BENCHES: &[Bench] = &[
+    Bench {
+        name: "train",
+        title: "Training loop against a bare Burn loop: same model, data and device, metrics recorded",
+        program: "examples/bare_loop",
+        args: &[],
+        wanted: &[("ratio", at_least(0.97))],
+    },
+    Bench {
+        name: "record",
+        title: "What recording costs a training step, through the worker, the pipe and the database",
+        program: "examples/record_bench",
+        args: &[],
+        wanted: &[("ratio", at_least(0.99))],
+    },
+    Bench {
+        name: "store",
+        title: "Store: metric points in batches, the first page of 10,000 runs, a long series decimated",
+        program: "examples/store_bench",
+        args: &[],
+        wanted: &[
+            ("points_per_sec", at_least(100_000.0)),
+            ("first_page_millis", at_most(50.0)),
+            ("series_millis", at_most(20.0)),
+        ],
+    },
+    Bench {
+        name: "http",
+        title: "One-row predictions over HTTP on loopback at 1,000 requests a second",
+        program: "examples/http_bench",
+        args: &[],
+        wanted: &[("p50_millis", at_most(1.0)), ("p99_millis", at_most(2.0))],
+    },
+];
+
+const fn at_least(limit: f64) -> Limit {
+    limit..=f64::INFINITY
+}
+
+const fn at_most(limit: f64) -> Limit {
+    f64::NEG_INFINITY..=limit
+}
 
 /// The benchmarks of these names, or all where none is named.
 ///
@@ -163,7 +198,7 @@ mod tests {
 
     #[test]
     fn limits_hold_at_their_edge_and_never_for_nan() {
-        let (at_least, at_most): (Limit, Limit) = (0.97..=f64::INFINITY, f64::NEG_INFINITY..=2.0);
+        let (at_least, at_most): (Limit, Limit) = (at_least(0.97), at_most(2.0));
         assert!(at_least.contains(&0.97) && !at_least.contains(&0.969) && !at_least.contains(&f64::NAN));
         assert!(at_most.contains(&2.0) && !at_most.contains(&2.1) && !at_most.contains(&f64::NAN));
         assert_eq!((limit_shown(&at_least), limit_shown(&at_most)), ("≥ 0.97".to_owned(), "≤ 2".to_owned()));

@@ -27,7 +27,7 @@ cargo xtask <command>
   test               set up, then everything that continuous integration checks
   check              the quick part of it: format, lints, docs, dependency rules
   bench [NAME…]      run the benchmarks and write docs/benchmarks.md (--release, --list)
-  setup              install what building, testing and benchmarks need; does nothing where nothing is missing
+  setup              install what building and testing need; does nothing where nothing is missing
   env                print the variables with which plain `cargo` shares the same build folder (for `eval`)
 
 CARGO_TARGET_DIR chooses the build folder; unset, it is `athanor/target` in the user's cache folder.";

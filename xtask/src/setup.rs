@@ -1,4 +1,4 @@
-//! Installs what building, testing and benchmarks need beside the Rust toolchain, where it is missing.
+//! Installs what building and testing need beside the Rust toolchain, where it is missing.
 //!
 //! System packages come from apt where there is apt; elsewhere the missing tools are named with the way to get them.
 //! Python is used for two things only: it carries a recent CMake (LightGBM's build wants 3.28), and the tests talk to
@@ -23,10 +23,8 @@ use crate::{
 pub(crate) enum Purpose {
     /// Compiling.
     Build,
-    /// Compiling and running all tests.
+    /// Compiling, and running all tests.
     Test,
-    /// Tests, and load on an endpoint.
-    Bench,
 }
 
 /// A thing of the system's that we cannot bring ourselves.
@@ -42,7 +40,7 @@ struct SystemTool {
     elsewhere: &'static str,
     /// Whether it is here, asked where no package system can be asked.
     found: fn() -> bool,
-    /// A missing one ends set-up; without an optional one some tests or figures are left out, saying so.
+    /// A missing one ends set-up; without an optional one some tests are left out, saying so.
     required: bool,
 }
 
@@ -99,15 +97,6 @@ const SYSTEM_TOOLS: &[SystemTool] = &[
         apt: "mesa-vulkan-drivers",
         elsewhere: "dnf install mesa-vulkan-drivers | not needed on macOS and Windows",
         found: || !cfg!(target_os = "linux") || lavapipe().is_some(),
-        required: false,
-    },
-    SystemTool {
-        name: "wrk",
-        why: "load on the endpoint",
-        purpose: Purpose::Bench,
-        apt: "wrk",
-        elsewhere: "build it from source | brew install wrk | use WSL",
-        found: || on_path("wrk").is_some(),
         required: false,
     },
 ];
@@ -321,6 +310,6 @@ mod tests {
 
     #[test]
     fn purposes_grow() {
-        assert!(Purpose::Build < Purpose::Test && Purpose::Test < Purpose::Bench);
+        assert!(Purpose::Build < Purpose::Test);
     }
 }

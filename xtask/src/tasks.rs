@@ -24,7 +24,7 @@ use crate::{
 /// # Errors
 /// Fails when something required is missing and cannot be installed.
 pub(crate) fn setup(dirs: &Dirs) -> Result<ExitCode> {
-    setup::ensure(dirs, Purpose::Bench)?;
+    setup::ensure(dirs, Purpose::Test)?;
     setup::ensure_components()?;
     eprintln!("Set up. Build folder: {}", dirs.target.display());
     Ok(ExitCode::SUCCESS)
@@ -215,7 +215,7 @@ pub(crate) fn bench(dirs: &Dirs, args: &[String]) -> Result<ExitCode> {
         }
     }
     let chosen = bench::chosen(&names)?;
-    setup::ensure(dirs, Purpose::Bench)?;
+    setup::ensure(dirs, Purpose::Build)?;
     let mut build = cargo(dirs, &["build", "--workspace", "--bins", "--examples"]);
     if profile == "release" {
         build.arg("--release");
