@@ -91,8 +91,8 @@ struct Compiled {
 struct Split {
     threshold: f64,
     feature: u32,
-    left: i32,
-    right: i32,
+    /// Right, left: picked by index, because a branch that no processor can guess costs more than a read.
+    children: [i32; 2],
     missing: u8,
 }
 
@@ -219,7 +219,7 @@ impl Compiled {
             let value = f64::from(row[split.feature as usize]);
             let missing = value.is_nan() || (split.missing & ZERO_IS_MISSING != 0 && value.abs() <= ZERO);
             let left = if missing { split.missing & MISSING_GOES_LEFT != 0 } else { value <= split.threshold };
-            at = if left { split.left } else { split.right };
+            at = split.children[usize::from(left)];
         }
         self.leaves[(-1 - at) as usize]
     }
@@ -301,7 +301,7 @@ fn append(compiled: &mut Compiled, tree: &Tree, n_features: u32) -> Result<(), S
         };
         let (left, right) = (child(tree.left[at])?, child(tree.right[at])?);
         let (threshold, feature, missing) = (tree.threshold[at], tree.feature[at], tree.missing[at]);
-        compiled.splits.push(Split { threshold, feature, left, right, missing });
+        compiled.splits.push(Split { threshold, feature, children: [right, left], missing });
     }
     // 2n children, each reached once and none of them split 0, are exactly the n - 1 other splits and n + 1 leaves: with
     // every child different, everything is reached.

@@ -89,7 +89,7 @@ fn score(name: &str, task: TaskChoice, with_valid: bool) -> f64 {
             seed: 1,
             device: "cpu".to_owned(),
             dtype: FloatType::F32,
-            threads: 2,
+            threads: 1,
         };
         let mut sink: Vec<TrainEvent> = Vec::new();
         let job = TrainJob {
