@@ -156,6 +156,8 @@ fn test_variables(dirs: &Dirs, runtime_dir: &Path) -> Vec<(&'static str, PathBuf
     // With the software device alone, a test on the GPU path gives the same numbers on every machine, and a machine
     // that has the device may not skip it.
     if let Some(icd) = setup::lavapipe() {
+        // The second name is that of loaders before 1.3.207.
+        variables.push(("VK_ICD_FILENAMES", icd.clone()));
         variables.push(("VK_DRIVER_FILES", icd));
         variables.push(("ATHANOR_REQUIRE_WEBGPU", "1".into()));
     }
