@@ -167,9 +167,7 @@ impl StoreError {
             Self::Busy { .. } => "try again; if it stays so, end the other process",
             Self::TooLarge { .. } => "send less at once",
             Self::Conflict { what: "run", .. } => "look at the run's state first",
-            Self::CannotOpen {
-                code: Code::NotFound, ..
-            } => "make the folder first",
+            Self::CannotOpen { code: Code::NotFound, .. } => "make the folder first",
             _ => return None,
         };
         Some(hint.to_owned())
@@ -196,25 +194,15 @@ impl StoreError {
     }
 
     pub(crate) fn invalid(what: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Invalid {
-            what: what.into(),
-            reason: reason.into(),
-        }
+        Self::Invalid { what: what.into(), reason: reason.into() }
     }
 
     pub(crate) fn not_found(what: &'static str, name: impl Into<String>) -> Self {
-        Self::NotFound {
-            what,
-            name: cut(&name.into()),
-        }
+        Self::NotFound { what, name: cut(&name.into()) }
     }
 
     pub(crate) fn conflict(what: &'static str, name: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Conflict {
-            what,
-            name: name.into(),
-            reason: reason.into(),
-        }
+        Self::Conflict { what, name: name.into(), reason: reason.into() }
     }
 
     /// Sorts an error of SQLite into ours.
@@ -222,11 +210,7 @@ impl StoreError {
         use rusqlite::ErrorCode as E;
         let path = path.to_owned();
         let Some(code) = err.sqlite_error_code() else {
-            return Self::Sql {
-                path,
-                code: Code::Internal,
-                source: Box::new(err),
-            };
+            return Self::Sql { path, code: Code::Internal, source: Box::new(err) };
         };
         let reason = match &err {
             rusqlite::Error::SqliteFailure(inner, text) => text.clone().unwrap_or_else(|| inner.to_string()),
@@ -238,21 +222,9 @@ impl StoreError {
             E::DiskFull => Self::DiskFull { path },
             E::DatabaseBusy | E::DatabaseLocked => Self::Busy { path },
             E::SystemIoFailure => Self::Disk { path, reason },
-            E::CannotOpen => Self::CannotOpen {
-                path,
-                code: Code::Unavailable,
-                reason,
-            },
-            E::OutOfMemory => Self::Sql {
-                path,
-                code: Code::OutOfMemory,
-                source: Box::new(err),
-            },
-            _ => Self::Sql {
-                path,
-                code: Code::Internal,
-                source: Box::new(err),
-            },
+            E::CannotOpen => Self::CannotOpen { path, code: Code::Unavailable, reason },
+            E::OutOfMemory => Self::Sql { path, code: Code::OutOfMemory, source: Box::new(err) },
+            _ => Self::Sql { path, code: Code::Internal, source: Box::new(err) },
         }
     }
 }
@@ -264,11 +236,6 @@ fn cut(text: &str) -> String {
 
 impl From<StoreError> for Failure {
     fn from(err: StoreError) -> Self {
-        Self {
-            code: err.code(),
-            message: err.to_string(),
-            subject: err.subject(),
-            hint: err.hint(),
-        }
+        Self { code: err.code(), message: err.to_string(), subject: err.subject(), hint: err.hint() }
     }
 }

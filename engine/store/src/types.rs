@@ -55,10 +55,7 @@ impl PageRequest {
 
     /// The page after one that ended with this token.
     pub fn after(size: u32, token: impl Into<String>) -> Self {
-        Self {
-            size,
-            token: Some(token.into()),
-        }
+        Self { size, token: Some(token.into()) }
     }
 }
 
@@ -270,18 +267,13 @@ pub struct StoredApiKey {
 // By hand, so that a digest of a secret does not end up in a log.
 impl fmt::Debug for NewApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NewApiKey")
-            .field("id", &self.id)
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("NewApiKey").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for StoredApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredApiKey")
-            .field("info", &self.info)
-            .finish_non_exhaustive()
+        f.debug_struct("StoredApiKey").field("info", &self.info).finish_non_exhaustive()
     }
 }
 

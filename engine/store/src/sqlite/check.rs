@@ -25,11 +25,7 @@ pub(super) fn text(what: &'static str, text: &str, max_bytes: usize) -> Result<(
 
 /// A short text that says something.
 pub(super) fn label(what: &'static str, label: &str) -> Result<()> {
-    let err = |reason| NameError {
-        what,
-        name: label.chars().take(80).collect(),
-        reason,
-    };
+    let err = |reason| NameError { what, name: label.chars().take(80).collect(), reason };
     if label.trim().is_empty() {
         return Err(err("it is empty").into());
     }
@@ -43,17 +39,8 @@ pub(super) fn label(what: &'static str, label: &str) -> Result<()> {
 fn value(what: &'static str, name: &str, value: &str) -> Result<()> {
     let too_large = value.len() > limits::VALUE_BYTES;
     if too_large || value.contains('\0') {
-        let reason = if too_large {
-            "its value is too long"
-        } else {
-            "its value holds a NUL character"
-        };
-        return Err(NameError {
-            what,
-            name: name.chars().take(80).collect(),
-            reason,
-        }
-        .into());
+        let reason = if too_large { "its value is too long" } else { "its value holds a NUL character" };
+        return Err(NameError { what, name: name.chars().take(80).collect(), reason }.into());
     }
     Ok(())
 }
@@ -62,12 +49,7 @@ fn pairs(what: &'static str, pairs: &[(String, String)]) -> Result<()> {
     pairs.iter().try_for_each(|(name, text)| {
         // Names of parameters are `node.param`, so they may be longer than other names.
         if name.is_empty() {
-            return Err(NameError {
-                what,
-                name: String::new(),
-                reason: "it is empty",
-            }
-            .into());
+            return Err(NameError { what, name: String::new(), reason: "it is empty" }.into());
         }
         check_text(what, name, 2 * MAX_NAME_BYTES)?;
         value(what, name, text)
@@ -79,10 +61,7 @@ pub(super) fn hex(what: &'static str, digits: &str, n_digits: usize) -> Result<(
     if digits.len() == n_digits && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Ok(());
     }
-    Err(StoreError::invalid(
-        what,
-        format!("it is not {n_digits} lower-case hex digits"),
-    ))
+    Err(StoreError::invalid(what, format!("it is not {n_digits} lower-case hex digits")))
 }
 
 pub(super) fn tag(key: &str, value: &str) -> Result<()> {
@@ -108,11 +87,7 @@ fn at_most(what: &str, found: usize, limit: usize) -> Result<()> {
     if found <= limit {
         return Ok(());
     }
-    Err(StoreError::TooLarge {
-        what: what.to_owned(),
-        found: found as u64,
-        limit: limit as u64,
-    })
+    Err(StoreError::TooLarge { what: what.to_owned(), found: found as u64, limit: limit as u64 })
 }
 
 pub(super) fn new_run(run: &NewRun) -> Result<()> {
@@ -130,18 +105,11 @@ pub(super) fn new_run(run: &NewRun) -> Result<()> {
         text("content key", &step.key, MAX_NAME_BYTES)?;
         whole("the duration of a step", step.millis.unwrap_or(0))?;
         if !nodes.insert(step.node.as_str()) {
-            return Err(StoreError::invalid(
-                format!("the node {:?}", step.node),
-                "it is there twice",
-            ));
+            return Err(StoreError::invalid(format!("the node {:?}", step.node), "it is there twice"));
         }
     }
     at_most("parameters of a run", run.params.len(), limits::BATCH_ENTRIES)?;
-    at_most(
-        "entries of the environment",
-        run.environment.len(),
-        limits::BATCH_ENTRIES,
-    )?;
+    at_most("entries of the environment", run.environment.len(), limits::BATCH_ENTRIES)?;
     pairs("parameter", &run.params)?;
     pairs("environment entry", &run.environment)
 }

@@ -62,16 +62,10 @@ pub(super) const fn text_from_step(state: StepState) -> &'static str {
 }
 
 pub(super) fn step_from_text(text: &str) -> Inner<StepState> {
-    [
-        StepState::Pending,
-        StepState::Cached,
-        StepState::Running,
-        StepState::Done,
-        StepState::Failed,
-    ]
-    .into_iter()
-    .find(|state| text_from_step(*state) == text)
-    .ok_or(Fault::Stored("step state"))
+    [StepState::Pending, StepState::Cached, StepState::Running, StepState::Done, StepState::Failed]
+        .into_iter()
+        .find(|state| text_from_step(*state) == text)
+        .ok_or(Fault::Stored("step state"))
 }
 
 pub(super) const fn text_from_reproducibility(value: Reproducibility) -> &'static str {
@@ -123,18 +117,13 @@ const SCOPES: [(Scope, &str); 2] = [(Scope::Predict, "predict"), (Scope::Admin, 
 
 /// Sorted, without repetition, separated by spaces.
 pub(super) fn text_from_scopes(scopes: &[Scope]) -> String {
-    let names = SCOPES
-        .iter()
-        .filter(|(scope, _)| scopes.contains(scope))
-        .map(|(_, name)| *name);
+    let names = SCOPES.iter().filter(|(scope, _)| scopes.contains(scope)).map(|(_, name)| *name);
     names.collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn scopes_from_text(text: &str) -> Inner<Vec<Scope>> {
     let scope = |name| SCOPES.iter().find(|(_, other)| *other == name).map(|(scope, _)| *scope);
-    text.split(' ')
-        .map(|name| scope(name).ok_or(Fault::Stored("scope")))
-        .collect()
+    text.split(' ').map(|name| scope(name).ok_or(Fault::Stored("scope"))).collect()
 }
 
 pub(super) fn json<T: serde::Serialize>(value: &T, what: &'static str) -> Inner<String> {

@@ -37,17 +37,12 @@ fn key(row: &Row<'_>) -> Inner<StoredApiKey> {
 pub(super) fn change_counter(tx: &Transaction<'_>) -> Inner<u64> {
     let mut statement = tx.prepare_cached("SELECT value FROM change_counter")?;
     let mut rows = statement.query([])?;
-    rows.next()?
-        .map_or(Err(Fault::Stored("change counter")), |row| count(row, "value"))
+    rows.next()?.map_or(Err(Fault::Stored("change counter")), |row| count(row, "value"))
 }
 
 pub(super) fn create(tx: &Transaction<'_>, key: &NewApiKey) -> Inner<ApiKeyInfo> {
     if find(tx, &key.id)?.is_some() {
-        return Err(StoreError::AlreadyExists {
-            what: "key",
-            name: key.id.clone(),
-        }
-        .into());
+        return Err(StoreError::AlreadyExists { what: "key", name: key.id.clone() }.into());
     }
     tx.execute(
         "INSERT INTO api_key (id, name, scopes, secret, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -64,9 +59,7 @@ pub(super) fn create(tx: &Transaction<'_>, key: &NewApiKey) -> Inner<ApiKeyInfo>
 }
 
 fn existing(tx: &Transaction<'_>, id: &str) -> Inner<ApiKeyInfo> {
-    find(tx, id)?
-        .map(|key| key.info)
-        .ok_or_else(|| StoreError::not_found("key", id).into())
+    find(tx, id)?.map(|key| key.info).ok_or_else(|| StoreError::not_found("key", id).into())
 }
 
 pub(super) fn find(tx: &Transaction<'_>, id: &str) -> Inner<Option<StoredApiKey>> {
@@ -91,16 +84,11 @@ pub(super) fn list(tx: &Transaction<'_>, request: &PageRequest) -> Inner<Page<Ap
     while let Some(row) = rows.next()? {
         found.push(key(row)?.info);
     }
-    Ok(page(found, size, |key| {
-        token("keys", &[&key.created_at_millis.to_string(), &key.id])
-    }))
+    Ok(page(found, size, |key| token("keys", &[&key.created_at_millis.to_string(), &key.id])))
 }
 
 pub(super) fn revoke(tx: &Transaction<'_>, id: &str, at: i64) -> Inner<ApiKeyInfo> {
-    tx.execute(
-        "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
-        params![id, at],
-    )?;
+    tx.execute("UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL", params![id, at])?;
     existing(tx, id)
 }
 
@@ -112,9 +100,7 @@ pub(super) fn minute(at: i64) -> i64 {
 const UNTOUCHED: &str = "id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)";
 
 pub(super) fn is_untouched(tx: &Transaction<'_>, id: &str, minute: i64) -> Inner<bool> {
-    Ok(tx
-        .prepare_cached(&format!("SELECT 1 FROM api_key WHERE {UNTOUCHED}"))?
-        .exists(params![id, minute])?)
+    Ok(tx.prepare_cached(&format!("SELECT 1 FROM api_key WHERE {UNTOUCHED}"))?.exists(params![id, minute])?)
 }
 
 pub(super) fn touch(tx: &Transaction<'_>, id: &str, minute: i64) -> Inner<()> {
@@ -140,11 +126,7 @@ pub(super) fn trusted(tx: &Transaction<'_>) -> Inner<Vec<TrustedSigner>> {
     let mut statement =
         tx.prepare_cached("SELECT public_key, name, added_at FROM trusted_signer ORDER BY public_key")?;
     let rows = statement.query_map([], |row| {
-        Ok(TrustedSigner {
-            public_key: row.get(0)?,
-            name: row.get(1)?,
-            added_at_millis: row.get(2)?,
-        })
+        Ok(TrustedSigner { public_key: row.get(0)?, name: row.get(1)?, added_at_millis: row.get(2)? })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -47,10 +47,7 @@ impl Sql {
 /// unless the rank is 0; rows are sorted by rank, key and id, and only the key's direction can change.
 pub(super) fn runs(tx: &Transaction<'_>, query: &RunQuery) -> Inner<Page<RunSummary>> {
     let size = check::page_size(&query.page)?;
-    let mut sql = Sql {
-        text: String::new(),
-        values: vec![],
-    };
+    let mut sql = Sql { text: String::new(), values: vec![] };
     let (join, rank, key) = match &query.sort {
         RunSort::Created => (String::new(), "0", "run.created_at"),
         RunSort::Duration => (
@@ -63,11 +60,7 @@ pub(super) fn runs(tx: &Transaction<'_>, query: &RunQuery) -> Inner<Page<RunSumm
             let (split, key) = (sql.bind(number_from_split(*split)), sql.bind(key.clone()));
             let join =
                 format!("LEFT JOIN metric_latest m ON m.run_no = run.no AND m.split = {split} AND m.key = {key}");
-            (
-                join,
-                "CASE WHEN m.kind IS NULL THEN 2 ELSE m.kind > 0 END",
-                "coalesce(m.value, 0.0)",
-            )
+            (join, "CASE WHEN m.kind IS NULL THEN 2 ELSE m.kind > 0 END", "coalesce(m.value, 0.0)")
         }
     };
     sql.text = format!(
@@ -87,9 +80,7 @@ pub(super) fn runs(tx: &Transaction<'_>, query: &RunQuery) -> Inner<Page<RunSumm
         let (after_key, after_id) = (sql.bind(after_key), sql.bind(after_id));
         if matches!(query.sort, RunSort::Created) {
             // Said in a way that the index on the time of creation can follow.
-            sql.and(&format!(
-                "(run.created_at, run.id) {beyond} ({after_key}, {after_id}) AND {after_rank} = 0"
-            ));
+            sql.and(&format!("(run.created_at, run.id) {beyond} ({after_key}, {after_id}) AND {after_rank} = 0"));
         } else {
             sql.and(&format!(
                 "({rank} > {after_rank} OR ({rank} = {after_rank} AND ({key} {beyond} {after_key} OR \
@@ -117,26 +108,14 @@ pub(super) fn runs(tx: &Transaction<'_>, query: &RunQuery) -> Inner<Page<RunSumm
         };
         found.push((no, run, row.get::<_, i64>("rank")?.to_string(), key));
     }
-    let found = page(found, size, |(_, run, rank, key)| {
-        token(&list, &[rank, key, run.id.as_str()])
-    });
-    let items = found
-        .items
-        .into_iter()
-        .map(|(no, run, ..)| complete(tx, no, run, limits::LATEST_IN_LIST));
-    Ok(Page {
-        items: items.collect::<Inner<_>>()?,
-        next: found.next,
-    })
+    let found = page(found, size, |(_, run, rank, key)| token(&list, &[rank, key, run.id.as_str()]));
+    let items = found.items.into_iter().map(|(no, run, ..)| complete(tx, no, run, limits::LATEST_IN_LIST));
+    Ok(Page { items: items.collect::<Inner<_>>()?, next: found.next })
 }
 
 fn filter(sql: &mut Sql, query: &RunQuery) -> Inner<()> {
     if !query.status.is_empty() {
-        let places: Vec<_> = query
-            .status
-            .iter()
-            .map(|status| sql.bind(status.as_str().to_owned()))
-            .collect();
+        let places: Vec<_> = query.status.iter().map(|status| sql.bind(status.as_str().to_owned())).collect();
         sql.and(&format!("run.status IN ({})", places.join(", ")));
     }
     if let Some(workflow) = &query.workflow {

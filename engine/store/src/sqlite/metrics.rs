@@ -40,9 +40,7 @@ pub(super) fn keys(tx: &Transaction<'_>, run: &RunId, request: &PageRequest) -> 
     while let Some(row) = rows.next()? {
         found.push(point(row)?);
     }
-    Ok(page(found, size, |point| {
-        token(&list, &[&number_from_split(point.split).to_string(), &point.key])
-    }))
+    Ok(page(found, size, |point| token(&list, &[&number_from_split(point.split).to_string(), &point.key])))
 }
 
 fn series_number(tx: &Transaction<'_>, run: &RunId, key: &str, split: Split) -> Inner<Option<i64>> {
@@ -70,10 +68,7 @@ pub(super) fn points(
         None => -1,
     };
     let Some(series) = series_number(tx, run, key, split)? else {
-        return Ok(Page {
-            items: vec![],
-            next: None,
-        });
+        return Ok(Page { items: vec![], next: None });
     };
     let mut statement = tx.prepare_cached(
         "SELECT step, at, value, kind FROM metric_point WHERE series = ?1 AND step > ?2 ORDER BY step LIMIT ?3",
@@ -187,11 +182,7 @@ pub(super) fn logs(tx: &Transaction<'_>, run: &RunId, after: u64, limit: u32) ->
         lines.push(LogRecord {
             no: count(row, "no")?,
             attempt: small(row, "attempt")?,
-            line: LogLine {
-                at_millis: row.get("at")?,
-                level: row.get("level")?,
-                text: row.get("text")?,
-            },
+            line: LogLine { at_millis: row.get("at")?, level: row.get("level")?, text: row.get("text")? },
         });
     }
     Ok(lines)

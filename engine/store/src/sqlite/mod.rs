@@ -93,9 +93,7 @@ pub struct SqliteStore {
 
 impl std::fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqliteStore")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -113,11 +111,7 @@ impl SqliteStore {
             reason: err.to_string(),
         })?;
         let writer = open::open_file(&path)?;
-        Ok(Self {
-            path,
-            writer: Mutex::new(writer),
-            readers: Some(Mutex::new(vec![])),
-        })
+        Ok(Self { path, writer: Mutex::new(writer), readers: Some(Mutex::new(vec![])) })
     }
 
     /// A store that ends with the value.
@@ -127,11 +121,7 @@ impl SqliteStore {
     pub fn open_in_memory() -> Result<Self> {
         let path = PathBuf::from(":memory:");
         let writer = open::open_memory(&path)?;
-        Ok(Self {
-            path,
-            writer: Mutex::new(writer),
-            readers: None,
-        })
+        Ok(Self { path, writer: Mutex::new(writer), readers: None })
     }
 
     /// The file, absolute; `:memory:` for a store in memory.
@@ -252,14 +242,9 @@ impl Store for SqliteStore {
         at_millis: i64,
     ) -> Result<()> {
         if !status.is_final() {
-            return Err(StoreError::invalid(
-                "the status",
-                format!("a run does not end {}", status.as_str()),
-            ));
+            return Err(StoreError::invalid("the status", format!("a run does not end {}", status.as_str())));
         }
-        self.write(Process, |tx| {
-            runs::finish(tx, run, attempt, status, failure, resumable, at_millis)
-        })
+        self.write(Process, |tx| runs::finish(tx, run, attempt, status, failure, resumable, at_millis))
     }
 
     fn request_cancel(&self, run: &RunId, reason: &str, at_millis: i64) -> Result<()> {
@@ -362,9 +347,7 @@ impl Store for SqliteStore {
         at_millis: i64,
     ) -> Result<Option<u32>> {
         athanor_protocol::names::check_alias(alias)?;
-        self.write(Power, |tx| {
-            registry::set_alias(tx, model, alias, version, expected, at_millis)
-        })
+        self.write(Power, |tx| registry::set_alias(tx, model, alias, version, expected, at_millis))
     }
 
     fn remove_alias(&self, model: &str, alias: &str, expected: Expected) -> Result<Option<u32>> {

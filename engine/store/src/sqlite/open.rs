@@ -31,17 +31,13 @@ pub(super) fn open_file(path: &Path) -> Result<Connection> {
     let mut connection = connect(path)?;
     let sort_out = |err| match StoreError::from_sql(path, err) {
         // The file itself is open, so it is the log beside it that cannot be made.
-        StoreError::CannotOpen { path, reason, .. } => StoreError::ReadOnly {
-            path,
-            reason: format!("its folder: {reason}"),
-        },
+        StoreError::CannotOpen { path, reason, .. } => {
+            StoreError::ReadOnly { path, reason: format!("its folder: {reason}") }
+        }
         err => err,
     };
     if connection.is_readonly("main").map_err(sort_out)? {
-        return Err(StoreError::ReadOnly {
-            path: path.to_owned(),
-            reason: "it may only be read".to_owned(),
-        });
+        return Err(StoreError::ReadOnly { path: path.to_owned(), reason: "it may only be read".to_owned() });
     }
     set_up(&connection).map_err(sort_out)?;
     belongs(path, &connection)?;
@@ -99,16 +95,11 @@ fn make_private(path: &Path) -> Result<()> {
     let path = path.to_owned();
     Err(match err.kind() {
         ErrorKind::AlreadyExists => return Ok(()),
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly {
-            path,
-            reason: err.to_string(),
-        },
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            StoreError::ReadOnly { path, reason: err.to_string() }
+        }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::DiskFull { path },
-        _ => StoreError::CannotOpen {
-            path,
-            code: Code::from_io(&err),
-            reason: err.to_string(),
-        },
+        _ => StoreError::CannotOpen { path, code: Code::from_io(&err), reason: err.to_string() },
     })
 }
 
@@ -119,12 +110,7 @@ fn look_at_header(path: &Path) -> Result<()> {
         code: Code::from_io(&err),
         reason: err.to_string(),
     };
-    let corrupt = |reason: &str| {
-        Err(StoreError::Corrupt {
-            path: path.to_owned(),
-            reason: reason.to_owned(),
-        })
-    };
+    let corrupt = |reason: &str| Err(StoreError::Corrupt { path: path.to_owned(), reason: reason.to_owned() });
     let metadata = fs::metadata(path).map_err(cannot)?;
     if !metadata.is_file() {
         return Err(StoreError::CannotOpen {
@@ -140,10 +126,7 @@ fn look_at_header(path: &Path) -> Result<()> {
     let file = match fs::File::open(path) {
         Ok(file) => file,
         Err(err) if err.kind() == ErrorKind::PermissionDenied => {
-            return Err(StoreError::ReadOnly {
-                path: path.to_owned(),
-                reason: err.to_string(),
-            });
+            return Err(StoreError::ReadOnly { path: path.to_owned(), reason: err.to_string() });
         }
         Err(err) => return Err(cannot(err)),
     };
@@ -153,11 +136,7 @@ fn look_at_header(path: &Path) -> Result<()> {
     }
     // Offsets of the file format, section 1.3 of its description: page size at 16, change counter at 24, size in pages
     // at 28, the change counter for which that size holds at 92.
-    let word = |at: usize| {
-        header
-            .get(at..at + 4)
-            .map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
-    };
+    let word = |at: usize| header.get(at..at + 4).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
     if header.len() < 100 {
         return corrupt("it is cut off");
     }
@@ -167,9 +146,7 @@ fn look_at_header(path: &Path) -> Result<()> {
     };
     // While a log lies beside the file, its newest pages may be there instead. It is looked for after the header was
     // read: if it is gone by now, everything is in the file, whose length is asked for last.
-    let pending = ["-wal", "-journal"]
-        .iter()
-        .any(|end| fs::metadata(beside(path, end)).is_ok_and(|m| m.len() > 0));
+    let pending = ["-wal", "-journal"].iter().any(|end| fs::metadata(beside(path, end)).is_ok_and(|m| m.len() > 0));
     let n_bytes = fs::metadata(path).map_err(cannot)?.len();
     if !pending && word(24) == word(92) && n_bytes < u64::from(word(28)) * page_size {
         return corrupt("it is cut off");
@@ -191,11 +168,7 @@ fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
 fn belongs(path: &Path, connection: &Connection) -> Result<()> {
     let look = || -> rusqlite::Result<(i64, i64, i64)> {
         let n_objects = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        Ok((
-            number(connection, "application_id")?,
-            number(connection, "user_version")?,
-            n_objects,
-        ))
+        Ok((number(connection, "application_id")?, number(connection, "user_version")?, n_objects))
     };
     let (application, version, n_objects) = look().map_err(|err| StoreError::from_sql(path, err))?;
     if application != APPLICATION_ID && (application != 0 || version != 0 || n_objects > 0) {
@@ -206,15 +179,7 @@ fn belongs(path: &Path, connection: &Connection) -> Result<()> {
 
 fn refuse_newer(path: &Path, found: i64) -> Result<()> {
     let known = MIGRATIONS.len() as i64;
-    if found > known {
-        Err(StoreError::Newer {
-            path: path.to_owned(),
-            found,
-            known,
-        })
-    } else {
-        Ok(())
-    }
+    if found > known { Err(StoreError::Newer { path: path.to_owned(), found, known }) } else { Ok(()) }
 }
 
 /// Turns the write-ahead log on. Two processes that open a new file at once may see each other here in a way in which
@@ -240,10 +205,7 @@ fn write_ahead(path: &Path, connection: &Connection) -> Result<()> {
                 waited += PAUSE;
             }
             StoreError::CannotOpen { path, reason, .. } => {
-                return Err(StoreError::ReadOnly {
-                    path,
-                    reason: format!("its folder: {reason}"),
-                });
+                return Err(StoreError::ReadOnly { path, reason: format!("its folder: {reason}") });
             }
             err => return Err(err),
         }
@@ -263,14 +225,11 @@ pub(super) fn migrate(path: &Path, connection: &mut Connection, migrations: &[&s
         if done >= migrations.len() {
             return Ok(());
         }
-        let tx = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(sort_out)?;
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sort_out)?;
         // Asked again under the lock: another process may have done it in the meantime.
         if number(&tx, "user_version").map_err(sort_out)? == version {
             tx.execute_batch(migrations[done]).map_err(sort_out)?;
-            tx.pragma_update(None, "application_id", APPLICATION_ID)
-                .map_err(sort_out)?;
+            tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(sort_out)?;
             tx.pragma_update(None, "user_version", version + 1).map_err(sort_out)?;
         }
         tx.commit().map_err(sort_out)?;

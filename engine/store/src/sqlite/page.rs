@@ -26,10 +26,8 @@ pub(super) fn parts<const N: usize>(list: &str, token: &str) -> Result<[String; 
         if token.len() > MAX_TOKEN_BYTES || !token.is_ascii() || !token.len().is_multiple_of(2) {
             return None;
         }
-        let bytes: Option<Vec<u8>> = (0..token.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&token[at..at + 2], 16).ok())
-            .collect();
+        let bytes: Option<Vec<u8>> =
+            (0..token.len()).step_by(2).map(|at| u8::from_str_radix(&token[at..at + 2], 16).ok()).collect();
         let plain = String::from_utf8(bytes?).ok()?;
         let mut rest = plain.as_str();
         let mut parts = vec![];
@@ -52,8 +50,7 @@ pub(super) fn parts<const N: usize>(list: &str, token: &str) -> Result<[String; 
 /// # Errors
 /// If it is none.
 pub(super) fn number<T: std::str::FromStr>(text: &str) -> Result<T> {
-    text.parse()
-        .map_err(|_| StoreError::invalid("the page token", "it is malformed"))
+    text.parse().map_err(|_| StoreError::invalid("the page token", "it is malformed"))
 }
 
 /// Makes a page of one item more than fits: where it is there, another page follows.

@@ -40,9 +40,7 @@ pub(super) fn summary(row: &Row<'_>) -> Inner<(i64, RunSummary)> {
         resumable: row.get("resumable")?,
         seed: row.get::<_, i64>("seed")?.cast_unsigned(),
         device: row.get("device")?,
-        reproducibility: reproducibility
-            .map(|text| reproducibility_from_text(&text))
-            .transpose()?,
+        reproducibility: reproducibility.map(|text| reproducibility_from_text(&text)).transpose()?,
         latest: vec![],
         tags: vec![],
     };
@@ -58,11 +56,7 @@ pub(super) fn complete(tx: &Transaction<'_>, no: i64, mut run: RunSummary, n_lat
     while let Some(row) = rows.next()? {
         run.latest.push(point(row)?);
     }
-    run.tags = pairs(
-        tx,
-        "SELECT name, value FROM run_tag WHERE run_no = ?1 ORDER BY name",
-        no,
-    )?;
+    run.tags = pairs(tx, "SELECT name, value FROM run_tag WHERE run_no = ?1 ORDER BY name", no)?;
     Ok(run)
 }
 
@@ -95,20 +89,10 @@ pub(super) fn detail(tx: &Transaction<'_>, run: &RunId) -> Inner<RunDetail> {
     let note = row.get("note")?;
     Ok(RunDetail {
         summary: complete(tx, no, run, limits::SERIES_PER_RUN)?,
-        workflow_json: tx.query_row("SELECT json FROM run_workflow WHERE run_no = ?1", [no], |row| {
-            row.get(0)
-        })?,
+        workflow_json: tx.query_row("SELECT json FROM run_workflow WHERE run_no = ?1", [no], |row| row.get(0))?,
         steps: steps(tx, no)?,
-        params: pairs(
-            tx,
-            "SELECT name, value FROM run_param WHERE run_no = ?1 ORDER BY name",
-            no,
-        )?,
-        environment: pairs(
-            tx,
-            "SELECT name, value FROM run_environment WHERE run_no = ?1 ORDER BY name",
-            no,
-        )?,
+        params: pairs(tx, "SELECT name, value FROM run_param WHERE run_no = ?1 ORDER BY name", no)?,
+        environment: pairs(tx, "SELECT name, value FROM run_environment WHERE run_no = ?1 ORDER BY name", no)?,
         datasets: datasets(tx, no)?,
         artifacts: artifacts(tx, no)?,
         owner,
@@ -189,9 +173,7 @@ pub(super) fn running(tx: &Transaction<'_>) -> Inner<Vec<ActiveRun>> {
 pub(super) fn resolve(tx: &Transaction<'_>, prefix: &str) -> Inner<RunId> {
     let fits = (1..=RunId::LEN).contains(&prefix.len());
     if !fits || !prefix.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()) {
-        return Err(
-            StoreError::invalid("the run id", "an id begins with 1 to 26 lower-case letters and digits").into(),
-        );
+        return Err(StoreError::invalid("the run id", "an id begins with 1 to 26 lower-case letters and digits").into());
     }
     // In ASCII '{' follows 'z', so this is where ids with another beginning go on.
     let mut statement = tx.prepare_cached("SELECT id FROM run WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 2")?;
@@ -208,9 +190,6 @@ pub(super) fn resolve(tx: &Transaction<'_>, prefix: &str) -> Inner<RunId> {
 
 /// Whether a run is there, for reads that give nothing where nothing is.
 pub(super) fn number(tx: &Transaction<'_>, run: &RunId) -> Inner<i64> {
-    let no = tx
-        .prepare_cached("SELECT no FROM run WHERE id = ?1")?
-        .query_row([run.as_str()], |row| row.get(0));
-    no.optional()?
-        .ok_or_else(|| StoreError::not_found("run", run.as_str()).into())
+    let no = tx.prepare_cached("SELECT no FROM run WHERE id = ?1")?.query_row([run.as_str()], |row| row.get(0));
+    no.optional()?.ok_or_else(|| StoreError::not_found("run", run.as_str()).into())
 }

@@ -128,50 +128,23 @@ fn open_series<'a>(
         .prepare_cached(
             "SELECT series, attempt, step FROM metric_latest WHERE run_no = ?1 AND split = ?2 AND key = ?3",
         )?
-        .query_row(params![no, split, point.key], |row| {
-            Ok((row.get(0)?, row.get::<_, u32>(1)?, row.get(2)?))
-        })
+        .query_row(params![no, split, point.key], |row| Ok((row.get(0)?, row.get::<_, u32>(1)?, row.get(2)?)))
         .optional()?;
     if let Some((id, before, step)) = known {
         if before < attempt && point.split != Split::System {
             tx.prepare_cached("DELETE FROM metric_point WHERE series = ?1 AND step >= ?2")?
                 .execute(params![id, first.cast_signed()])?;
         }
-        return Ok((
-            Series {
-                id,
-                attempt: before,
-                latest: None,
-                step,
-            },
-            false,
-        ));
+        return Ok((Series { id, attempt: before, latest: None, step }, false));
     }
     let (value, kind) = columns_from_value(point.value);
     tx.prepare_cached(
         "INSERT INTO metric_latest (run_no, split, key, attempt, step, at, value, kind)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
-    .execute(params![
-        no,
-        split,
-        point.key,
-        attempt,
-        point.step.cast_signed(),
-        point.at_millis,
-        value,
-        kind
-    ])?;
+    .execute(params![no, split, point.key, attempt, point.step.cast_signed(), point.at_millis, value, kind])?;
     let id = tx.last_insert_rowid();
-    Ok((
-        Series {
-            id,
-            attempt,
-            latest: None,
-            step: i64::MIN,
-        },
-        true,
-    ))
+    Ok((Series { id, attempt, latest: None, step: i64::MIN }, true))
 }
 
 fn count_series(tx: &Transaction<'_>, no: i64, n_new: i64) -> Inner<()> {
@@ -181,12 +154,7 @@ fn count_series(tx: &Transaction<'_>, no: i64, n_new: i64) -> Inner<()> {
     let limit = limits::SERIES_PER_RUN as u64;
     let found = n_series.unsigned_abs();
     if found > limit {
-        return Err(StoreError::TooLarge {
-            what: "different metrics of one run".to_owned(),
-            found,
-            limit,
-        }
-        .into());
+        return Err(StoreError::TooLarge { what: "different metrics of one run".to_owned(), found, limit }.into());
     }
     Ok(())
 }
@@ -239,30 +207,14 @@ fn logs(tx: &Transaction<'_>, no: i64, attempt: u32, lines: &[LogLine]) -> Inner
     let mut insert = tx
         .prepare_cached("INSERT INTO run_log (run_no, no, attempt, at, level, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for (line_no, line) in (next - n_lines..).zip(lines).filter(|(line_no, _)| *line_no >= oldest) {
-        insert.execute(params![
-            no,
-            line_no,
-            attempt,
-            line.at_millis,
-            line.level,
-            readable(&line.text)
-        ])?;
+        insert.execute(params![no, line_no, attempt, line.at_millis, line.level, readable(&line.text)])?;
     }
-    tx.prepare_cached("DELETE FROM run_log WHERE run_no = ?1 AND no < ?2")?
-        .execute(params![no, oldest])?;
+    tx.prepare_cached("DELETE FROM run_log WHERE run_no = ?1 AND no < ?2")?.execute(params![no, oldest])?;
     Ok(())
 }
 
 /// A line as it can be shown anywhere: cut to its limit, without control characters besides the tab.
 fn readable(line: &str) -> String {
     let line = cut(line, limits::LOG_LINE_BYTES);
-    line.chars()
-        .map(|c| {
-            if c.is_control() && c != '\t' {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
-        .collect()
+    line.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

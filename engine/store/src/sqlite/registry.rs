@@ -51,20 +51,15 @@ fn all_versions(tx: &Transaction<'_>, sql: &str, values: impl rusqlite::Params) 
 }
 
 fn find_model(tx: &Transaction<'_>, name: &str) -> Inner<i64> {
-    let no = tx
-        .prepare_cached("SELECT no FROM model WHERE name = ?1")?
-        .query_row([name], |row| row.get(0))
-        .optional()?;
+    let no =
+        tx.prepare_cached("SELECT no FROM model WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()?;
     no.ok_or_else(|| StoreError::not_found("model", name).into())
 }
 
 fn find_version(tx: &Transaction<'_>, model_no: i64, name: &str, number: u32) -> Inner<ModelVersion> {
     let sql = format!("{VERSION} WHERE v.model_no = ?1 AND v.version = ?2");
     let found = all_versions(tx, &sql, params![model_no, number])?;
-    found
-        .into_iter()
-        .next()
-        .ok_or_else(|| StoreError::not_found("model version", format!("{name}:{number}")).into())
+    found.into_iter().next().ok_or_else(|| StoreError::not_found("model version", format!("{name}:{number}")).into())
 }
 
 pub(super) fn register(tx: &Transaction<'_>, model: &str, new: &NewVersion) -> Inner<ModelVersion> {
@@ -144,9 +139,7 @@ pub(super) fn versions(tx: &Transaction<'_>, model: &str, request: &PageRequest)
     let model_no = find_model(tx, model)?;
     let sql = format!("{VERSION} WHERE v.model_no = ?1 AND v.version < ?2 ORDER BY v.version DESC LIMIT ?3");
     let found = all_versions(tx, &sql, params![model_no, below, size + 1])?;
-    Ok(page(found, size, |version| {
-        token(&list, &[&version.version.to_string()])
-    }))
+    Ok(page(found, size, |version| token(&list, &[&version.version.to_string()])))
 }
 
 fn current(tx: &Transaction<'_>, model_no: i64, alias: &str) -> Inner<Option<u32>> {
@@ -163,11 +156,9 @@ pub(super) fn resolve(tx: &Transaction<'_>, model: &ModelRef) -> Inner<ModelVers
         Selector::Alias(alias) => {
             current(tx, model_no, alias)?.ok_or_else(|| StoreError::not_found("model version", model.to_string()))?
         }
-        Selector::Latest => tx.query_row(
-            "SELECT max(version) FROM model_version WHERE model_no = ?1",
-            [model_no],
-            |row| row.get(0),
-        )?,
+        Selector::Latest => {
+            tx.query_row("SELECT max(version) FROM model_version WHERE model_no = ?1", [model_no], |row| row.get(0))?
+        }
     };
     find_version(tx, model_no, &model.name, number)
 }
@@ -214,10 +205,7 @@ pub(super) fn remove_alias(tx: &Transaction<'_>, model: &str, alias: &str, expec
     let model_no = find_model(tx, model)?;
     let before = current(tx, model_no, alias)?;
     check_expected(model, alias, before, expected)?;
-    tx.execute(
-        "DELETE FROM model_alias WHERE model_no = ?1 AND alias = ?2",
-        params![model_no, alias],
-    )?;
+    tx.execute("DELETE FROM model_alias WHERE model_no = ?1 AND alias = ?2", params![model_no, alias])?;
     Ok(before)
 }
 

@@ -30,18 +30,12 @@ pub(super) struct Head {
 pub(super) fn head(tx: &Transaction<'_>, run: &RunId) -> Inner<Head> {
     let mut statement = tx.prepare_cached("SELECT no, status, attempt FROM run WHERE id = ?1")?;
     let row = statement
-        .query_row([run.as_str()], |row| {
-            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, u32>(2)?))
-        })
+        .query_row([run.as_str()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, u32>(2)?)))
         .optional()?;
     let Some((no, status, attempt)) = row else {
         return Err(StoreError::not_found("run", run.as_str()).into());
     };
-    Ok(Head {
-        no,
-        status: status_from_text(&status)?,
-        attempt,
-    })
+    Ok(Head { no, status: status_from_text(&status)?, attempt })
 }
 
 fn conflict(run: &RunId, reason: impl Into<String>) -> StoreError {
@@ -56,27 +50,15 @@ fn check_attempt(run: &RunId, head: &Head, attempt: u32) -> Inner<()> {
 }
 
 pub(super) fn create(tx: &Transaction<'_>, run: &NewRun) -> Inner<()> {
-    let known = tx
-        .prepare_cached("SELECT 1 FROM run WHERE id = ?1")?
-        .exists([run.id.as_str()])?;
+    let known = tx.prepare_cached("SELECT 1 FROM run WHERE id = ?1")?.exists([run.id.as_str()])?;
     if known {
-        return Err(StoreError::AlreadyExists {
-            what: "run",
-            name: run.id.to_string(),
-        }
-        .into());
+        return Err(StoreError::AlreadyExists { what: "run", name: run.id.to_string() }.into());
     }
     tx.prepare_cached(
         "INSERT INTO run (id, workflow, status, attempt, created_at, queued_at, seed, device)
          VALUES (?1, ?2, 'queued', 1, ?3, ?3, ?4, ?5)",
     )?
-    .execute(params![
-        run.id.as_str(),
-        run.workflow,
-        run.created_at_millis,
-        run.seed.cast_signed(),
-        run.device
-    ])?;
+    .execute(params![run.id.as_str(), run.workflow, run.created_at_millis, run.seed.cast_signed(), run.device])?;
     let no = tx.last_insert_rowid();
     tx.prepare_cached("INSERT INTO run_workflow (run_no, json) VALUES (?1, ?2)")?
         .execute(params![no, run.workflow_json])?;
@@ -85,15 +67,7 @@ pub(super) fn create(tx: &Transaction<'_>, run: &NewRun) -> Inner<()> {
     )?;
     for (position, step) in (0_i64..).zip(&run.steps) {
         let millis = step.millis.map(u64::cast_signed);
-        insert.execute(params![
-            no,
-            position,
-            step.node,
-            step.kind,
-            step.key,
-            text_from_step(step.state),
-            millis
-        ])?;
+        insert.execute(params![no, position, step.node, step.kind, step.key, text_from_step(step.state), millis])?;
     }
     set_params(tx, &run.id, no, &run.params)?;
     set_environment(tx, no, &run.environment)
@@ -135,14 +109,7 @@ pub(super) fn start(tx: &Transaction<'_>, run: &RunId, attempt: u32, owner: &Own
             "UPDATE run SET status = 'running', started_at = ?3, heartbeat_at = ?3, owner_host = ?4, owner_pid = ?5,
              owner_started = ?6 WHERE no = ?1 AND attempt = ?2 AND status = 'queued'",
         )?
-        .execute(params![
-            head.no,
-            attempt,
-            at,
-            owner.host,
-            owner.pid,
-            owner.started.cast_signed()
-        ])?;
+        .execute(params![head.no, attempt, at, owner.host, owner.pid, owner.started.cast_signed()])?;
     if changed == 0 {
         return Err(conflict(run, format!("is {}, not queued", head.status.as_str())).into());
     }
@@ -202,11 +169,9 @@ pub(super) fn finish(
         if head.status == status && ended == Some(0) {
             return Ok(());
         }
-        return Err(conflict(
-            run,
-            format!("is {}, so it cannot become {}", head.status.as_str(), status.as_str()),
-        )
-        .into());
+        return Err(
+            conflict(run, format!("is {}, so it cannot become {}", head.status.as_str(), status.as_str())).into()
+        );
     }
     let left = match status {
         RunStatus::Failed => "failed",
@@ -222,14 +187,8 @@ fn readable(failure: &Failure) -> Failure {
     Failure {
         code: failure.code,
         message: cut(&failure.message, MAX_FAILURE_BYTES).to_owned(),
-        subject: failure
-            .subject
-            .as_deref()
-            .map(|text| cut(text, MAX_FAILURE_BYTES).to_owned()),
-        hint: failure
-            .hint
-            .as_deref()
-            .map(|text| cut(text, MAX_FAILURE_BYTES).to_owned()),
+        subject: failure.subject.as_deref().map(|text| cut(text, MAX_FAILURE_BYTES).to_owned()),
+        hint: failure.hint.as_deref().map(|text| cut(text, MAX_FAILURE_BYTES).to_owned()),
     }
 }
 
@@ -238,10 +197,7 @@ pub(super) fn request_cancel(tx: &Transaction<'_>, run: &RunId, reason: &str, at
     match head.status {
         RunStatus::Queued => {
             let failure = Failure::new(athanor_protocol::Code::Cancelled, reason);
-            tx.execute(
-                "UPDATE run SET cancel_reason = ?2 WHERE no = ?1",
-                params![head.no, reason],
-            )?;
+            tx.execute("UPDATE run SET cancel_reason = ?2 WHERE no = ?1", params![head.no, reason])?;
             // Nothing of it was lost, so it can be queued again.
             finish(tx, run, head.attempt, RunStatus::Cancelled, Some(&failure), true, at)
         }
@@ -318,10 +274,7 @@ pub(super) fn delete(tx: &Transaction<'_>, run: &RunId, at: i64) -> Inner<()> {
     if !head.status.is_final() {
         return Err(conflict(run, format!("is {}; cancel it first", head.status.as_str())).into());
     }
-    tx.execute(
-        "UPDATE run SET deleted_at = coalesce(deleted_at, ?2) WHERE no = ?1",
-        params![head.no, at],
-    )?;
+    tx.execute("UPDATE run SET deleted_at = coalesce(deleted_at, ?2) WHERE no = ?1", params![head.no, at])?;
     Ok(())
 }
 
