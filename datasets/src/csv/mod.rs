@@ -165,6 +165,21 @@ impl CsvTable {
         self.widen(file, stop)
     }
 
+    /// Number of rows, in one pass that keeps nothing.
+    pub(crate) fn count(&self, file: &SourceFile) -> Result<u64, DatasetError> {
+        let mut records = Records::open(file, &self.dialect)?;
+        if self.has_header {
+            records.next()?;
+        }
+        let mut n_rows = 0;
+        while let Some(record) = records.next()? {
+            check_width(file, &record, self.schema.columns.len())?;
+            n_rows += 1;
+        }
+        records.finish()?;
+        Ok(n_rows)
+    }
+
     /// A pass that builds nothing, from the beginning: every column gets a type that all its values fit.
     fn widen(&mut self, file: &SourceFile, stop: &dyn Fn() -> bool) -> Result<(), DatasetError> {
         let mut records = Records::open(file, &self.dialect)?;

@@ -1,0 +1,286 @@
+//! Tables larger than memory: batches in, rows out.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use athanor_protocol::{
+    columns::{ColumnData, Frame},
+    table::{DataSource, TableSchema},
+};
+use polars::prelude as pl;
+
+use crate::{
+    csv::{Batch, Batches},
+    dataset::{Dataset, Kind, collect_streaming, open, read_error},
+    error::{DatasetError, guard},
+    frame::{frame_from_polars, polars_from_frame},
+    table::{persist, write_error},
+    values::format_datetime,
+};
+
+/// The rows of a table, batch by batch.
+#[derive(Debug)]
+pub struct BatchReader {
+    dataset: Dataset,
+    schema: TableSchema,
+    n_rows: usize,
+    rows: Rows,
+}
+
+enum Rows {
+    Csv(Option<Box<Batches>>),
+    Parquet { at: u64, ready: VecDeque<Frame> },
+    Ended,
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Csv(_) => "Csv",
+            Self::Parquet { .. } => "Parquet",
+            Self::Ended => "Ended",
+        })
+    }
+}
+
+/// Opens a table and reads it in batches of at most `n_rows_per_batch` rows (at least 1), in file order and bounded
+/// memory. A text table that is larger than the part looked at on opening is first read through once, so that every
+/// batch has the same types.
+///
+/// # Errors
+/// As [`open`]; and if a line of a text table is malformed. Each batch is a `Result` of its own; after an error there
+/// are no more.
+pub fn read_batches(source: &DataSource, n_rows_per_batch: usize) -> Result<BatchReader, DatasetError> {
+    let mut dataset = open(source)?;
+    let n_rows = n_rows_per_batch.max(1);
+    let file = dataset.file.clone();
+    let (schema, rows) = match &mut dataset.kind {
+        Kind::Csv(table) => {
+            table.settle(&file, &|| false)?;
+            let all: Vec<usize> = (0..table.schema.columns.len()).collect();
+            (table.schema.clone(), Rows::Csv(Some(Box::new(table.batches(&file, &all, n_rows)?))))
+        }
+        Kind::Parquet(_) => (dataset.schema().clone(), Rows::Parquet { at: 0, ready: VecDeque::new() }),
+    };
+    Ok(BatchReader { dataset, schema, n_rows, rows })
+}
+
+impl BatchReader {
+    /// The columns of every batch.
+    pub fn schema(&self) -> &TableSchema {
+        &self.schema
+    }
+
+    fn read(&mut self) -> Result<Option<Frame>, DatasetError> {
+        match &mut self.rows {
+            Rows::Ended => Ok(None),
+            Rows::Csv(batches) => {
+                let Some(reader) = batches.as_mut() else { return Ok(None) };
+                match guard("reading a batch", || reader.next(&self.schema))? {
+                    Batch::Rows(df) => Ok(Some(frame_from_polars(&df, &[])?)),
+                    // The types were settled over the whole file, so a value that does not fit is a new one.
+                    Batch::Misfit => Err(DatasetError::Changed { path: self.dataset.file.shown.clone() }),
+                    Batch::End => {
+                        if let Some(reader) = batches.take() {
+                            reader.finish()?;
+                        }
+                        Ok(None)
+                    }
+                }
+            }
+            Rows::Parquet { at, ready } => {
+                if let Some(frame) = ready.pop_front() {
+                    return Ok(Some(frame));
+                }
+                let Kind::Parquet(table) = &self.dataset.kind else { return Ok(None) };
+                if *at >= table.n_rows {
+                    return Ok(None);
+                }
+                let all: Vec<usize> = (0..table.columns.len()).collect();
+                let n = pl::IdxSize::try_from(self.n_rows).unwrap_or(pl::IdxSize::MAX);
+                let from = i64::try_from(*at).unwrap_or(i64::MAX);
+                let file = &self.dataset.file;
+                let df = guard("reading a batch", || {
+                    // Opening checks that it is still the same file.
+                    file.open()?;
+                    let lazy = table.scan(file, &all)?.slice(from, n);
+                    collect_streaming(lazy).map_err(|err| read_error(file, &err))
+                })?;
+                *at += self.n_rows as u64;
+                Ok((df.height() > 0).then(|| frame_from_polars(&df, &[])).transpose()?)
+            }
+        }
+    }
+}
+
+impl Iterator for BatchReader {
+    type Item = Result<Frame, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.read().transpose();
+        if !matches!(item, Some(Ok(_))) {
+            self.rows = Rows::Ended;
+        }
+        item
+    }
+}
+
+/// Writes rows to a CSV or Parquet file, told by the name's ending. Nothing is to be seen under the name before
+/// [`Self::finish`]; a writer that is dropped leaves nothing behind.
+///
+/// Texts go into CSV as they are, in quotes where needed. A text that begins with `=`, `+`, `-` or `@` is written as it
+/// is too: to change it would falsify data. Who opens such a file in a spreadsheet should import it as text.
+pub struct TableWriter {
+    path: PathBuf,
+    beside: tempfile::NamedTempFile,
+    format: Format,
+    n_rows: u64,
+}
+
+enum Format {
+    Csv { file: BufWriter<File>, names: Option<Vec<String>> },
+    Parquet { file: File, writer: Option<polars::io::parquet::write::BatchedWriter<File>>, names: Vec<String> },
+}
+
+impl std::fmt::Debug for TableWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TableWriter").field("path", &self.path).field("n_rows", &self.n_rows).finish_non_exhaustive()
+    }
+}
+
+impl TableWriter {
+    /// Begins a file beside `path`.
+    ///
+    /// # Errors
+    /// If the ending is neither `.csv` nor `.parquet`, or the folder can't be written to.
+    pub fn create(path: &Path) -> Result<Self, DatasetError> {
+        let io = |source| DatasetError::Io { action: "writing", path: path.display().to_string(), source };
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        if !matches!(ending.as_str(), "csv" | "parquet") {
+            let reason = format!("{:?} can't be written: its name ends neither in .csv nor in .parquet", path.display());
+            return Err(DatasetError::invalid_because(reason, "choose a name that ends in .csv or .parquet"));
+        }
+        if path.is_dir() {
+            return Err(DatasetError::NotAFile { path: path.display().to_string(), what: "a directory" });
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let beside = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(io)?;
+        let file = beside.as_file().try_clone().map_err(io)?;
+        let format = if ending == "csv" {
+            Format::Csv { file: BufWriter::new(file), names: None }
+        } else {
+            Format::Parquet { file, writer: None, names: Vec::new() }
+        };
+        Ok(Self { path: path.to_owned(), beside, format, n_rows: 0 })
+    }
+
+    /// Adds rows. The first frame decides the columns; later ones must have the same.
+    ///
+    /// # Errors
+    /// If the columns differ from the first frame's, or the disk is full.
+    pub fn write(&mut self, frame: &Frame) -> Result<(), DatasetError> {
+        let found: Vec<String> = frame.columns().iter().map(|column| column.name.to_string()).collect();
+        let check = |names: &[String]| {
+            if names == found {
+                return Ok(());
+            }
+            Err(DatasetError::invalid(format!("a batch has the columns {found:?}, the first one had {names:?}")))
+        };
+        let path = &self.path;
+        let io = |source| DatasetError::Io { action: "writing", path: path.display().to_string(), source };
+        match &mut self.format {
+            Format::Csv { file, names } => {
+                match names {
+                    Some(names) => check(names)?,
+                    None => {
+                        write_line(file, found.iter().map(|name| name.as_str().into())).map_err(io)?;
+                        *names = Some(found);
+                    }
+                }
+                for row in 0..frame.n_rows() {
+                    write_line(file, frame.columns().iter().map(|column| cell(&column.data, row))).map_err(io)?;
+                }
+            }
+            Format::Parquet { file, writer, names } => {
+                let df = polars_from_frame(frame)?;
+                guard("writing a table", || {
+                    let writer = match writer {
+                        Some(writer) => {
+                            check(names)?;
+                            writer
+                        }
+                        None => {
+                            let options = pl::ParquetWriter::new(file.try_clone().map_err(io)?)
+                                .with_compression(pl::ParquetCompression::Zstd(None));
+                            *names = found.clone();
+                            writer.insert(options.batched(df.schema()).map_err(|err| write_error(path, err))?)
+                        }
+                    };
+                    writer.write_batch(&df).map_err(|err| write_error(path, err))
+                })?;
+            }
+        }
+        self.n_rows += frame.n_rows() as u64;
+        Ok(())
+    }
+
+    /// Flushes to disk and renames into place. Returns the number of rows.
+    ///
+    /// # Errors
+    /// If nothing was written, so that there are no columns, or the disk is full.
+    pub fn finish(self) -> Result<u64, DatasetError> {
+        let Self { path, beside, format, n_rows } = self;
+        let io = |source| DatasetError::Io { action: "writing", path: path.display().to_string(), source };
+        let nothing = || DatasetError::invalid(format!("{:?}: no table was written", path.display()));
+        match format {
+            Format::Csv { mut file, names } => {
+                names.ok_or_else(nothing)?;
+                file.flush().map_err(io)?;
+            }
+            Format::Parquet { writer, .. } => {
+                let writer = writer.ok_or_else(nothing)?;
+                guard("writing a table", || writer.finish().map_err(|err| write_error(&path, err)))?;
+            }
+        }
+        persist(beside, &path, true)?;
+        Ok(n_rows)
+    }
+}
+
+fn cell(data: &ColumnData, row: usize) -> std::borrow::Cow<'_, str> {
+    match data {
+        ColumnData::Text(values) => values[row].as_deref().unwrap_or_default().into(),
+        ColumnData::Datetime(values) => values[row].map(format_datetime).unwrap_or_default().into(),
+        // Bools, whole numbers and floats, which print so that they read back to the same bits.
+        _ => data.label(row).map(|label| label.to_string()).unwrap_or_default().into(),
+    }
+}
+
+fn write_line<'a>(
+    file: &mut impl Write,
+    cells: impl Iterator<Item = std::borrow::Cow<'a, str>>,
+) -> std::io::Result<()> {
+    let mut n_cells = 0;
+    let mut n_bytes = 0;
+    for cell in cells {
+        if n_cells > 0 {
+            file.write_all(b",")?;
+        }
+        n_cells += 1;
+        n_bytes += cell.len();
+        if cell.contains(['"', ',', '\n', '\r']) || cell.starts_with(' ') || cell.ends_with(' ') {
+            write!(file, "\"{}\"", cell.replace('"', "\"\""))?;
+        } else {
+            file.write_all(cell.as_bytes())?;
+        }
+    }
+    // A blank line is no record to any reader, so a lone missing value is written as empty quotes.
+    if n_cells == 1 && n_bytes == 0 {
+        file.write_all(b"\"\"")?;
+    }
+    file.write_all(b"\n")
+}

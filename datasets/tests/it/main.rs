@@ -1,0 +1,11 @@
+//! Tables from real files: the whole way from bytes to prepared rows and back.
+#![allow(clippy::unwrap_used)]
+
+mod bad_files;
+mod describe;
+mod expressions;
+mod nasty;
+mod prepare;
+mod replay;
+mod stream;
+mod support;
