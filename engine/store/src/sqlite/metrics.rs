@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use athanor_protocol::{
-    metric::{MetricPoint, MetricValue, Split},
+    metric::{MetricPoint, Split},
     names::RunId,
     run::SeriesBucket,
 };
@@ -108,7 +108,8 @@ pub(super) fn series(
     // At least one step wide; a range of up to 2^63 steps fits.
     let width = ((high - low) / u64::from(n_buckets)) + 1;
     let mut statement = tx.prepare_cached(
-        "SELECT step, value, kind FROM metric_point WHERE series = ?1 AND step BETWEEN ?2 AND ?3 ORDER BY step",
+        "SELECT step, CASE kind WHEN 0 THEN value END FROM metric_point
+         WHERE series = ?1 AND step BETWEEN ?2 AND ?3 ORDER BY step",
     )?;
     let mut rows = statement.query(params![series, low.cast_signed(), high.cast_signed()])?;
     let mut buckets: Vec<SeriesBucket> = vec![];
@@ -116,7 +117,8 @@ pub(super) fn series(
     let mut end = None;
     while let Some(row) = rows.next()? {
         let step = row.get::<_, i64>(0)?.cast_unsigned();
-        let value = value_from_columns(row.get(1)?, row.get(2)?)?;
+        // `None` where it is not finite: what it is instead does not matter to a drawing.
+        let value: Option<f64> = row.get(1)?;
         match (buckets.last_mut(), end) {
             (Some(bucket), Some(end)) if step <= end => add(bucket, step, value),
             _ => {
@@ -140,10 +142,10 @@ pub(super) fn series(
     Ok(buckets)
 }
 
-fn add(bucket: &mut SeriesBucket, step: u64, value: MetricValue) {
+fn add(bucket: &mut SeriesBucket, step: u64, value: Option<f64>) {
     bucket.step_max = step;
     bucket.n_points += 1;
-    match value.finite() {
+    match value {
         None => bucket.n_non_finite += 1,
         Some(value) => {
             bucket.min = Some(bucket.min.map_or(value, |min| min.min(value)));

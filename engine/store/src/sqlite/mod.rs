@@ -261,7 +261,7 @@ impl Store for SqliteStore {
     }
 
     fn running(&self) -> Result<Vec<ActiveRun>> {
-        self.read(|tx| read::running(tx))
+        self.read(read::running)
     }
 
     fn run(&self, run: &RunId) -> Result<RunDetail> {
@@ -360,7 +360,7 @@ impl Store for SqliteStore {
     }
 
     fn change_counter(&self) -> Result<u64> {
-        self.read(|tx| keys::change_counter(tx))
+        self.read(keys::change_counter)
     }
 
     fn create_key(&self, key: &NewApiKey) -> Result<ApiKeyInfo> {
@@ -400,7 +400,7 @@ impl Store for SqliteStore {
     }
 
     fn trusted_signers(&self) -> Result<Vec<TrustedSigner>> {
-        self.read(|tx| keys::trusted(tx))
+        self.read(keys::trusted)
     }
 
     fn append_audit(&self, entry: &NewAudit) -> Result<u64> {

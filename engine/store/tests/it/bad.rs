@@ -76,7 +76,8 @@ fn hostile_names_are_refused_or_plain_data() {
         refused(store.register_version(&name, &version(1)).map(drop));
         refused(store.set_alias("wine", &name, 1, Expected::Anything, 1).map(drop));
         refused(store.aliased(&name).map(drop));
-        refused(store.resolve_run(&name).map(drop));
+        // `nul` could be the beginning of an id.
+        assert!(matches!(store.resolve_run(&name).unwrap_err().code(), Code::InvalidArgument | Code::NotFound));
         assert!(RunId::new(name.clone()).is_err(), "{name:?}");
         assert!(store.versions(&name, &PageRequest::first(1)).is_err(), "{name:?}");
         assert_eq!(store.find_key(&name).unwrap(), None);

@@ -5,4 +5,5 @@ mod bad;
 mod contract;
 mod crash;
 mod help;
+mod model;
 mod upgrade;

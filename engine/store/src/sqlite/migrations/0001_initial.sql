@@ -128,14 +128,15 @@ CREATE TABLE metric_latest (
 );
 
 -- The history. No foreign key: the series is looked up in the same transaction, and a check for each of a hundred
--- thousand points in a second would buy nothing.
+-- thousand points in a second would buy nothing. What drawing reads comes first, because SQLite reads a row's columns
+-- from the left.
 CREATE TABLE metric_point (
     series  INTEGER NOT NULL,
     step    INTEGER NOT NULL CHECK (step >= 0),
-    attempt INTEGER NOT NULL,
-    at      INTEGER NOT NULL,
     value   REAL    NOT NULL,
     kind    INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 3),
+    at      INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
     PRIMARY KEY (series, step)
 ) WITHOUT ROWID;
 
