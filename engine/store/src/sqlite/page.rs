@@ -61,3 +61,27 @@ pub(super) fn page<T>(mut items: Vec<T>, size: i64, next: impl FnOnce(&T) -> Str
     let next = items.last().filter(|_| more).map(next);
     Page { items, next }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{parts, token};
+
+    proptest! {
+        #[test]
+        fn a_token_gives_back_its_parts(list in ".{0,40}", a in ".{0,40}", b in ".{0,40}") {
+            let text = token(&list, &[&a, &b]);
+            prop_assert_eq!(parts::<2>(&list, &text).ok(), Some([a, b]));
+            let other = format!("{list}x");
+            prop_assert!(parts::<2>(&other, &text).is_err());
+            prop_assert!(parts::<1>(&list, &text).is_err());
+        }
+
+        #[test]
+        fn no_text_breaks_the_reader(text in ".{0,60}", hex in "([0-9a-f]{2}){0,60}") {
+            let _ = parts::<1>("runs", &text);
+            let _ = parts::<1>("runs", &hex);
+        }
+    }
+}

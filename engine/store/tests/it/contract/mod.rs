@@ -1,0 +1,51 @@
+//! The contract, run on every mode. A test writes through `a` and reads through `b`: one handle, or two on one file.
+
+mod lists;
+mod metrics;
+mod registry;
+mod runs;
+
+use athanor_protocol::Code;
+use athanor_store::{SqliteStore, Store};
+
+/// The suite on one mode: an expression that gives something to keep alive and two handles.
+macro_rules! store_contract_tests {
+    ($mode:ident, $open:expr) => {
+        store_contract_tests!($mode, $open; runs::a_run_keeps_everything, runs::states_follow_the_machine, runs::attempts_guard_every_write,
+            runs::the_queue_gives_each_run_once, runs::a_batch_is_applied_once, runs::a_batch_is_all_or_nothing, metrics::the_latest_value_follows_the_rule,
+            metrics::a_resumed_run_has_one_history, metrics::non_finite_values_stay_what_they_are, metrics::points_come_in_pages,
+            metrics::a_series_is_decimated_without_losing_peaks, runs::logs_are_bounded_and_readable, runs::tags_and_notes_stay_open,
+            runs::deletion_is_a_mark, lists::runs_are_found_by_prefix, lists::lists_are_filtered, lists::every_order_pages_without_gap_or_repeat,
+            registry::versions_are_counted_and_immutable, registry::aliases_move_and_move_back, registry::keys_live_and_end, registry::signers_are_trusted_and_not,
+            registry::the_audit_log_grows, registry::the_change_counter_tells);
+    };
+    ($mode:ident, $open:expr; $($group:ident::$name:ident),* $(,)?) => {
+        mod $mode {
+            $(#[test]
+            fn $name() {
+                let (_keep, a, b) = $open;
+                super::$group::$name(&*a, b.as_deref().unwrap_or(&*a));
+            })*
+        }
+    };
+}
+
+type Modes = (tempfile::TempDir, Box<dyn Store>, Option<Box<dyn Store>>);
+
+fn in_file(two: bool) -> Modes {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || -> Box<dyn Store> { Box::new(SqliteStore::open(&folder.path().join("athanor.db")).unwrap()) };
+    let (a, b) = (open(), two.then(open));
+    (folder, a, b)
+}
+
+store_contract_tests!(file, super::in_file(false));
+store_contract_tests!(two_handles_on_one_file, super::in_file(true));
+store_contract_tests!(memory, {
+    let store: Box<dyn super::Store> = Box::new(super::SqliteStore::open_in_memory().unwrap());
+    ((), store, None::<Box<dyn super::Store>>)
+});
+
+fn code<T: std::fmt::Debug>(result: athanor_store::Result<T>) -> Code {
+    result.unwrap_err().code()
+}
