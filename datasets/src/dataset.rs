@@ -103,7 +103,9 @@ fn tell_format(
             Err(unreadable(file, "it does not begin as a Parquet file does", hint))
         }
         (TableFormat::Auto, false) if ends_with(".parquet") => {
-            if first.contains(&0) || std::str::from_utf8(&first[..first.len().min(512)]).is_err_and(|e| e.error_len().is_some()) {
+            if first.contains(&0)
+                || std::str::from_utf8(&first[..first.len().min(512)]).is_err_and(|e| e.error_len().is_some())
+            {
                 let hint = "the file was perhaps cut off or damaged; make it again";
                 return Err(unreadable(file, "it does not begin as a Parquet file does", hint));
             }
@@ -291,7 +293,8 @@ pub(crate) fn collect_columns(
     guard("reading a table", || match &mut dataset.kind {
         Kind::Parquet(table) => {
             let before = dataset.file.digest(stop)?;
-            let df = collect_streaming(table.scan(&dataset.file, wanted)?).map_err(|err| read_error(&dataset.file, &err))?;
+            let df =
+                collect_streaming(table.scan(&dataset.file, wanted)?).map_err(|err| read_error(&dataset.file, &err))?;
             if dataset.file.digest(stop)? != before {
                 return Err(DatasetError::Changed { path: dataset.file.shown.clone() });
             }

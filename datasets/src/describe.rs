@@ -91,7 +91,12 @@ struct Counted {
 }
 
 /// Counts runs of equal values in a sorted list; the most frequent come first, ties by value.
-fn count<T: Clone>(sorted: &[T], same: impl Fn(&T, &T) -> bool, show: impl Fn(&T) -> String, max_top: usize) -> Counted {
+fn count<T: Clone>(
+    sorted: &[T],
+    same: impl Fn(&T, &T) -> bool,
+    show: impl Fn(&T) -> String,
+    max_top: usize,
+) -> Counted {
     let mut top: Vec<(u64, usize)> = Vec::new();
     let (mut n_distinct, mut at) = (0, 0);
     for run in sorted.chunk_by(|a, b| same(a, b)) {
@@ -198,13 +203,22 @@ fn describe_column(
 /// Moments, quantiles and histogram of sorted values; infinite ones and NaN are only counted.
 fn summary(sorted: &[f64], n_bins: usize) -> NumberSummary {
     // Sorted by total order: NaN and the infinities stand at the ends.
-    let from = sorted.partition_point(|value| *value == f64::NEG_INFINITY || (value.is_nan() && value.is_sign_negative()));
+    let from =
+        sorted.partition_point(|value| *value == f64::NEG_INFINITY || (value.is_nan() && value.is_sign_negative()));
     let until = sorted.partition_point(|value| value.is_finite() || *value == f64::NEG_INFINITY);
     let finite = &sorted[from.min(until)..until];
     let n_non_finite = (sorted.len() - finite.len()) as u64;
     let (Some(&min), Some(&max)) = (finite.first(), finite.last()) else {
         let none = MetricValue::NaN;
-        return NumberSummary { mean: none, std: none, min: none, quantiles: [none; 5], max: none, n_non_finite, histogram: vec![] };
+        return NumberSummary {
+            mean: none,
+            std: none,
+            min: none,
+            quantiles: [none; 5],
+            max: none,
+            n_non_finite,
+            histogram: vec![],
+        };
     };
     let n = finite.len() as f64;
     let mut mean = 0.0;

@@ -134,7 +134,9 @@ pub enum DatasetError {
 fn near_text(near: &[String]) -> String {
     match near {
         [] => String::new(),
-        names => format!(" (did you mean {}?)", names.iter().map(|n| format!("{n:?}")).collect::<Vec<_>>().join(" or ")),
+        names => {
+            format!(" (did you mean {}?)", names.iter().map(|n| format!("{n:?}")).collect::<Vec<_>>().join(" or "))
+        }
     }
 }
 
@@ -143,10 +145,9 @@ impl DatasetError {
     pub fn code(&self) -> Code {
         match self {
             Self::Missing { .. } => Code::NotFound,
-            Self::NotAFile { .. }
-            | Self::UnknownColumn { .. }
-            | Self::Expression { .. }
-            | Self::Invalid { .. } => Code::InvalidArgument,
+            Self::NotAFile { .. } | Self::UnknownColumn { .. } | Self::Expression { .. } | Self::Invalid { .. } => {
+                Code::InvalidArgument
+            }
             Self::Empty { .. }
             | Self::Unreadable { .. }
             | Self::Line { .. }
@@ -164,7 +165,9 @@ impl DatasetError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { .. } => Some("check the path; relative paths start at the workflow's own folder".to_owned()),
+            Self::Missing { .. } => {
+                Some("check the path; relative paths start at the workflow's own folder".to_owned())
+            }
             Self::NotAFile { .. } => Some("choose a CSV or Parquet file".to_owned()),
             Self::Empty { .. } => Some("the file was perhaps not written to its end; make it again".to_owned()),
             Self::Unreadable { hint, .. } | Self::Line { hint, .. } => Some(hint.clone()),

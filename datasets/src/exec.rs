@@ -135,7 +135,8 @@ fn run(mut table: Table, step: &Step, right: Option<Table>) -> Result<Table, Dat
             let mut outputs = Vec::new();
             for aggregate in aggregates {
                 let dtype = require(&table.schema, &aggregate.column)?.dtype;
-                outputs.push(aggregate_expr(&aggregate.column, dtype, aggregate.function).alias(aggregate.name.as_str()));
+                outputs
+                    .push(aggregate_expr(&aggregate.column, dtype, aggregate.function).alias(aggregate.name.as_str()));
             }
             table.df = collect(table.df.lazy().group_by_stable(keys).agg(outputs))?;
             table.df = canonical(table.df)?;

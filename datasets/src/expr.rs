@@ -27,31 +27,186 @@ const MAX_TOKENS_INLINE: usize = 60;
 
 /// Functions that look at one row and make no more than they are given.
 const FUNCTIONS: &[&str] = &[
-    "abs", "acos", "acosd", "asin", "asind", "atan", "atan2", "atan2d", "atand", "cbrt", "ceil", "ceiling",
-    "char_length", "character_length", "coalesce", "concat", "concat_ws", "cos", "cosd", "cot", "cotd", "date",
-    "date_part", "degrees", "div", "ends_with", "exp", "floor", "greatest", "if", "ifnull", "initcap", "least", "left",
-    "length", "ln", "log", "log10", "log1p", "log2", "lower", "ltrim", "mod", "nullif", "octet_length", "pi", "pow",
-    "power", "radians", "regexp_like", "replace", "reverse", "right", "round", "rtrim", "sign", "sin", "sind", "sqrt",
-    "starts_with", "strftime", "strpos", "strptime", "substr", "tan", "tand", "trunc", "truncate", "upper",
+    "abs",
+    "acos",
+    "acosd",
+    "asin",
+    "asind",
+    "atan",
+    "atan2",
+    "atan2d",
+    "atand",
+    "cbrt",
+    "ceil",
+    "ceiling",
+    "char_length",
+    "character_length",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "cos",
+    "cosd",
+    "cot",
+    "cotd",
+    "date",
+    "date_part",
+    "degrees",
+    "div",
+    "ends_with",
+    "exp",
+    "floor",
+    "greatest",
+    "if",
+    "ifnull",
+    "initcap",
+    "least",
+    "left",
+    "length",
+    "ln",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "lower",
+    "ltrim",
+    "mod",
+    "nullif",
+    "octet_length",
+    "pi",
+    "pow",
+    "power",
+    "radians",
+    "regexp_like",
+    "replace",
+    "reverse",
+    "right",
+    "round",
+    "rtrim",
+    "sign",
+    "sin",
+    "sind",
+    "sqrt",
+    "starts_with",
+    "strftime",
+    "strpos",
+    "strptime",
+    "substr",
+    "tan",
+    "tand",
+    "trunc",
+    "truncate",
+    "upper",
 ];
 /// Words that may stand before a parenthesis without being functions, types with a length among them.
 const WORDS_BEFORE_PARENTHESIS: &[&str] = &[
-    "and", "or", "not", "in", "case", "when", "then", "else", "between", "like", "ilike", "rlike", "regexp", "is",
-    "from", "for", "cast", "try_cast", "extract", "substring", "trim", "ceil", "floor", "varchar", "char", "xor",
-    "similar", "to", "escape", "as", "by",
+    "and",
+    "or",
+    "not",
+    "in",
+    "case",
+    "when",
+    "then",
+    "else",
+    "between",
+    "like",
+    "ilike",
+    "rlike",
+    "regexp",
+    "is",
+    "from",
+    "for",
+    "cast",
+    "try_cast",
+    "extract",
+    "substring",
+    "trim",
+    "ceil",
+    "floor",
+    "varchar",
+    "char",
+    "xor",
+    "similar",
+    "to",
+    "escape",
+    "as",
+    "by",
 ];
 /// Words that begin queries or look at other rows.
 const REFUSED_WORDS: &[&str] = &[
-    "select", "with", "values", "table", "over", "partition", "window", "union", "intersect", "except", "join", "where",
-    "having", "group", "order", "limit", "qualify", "lateral", "exists", "any", "all", "some", "filter", "within",
-    "insert", "update", "delete", "create", "drop", "alter", "interval_table", "lambda", "array", "struct", "exclude",
+    "select",
+    "with",
+    "values",
+    "table",
+    "over",
+    "partition",
+    "window",
+    "union",
+    "intersect",
+    "except",
+    "join",
+    "where",
+    "having",
+    "group",
+    "order",
+    "limit",
+    "qualify",
+    "lateral",
+    "exists",
+    "any",
+    "all",
+    "some",
+    "filter",
+    "within",
+    "insert",
+    "update",
+    "delete",
+    "create",
+    "drop",
+    "alter",
+    "interval_table",
+    "lambda",
+    "array",
+    "struct",
+    "exclude",
 ];
 /// Aggregates and windows, named in the message when they are met.
 const SEVERAL_ROWS: &[&str] = &[
-    "avg", "count", "sum", "min", "max", "median", "first", "last", "stddev", "stdev", "stddev_samp", "stdev_samp",
-    "var", "variance", "var_samp", "total", "corr", "covar", "covar_pop", "covar_samp", "quantile_cont",
-    "quantile_disc", "array_agg", "string_agg", "listagg", "group_concat", "row_number", "rank", "dense_rank", "lag",
-    "lead", "first_value", "last_value", "bit_and", "bit_or", "bit_xor",
+    "avg",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "median",
+    "first",
+    "last",
+    "stddev",
+    "stdev",
+    "stddev_samp",
+    "stdev_samp",
+    "var",
+    "variance",
+    "var_samp",
+    "total",
+    "corr",
+    "covar",
+    "covar_pop",
+    "covar_samp",
+    "quantile_cont",
+    "quantile_disc",
+    "array_agg",
+    "string_agg",
+    "listagg",
+    "group_concat",
+    "row_number",
+    "rank",
+    "dense_rank",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
 ];
 
 fn refused(text: &str, reason: impl Into<String>, hint: Option<&str>) -> DatasetError {
@@ -97,7 +252,11 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, DatasetError> {
             at += n;
             // `E'…'` and its like have rules of their own for where the text ends.
             if bytes.get(at) == Some(&b'\'') {
-                return Err(refused(text, "letters directly before a quote are not allowed", Some("put a blank between")));
+                return Err(refused(
+                    text,
+                    "letters directly before a quote are not allowed",
+                    Some("put a blank between"),
+                ));
             }
         } else {
             found.push(Token::Sign(byte));
@@ -206,15 +365,17 @@ fn walk(text: &str, expr: &Expr, roots: &mut Vec<String>) -> Result<(), DatasetE
                 }
             }
             Expr::Literal(pl::LiteralValue::Scalar(_) | pl::LiteralValue::Dyn(_)) => {}
-            // The list of `x IN (1, 2)`.
-            Expr::Literal(pl::LiteralValue::Series(_)) => {}
+            // The list of `x IN (1, 2)`, the same for every row.
+            Expr::Agg(pl::AggExpr::Implode { input, .. }) if matches!(**input, Expr::Literal(_)) => {}
             Expr::Alias(inner, _) | Expr::KeepName(inner) | Expr::Cast { expr: inner, .. } => open.push(inner),
             Expr::BinaryExpr { left, right, .. } => open.extend([&**left, &**right]),
             Expr::Ternary { predicate, truthy, falsy } => open.extend([&**predicate, &**truthy, &**falsy]),
             Expr::Function { input, function } => {
                 let row_wise = match function {
                     F::StringExpr(_) | F::TemporalExpr(_) | F::Abs | F::Negate | F::Pow(_) | F::Trigonometry(_) => true,
-                    F::Atan2 | F::Sign | F::FillNull | F::Clip { .. } | F::Coalesce | F::Log | F::Log1p | F::Exp => true,
+                    F::Atan2 | F::Sign | F::FillNull | F::Clip { .. } | F::Coalesce | F::Log | F::Log1p | F::Exp => {
+                        true
+                    }
                     F::Round { .. } | F::RoundSF { .. } | F::Truncate { .. } | F::Floor | F::Ceil => true,
                     F::MaxHorizontal | F::MinHorizontal | F::SumHorizontal { .. } | F::MeanHorizontal { .. } => true,
                     F::Boolean(
@@ -272,9 +433,7 @@ fn parse(text: &str) -> Result<(Expr, Vec<String>), DatasetError> {
 }
 
 /// Runs work on a thread with a stack of 256 MiB (of which only what is used takes memory).
-pub(crate) fn on_deep_stack<T: Send>(
-    work: impl FnOnce() -> Result<T, DatasetError> + Send,
-) -> Result<T, DatasetError> {
+pub(crate) fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T, DatasetError> + Send) -> Result<T, DatasetError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("expression".to_owned()).stack_size(256 << 20);
         let handle = thread.spawn_scoped(scope, work).map_err(|source| DatasetError::Io {

@@ -65,7 +65,8 @@ pub(crate) fn canonical_expr(expr: pl::Expr, found: &pl::DataType) -> pl::Expr {
 
 /// The logical schema of a frame.
 pub(crate) fn schema_of(df: &DataFrame) -> TableSchema {
-    let columns = df.columns().iter().map(|c| ColumnSchema { name: c.name().to_string(), dtype: logical_type(c.dtype()) });
+    let columns =
+        df.columns().iter().map(|c| ColumnSchema { name: c.name().to_string(), dtype: logical_type(c.dtype()) });
     TableSchema { columns: columns.collect() }
 }
 
@@ -139,7 +140,8 @@ pub(crate) fn column_from_data(name: &str, data: &ColumnData, dtype: DataType) -
             pl::Series::new(pl_name, values.as_slice()).cast(&wanted)?
         }
         (ColumnData::Int(values), DataType::Time) => {
-            let nanos: Vec<Option<i64>> = values.iter().map(|v| v.and_then(|micros| micros.checked_mul(1000))).collect();
+            let nanos: Vec<Option<i64>> =
+                values.iter().map(|v| v.and_then(|micros| micros.checked_mul(1000))).collect();
             pl::Series::new(pl_name, nanos).cast(&pl::DataType::Time)?
         }
         (data, dtype) => {

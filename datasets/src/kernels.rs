@@ -23,7 +23,10 @@ pub(crate) fn cast_exists(from: DataType, to: DataType) -> bool {
         (_, Other | Duration | Time) | (Other, _) => from == to,
         (Bool, Date | Datetime) | (Date | Datetime | Duration | Time, Bool) => false,
         (Duration | Time, Date | Datetime) => false,
-        (Bool | Int | Float | Text | Date | Datetime | Duration | Time, Bool | Int | Float | Text | Date | Datetime) => true,
+        (
+            Bool | Int | Float | Text | Date | Datetime | Duration | Time,
+            Bool | Int | Float | Text | Date | Datetime,
+        ) => true,
     }
 }
 
@@ -63,8 +66,15 @@ pub(crate) fn cast(
             };
             return Err(DatasetError::Column {
                 column: column.to_owned(),
-                reason: format!("the value {:?} in row {} can't become {}{more}", cut(&value, 40), row + 1, to.as_str()),
-                hint: Some("let values that do not fit become missing, or list them as words that mean missing".to_owned()),
+                reason: format!(
+                    "the value {:?} in row {} can't become {}{more}",
+                    cut(&value, 40),
+                    row + 1,
+                    to.as_str()
+                ),
+                hint: Some(
+                    "let values that do not fit become missing, or list them as words that mean missing".to_owned(),
+                ),
             });
         }
     }
@@ -166,7 +176,9 @@ pub(crate) fn fill_value(column: &str, data: &ColumnData, with: &FillWith) -> Re
         FillWith::Mode => mode(data).ok_or_else(nothing),
         FillWith::Number(value) => Ok(match data {
             ColumnData::Bool(_) => FillValue::Bool(*value != 0.0),
-            _ => number(*value).ok_or_else(|| DatasetError::column(column, format!("{value} is not a whole number")))?,
+            _ => {
+                number(*value).ok_or_else(|| DatasetError::column(column, format!("{value} is not a whole number")))?
+            }
         }),
         FillWith::Text(text) => Ok(match data {
             ColumnData::Bool(_) => FillValue::Bool(parse_bool(text).ok_or_else(|| {

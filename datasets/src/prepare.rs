@@ -130,10 +130,16 @@ fn finish(fitting: Fitting, tables: &[Table], mut context: Context<'_>) -> Resul
     guard("finishing a preparation", || {
         let output = tables[0].schema.clone();
         let names: Vec<&str> = output.columns.iter().map(|column| column.name.as_str()).collect();
-        let full = FittedRecipe { version: RECIPE_VERSION, input: fitting.input, steps: fitting.steps, output: output.clone() };
+        let full = FittedRecipe {
+            version: RECIPE_VERSION,
+            input: fitting.input,
+            steps: fitting.steps,
+            output: output.clone(),
+        };
         let recipe = restrict(&full, &names)?;
         let raw_train = PreparedTable::new(exec::raw(&tables[0], &recipe.input)?);
-        let [train, valid, test] = [&tables[0], &tables[1], &tables[2]].map(|t| exec::visible(t).map(PreparedTable::new));
+        let [train, valid, test] =
+            [&tables[0], &tables[1], &tables[2]].map(|t| exec::visible(t).map(PreparedTable::new));
         let (train, valid, test) = (train?, valid?, test?);
         let mut hasher = blake3::Hasher::new_derive_key("athanor datasets prepared v1");
         for part in [&train, &valid, &test] {

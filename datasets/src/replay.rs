@@ -163,7 +163,8 @@ impl Replay {
                 Ready::Derive(run) => derive(&mut state, run, raw.n_rows())?,
             }
         }
-        let mut by_name: BTreeMap<Arc<str>, ColumnData> = state.into_iter().map(|(name, _, data)| (name, data)).collect();
+        let mut by_name: BTreeMap<Arc<str>, ColumnData> =
+            state.into_iter().map(|(name, _, data)| (name, data)).collect();
         let mut columns = Vec::with_capacity(self.output.columns.len());
         for info in &self.output.columns {
             // `new` has checked that every output comes out.
@@ -218,7 +219,7 @@ fn derive(state: &mut State, run: &[(String, RowExpr)], n_rows: usize) -> Result
         }
         let mut lazy = pl::DataFrame::new(n_rows, columns)?.lazy();
         for (name, expr) in run {
-            lazy = lazy.with_columns([expr.expr.clone().alias(name.as_str())]);
+            lazy = lazy.with_columns_seq([expr.expr.clone().alias(name.as_str())]);
         }
         // Nothing is left to gain in a query over a handful of rows; planning would cost more than running.
         let df = crate::exec::collect(lazy.without_optimizations())?;

@@ -83,7 +83,11 @@ impl SourceFile {
         let changed = || DatasetError::Changed { path: self.shown.clone() };
         let meta = file.metadata().map_err(|err| self.io(err))?;
         let named = std::fs::metadata(&self.path).map_err(|_| changed())?;
-        if Fingerprint::of(&meta) == self.print && Fingerprint::of(&named) == self.print { Ok(()) } else { Err(changed()) }
+        if Fingerprint::of(&meta) == self.print && Fingerprint::of(&named) == self.print {
+            Ok(())
+        } else {
+            Err(changed())
+        }
     }
 
     /// The first `n_bytes` bytes, fewer where the file is shorter.

@@ -78,7 +78,8 @@ pub(crate) fn check(spec: &SplitSpec) -> Result<(), DatasetError> {
             share("validation", valid)?;
             share("test", test)?;
             if valid + test >= 1.0 {
-                let reason = format!("a validation share of {valid} and a test share of {test} leave no rows to train on");
+                let reason =
+                    format!("a validation share of {valid} and a test share of {test} leave no rows to train on");
                 return Err(DatasetError::invalid_because(reason, "make them smaller"));
             }
         }
@@ -132,7 +133,11 @@ pub(crate) fn split(n_rows: u32, labels: Option<&ColumnData>, spec: &SplitSpec) 
             for mut rows in strata(0..n_rows, labels) {
                 shuffle(&mut rng, &mut rows);
                 for row in rows {
-                    if next == fold { parts.test.push(row) } else { rest.push(row) }
+                    if next == fold {
+                        parts.test.push(row)
+                    } else {
+                        rest.push(row)
+                    }
                     next = (next + 1) % n_folds;
                 }
             }
@@ -228,7 +233,7 @@ mod tests {
     #[test]
     fn the_division_of_ten_rows_never_changes() {
         let parts = split(10, None, &random(0.2, 0.3, 1)).unwrap();
-        insta::assert_compact_debug_snapshot!((parts.test, parts.valid), @"");
+        insta::assert_compact_debug_snapshot!((parts.test, parts.valid), @"([0, 3, 4], [2, 9])");
     }
 
     #[test]
@@ -242,7 +247,8 @@ mod tests {
 
     #[test]
     fn a_class_of_one_row_goes_to_training() {
-        let labels = ColumnData::Text((0..10).map(|row| Some(if row == 4 { "rare" } else { "usual" }.into())).collect());
+        let labels =
+            ColumnData::Text((0..10).map(|row| Some(if row == 4 { "rare" } else { "usual" }.into())).collect());
         for seed in 0..50 {
             let spec = SplitSpec::Random { valid: 0.3, test: 0.3, stratify: Some("y".into()), seed };
             assert!(split(10, Some(&labels), &spec).unwrap().train.contains(&4));

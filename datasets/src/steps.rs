@@ -46,7 +46,11 @@ fn require_some(names: &[String]) -> Result<(), DatasetError> {
 }
 
 /// The columns that a fill step fills, in table order.
-pub(crate) fn fill_columns(schema: &TableSchema, columns: &[String], with: &FillWith) -> Result<Vec<String>, DatasetError> {
+pub(crate) fn fill_columns(
+    schema: &TableSchema,
+    columns: &[String],
+    with: &FillWith,
+) -> Result<Vec<String>, DatasetError> {
     if columns.is_empty() {
         let fitting = schema.columns.iter().filter(|column| fill_fits(with, column.dtype));
         return Ok(fitting.map(|column| column.name.clone()).collect());

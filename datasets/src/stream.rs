@@ -161,7 +161,8 @@ impl TableWriter {
         let io = |source| DatasetError::Io { action: "writing", path: path.display().to_string(), source };
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
         if !matches!(ending.as_str(), "csv" | "parquet") {
-            let reason = format!("{:?} can't be written: its name ends neither in .csv nor in .parquet", path.display());
+            let reason =
+                format!("{:?} can't be written: its name ends neither in .csv nor in .parquet", path.display());
             return Err(DatasetError::invalid_because(reason, "choose a name that ends in .csv or .parquet"));
         }
         if path.is_dir() {

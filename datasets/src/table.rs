@@ -78,8 +78,7 @@ impl PreparedTable {
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
         use athanor_protocol::table::{CsvOptions, DataSource, TableFormat};
         let shown = path.to_str().ok_or_else(|| DatasetError::invalid(format!("{path:?} is not a readable path")))?;
-        let source =
-            DataSource { path: shown.to_owned(), format: TableFormat::Parquet, csv: CsvOptions::default() };
+        let source = DataSource { path: shown.to_owned(), format: TableFormat::Parquet, csv: CsvOptions::default() };
         let mut dataset = open(&source)?;
         let n_columns = match &dataset.kind {
             Kind::Parquet(table) => table.columns.len(),

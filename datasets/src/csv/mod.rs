@@ -83,9 +83,12 @@ impl CsvTable {
             None => return Err(DatasetError::Empty { path: file.shown.clone() }),
         };
         if first.len() > MAX_COLUMNS {
-            return Err(DatasetError::TooLarge { reason: format!("{:?} has more than {MAX_COLUMNS} columns", file.shown) });
+            return Err(DatasetError::TooLarge {
+                reason: format!("{:?} has more than {MAX_COLUMNS} columns", file.shown),
+            });
         }
-        let has_header = options.has_header.unwrap_or_else(|| !first.iter().any(|field| looks_like_a_value(&rules, field)));
+        let has_header =
+            options.has_header.unwrap_or_else(|| !first.iter().any(|field| looks_like_a_value(&rules, field)));
         let mut guesses = vec![Guess::new(); first.len()];
         let names = if has_header {
             column_names(&first, &mut notes)
@@ -221,7 +224,13 @@ impl CsvTable {
             records.next()?;
         }
         let most = (BATCH_FIELDS / wanted.len().max(1)).max(1);
-        Ok(Batches { file: file.clone(), records, rules: self.rules.clone(), wanted: wanted.to_vec(), n_rows: n_rows.clamp(1, most) })
+        Ok(Batches {
+            file: file.clone(),
+            records,
+            rules: self.rules.clone(),
+            wanted: wanted.to_vec(),
+            n_rows: n_rows.clamp(1, most),
+        })
     }
 }
 

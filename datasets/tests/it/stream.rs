@@ -1,0 +1,105 @@
+//! Batches in and out.
+
+use athanor_datasets::{TableWriter, open, read_batches};
+use athanor_protocol::{
+    Code,
+    columns::{Column, ColumnData, Frame},
+};
+
+use crate::support::{Folder, rows, run, shape, train_rows};
+
+fn frame(columns: Vec<(&str, ColumnData)>) -> Frame {
+    Frame::new(columns.into_iter().map(|(name, data)| Column { name: name.into(), data }).collect()).unwrap()
+}
+
+#[test]
+fn batches_put_together_are_the_table() {
+    let folder = Folder::new();
+    let mut text = "i,s\n".to_owned();
+    (0..1000).for_each(|i| text.push_str(&format!("{i},w{}\n", i % 7)));
+    let csv = folder.write("t.csv", text);
+    let whole = run(&csv, []).unwrap();
+    whole.train.write(&folder.path("t.parquet")).unwrap();
+    for source in [csv, folder.source("t.parquet")] {
+        let mut found = Vec::new();
+        let mut sizes = Vec::new();
+        for batch in read_batches(&source, 300).unwrap() {
+            let batch = batch.unwrap();
+            sizes.push(batch.n_rows());
+            found.extend(rows(&batch));
+        }
+        assert_eq!(sizes, [300, 300, 300, 100]);
+        assert_eq!(found, train_rows(&whole));
+    }
+}
+
+#[test]
+fn every_batch_has_the_types_of_the_whole_file() {
+    let folder = Folder::new();
+    let mut text = "x\n".to_owned();
+    (0..20_000).for_each(|i| text.push_str(&format!("{i}\n")));
+    text.push_str("many\n");
+    let reader = read_batches(&folder.write("t.csv", &text), 5000).unwrap();
+    assert_eq!(shape(reader.schema()), "x:text");
+    assert_eq!(reader.map(|batch| batch.unwrap().n_rows()).sum::<usize>(), 20_001);
+    text.push_str("1,2\n");
+    let err = read_batches(&folder.write("u.csv", &text), 5000).unwrap_err();
+    assert!(err.to_string().contains("line 20003: it has 2 fields where 1 were expected"), "{err}");
+}
+
+#[test]
+fn a_file_that_changes_between_batches_is_refused() {
+    let folder = Folder::new();
+    let text = "x\n".to_owned() + &"1\n".repeat(500_000);
+    let source = folder.write("t.csv", &text);
+    let mut reader = read_batches(&source, 1000).unwrap();
+    reader.next().unwrap().unwrap();
+    folder.write("t.csv", text + "2\n");
+    let err = reader.find_map(Result::err).unwrap();
+    assert_eq!(err.code(), Code::Conflict);
+    assert!(reader.next().is_none());
+}
+
+#[test]
+fn written_tables_read_back() {
+    let folder = Folder::new();
+    let part = || {
+        frame(vec![
+            ("i", ColumnData::Int(vec![Some(1), None])),
+            ("f", ColumnData::Float(vec![0.1 + 0.2, f64::NAN])),
+            ("s", ColumnData::Text(vec![Some("=cmd, \"x\"\n".into()), None])),
+            ("b", ColumnData::Bool(vec![Some(true), None])),
+            ("t", ColumnData::Datetime(vec![Some(1_500_000), None])),
+        ])
+    };
+    for name in ["out.csv", "out.parquet"] {
+        let path = folder.path(name);
+        let mut writer = TableWriter::create(&path).unwrap();
+        writer.write(&part()).unwrap();
+        writer.write(&part()).unwrap();
+        assert!(!path.exists());
+        assert!(writer.write(&frame(vec![("i", ColumnData::Int(vec![Some(1)]))])).is_err());
+        assert_eq!(writer.finish().unwrap(), 4);
+        let prepared = run(&folder.source(name), []).unwrap();
+        assert_eq!(shape(prepared.train.schema()), "i:int f:float s:text b:bool t:datetime");
+        let expect = "1|0.30000000000000004|=cmd, \"x\"\n|true|1500000";
+        assert_eq!(train_rows(&prepared), [expect, "-|-|-|-|-", expect, "-|-|-|-|-"]);
+    }
+    let only_missing = frame(vec![("x", ColumnData::Text(vec![None, Some("a".into())]))]);
+    let mut writer = TableWriter::create(&folder.path("one.csv")).unwrap();
+    writer.write(&only_missing).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(open(&folder.source("one.csv")).unwrap().n_rows().unwrap(), 2);
+}
+
+#[test]
+fn a_writer_that_is_dropped_leaves_nothing() {
+    let folder = Folder::new();
+    let mut writer = TableWriter::create(&folder.path("out.csv")).unwrap();
+    writer.write(&frame(vec![("i", ColumnData::Int(vec![Some(1)]))])).unwrap();
+    drop(writer);
+    assert_eq!(std::fs::read_dir(folder.path("")).unwrap().count(), 0);
+    assert_eq!(TableWriter::create(&folder.path("out.xlsx")).unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(TableWriter::create(&folder.path("no/out.csv")).unwrap_err().code(), Code::NotFound);
+    assert!(TableWriter::create(&folder.path("empty.csv")).unwrap().finish().is_err());
+}
