@@ -8,12 +8,7 @@ use std::{
 };
 
 use athanor_datasets::DescribeOptions;
-use athanor_protocol::{
-    Code, Failure,
-    registry::Scope,
-    run::RunStatus,
-    table::DataSource,
-};
+use athanor_protocol::{Code, Failure, registry::Scope, run::RunStatus, table::DataSource};
 use athanor_serve::ServeConfig;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -30,7 +25,8 @@ use crate::{
 const TABLE: &str = include_str!("../../datasets/samples/breast_cancer.csv");
 const WORKFLOW: &str = include_str!("../../datasets/samples/workflows/breast_cancer.json");
 /// The bundled workflow opens the table beside its own folder's parent.
-const FILES: [(&str, &str); 2] = [("samples/breast_cancer.csv", TABLE), ("samples/workflows/breast_cancer.json", WORKFLOW)];
+const FILES: [(&str, &str); 2] =
+    [("samples/breast_cancer.csv", TABLE), ("samples/workflows/breast_cancer.json", WORKFLOW)];
 const TARGET: &str = "diagnosis";
 
 /// A folder that was not there before.
@@ -57,8 +53,15 @@ pub(crate) fn run(context: &Context, args: &DemoArgs) -> Result<()> {
     let dataset = athanor_datasets::open(&DataSource::file(table.to_string_lossy()))?;
     let profile = dataset.describe(&DescribeOptions { max_top: 5, n_bins: 20 })?;
     let target = profile.columns.iter().find(|column| column.name == TARGET);
-    let classes: Vec<String> = target.map(|column| column.top.iter().map(|top| format!("{} {}", top.count, top.value)).collect()).unwrap_or_default();
-    out.say(&format!("2  a real table: {} rows, {} columns, {TARGET}: {}", profile.n_rows, profile.columns.len(), classes.join(", ")));
+    let classes: Vec<String> = target
+        .map(|column| column.top.iter().map(|top| format!("{} {}", top.count, top.value)).collect())
+        .unwrap_or_default();
+    out.say(&format!(
+        "2  a real table: {} rows, {} columns, {TARGET}: {}",
+        profile.n_rows,
+        profile.columns.len(),
+        classes.join(", ")
+    ));
 
     out.say("3  a workflow runs in a worker process: open, split, train, evaluate, register");
     let flow = root.join(FILES[1].0);
@@ -79,7 +82,11 @@ pub(crate) fn run(context: &Context, args: &DemoArgs) -> Result<()> {
     }
     let mut result = outcome_json(&outcome);
     let metric = |key: &str| result["metrics"][key].as_f64().map_or("?".to_owned(), number);
-    out.say(&format!("   on rows that it never saw: accuracy {}, ROC AUC {}", metric("test/accuracy"), metric("test/roc_auc")));
+    out.say(&format!(
+        "   on rows that it never saw: accuracy {}, ROC AUC {}",
+        metric("test/accuracy"),
+        metric("test/roc_auc")
+    ));
     let Some(registered) = outcome.registered.first().cloned() else {
         return Err(EngineError::new(Code::Internal, "the run registered no model"));
     };
@@ -156,11 +163,13 @@ fn one_row(table: &Path) -> Result<(Map<String, Value>, String)> {
 
 /// Asks the endpoint as any client would: over HTTP, with the key.
 fn ask(bound: SocketAddr, model: &str, key: &str, row: &Map<String, Value>) -> Result<Value> {
-    let failed = |why: String| EngineError::new(Code::Unavailable, format!("the endpoint did not answer as it should: {why}"));
+    let failed =
+        |why: String| EngineError::new(Code::Unavailable, format!("the endpoint did not answer as it should: {why}"));
     let client = reqwest::blocking::Client::builder().timeout(Duration::from_secs(30)).no_proxy().build();
     let client = client.map_err(|err| failed(err.to_string()))?;
     let url = format!("http://{bound}/v1/models/{model}/predict");
-    let answer = client.post(url).bearer_auth(key).json(&json!({ "row": row })).send().map_err(|err| failed(err.to_string()))?;
+    let answer =
+        client.post(url).bearer_auth(key).json(&json!({ "row": row })).send().map_err(|err| failed(err.to_string()))?;
     let status = answer.status();
     let body: Value = answer.json().map_err(|err| failed(err.to_string()))?;
     if !status.is_success() {

@@ -72,7 +72,9 @@ impl EngineError {
             Self::Io { ref path, .. } => {
                 let failure = Failure::new(code, self.to_string()).on(path.display().to_string());
                 match code {
-                    Code::DiskFull => failure.hint("make room on the disk and try again; nothing that was finished is lost"),
+                    Code::DiskFull => {
+                        failure.hint("make room on the disk and try again; nothing that was finished is lost")
+                    }
                     Code::PermissionDenied => failure.hint("check who may write there"),
                     _ => failure,
                 }

@@ -28,7 +28,9 @@ pub struct System;
 impl Clock for System {
     fn now_millis(&self) -> i64 {
         // A clock before 1970 is reported as 1970 rather than as an error: times are labels, never an order.
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }
 

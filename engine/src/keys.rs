@@ -40,10 +40,18 @@ fn hash(secret: &str) -> [u8; 32] {
 ///
 /// # Errors
 /// If the name is not allowed, or the key cannot be stored.
-pub fn create(workspace: &Workspace, name: &str, scopes: &[Scope], expires_at_millis: Option<i64>) -> Result<(ApiKeyInfo, String)> {
+pub fn create(
+    workspace: &Workspace,
+    name: &str,
+    scopes: &[Scope],
+    expires_at_millis: Option<i64>,
+) -> Result<(ApiKeyInfo, String)> {
     check_text("key name", name, 128)?;
     let mut random = [0u8; 38];
-    workspace.ids.secret(&mut random).map_err(|err| EngineError::new(Code::Unavailable, format!("no randomness for a key: {err}")))?;
+    workspace
+        .ids
+        .secret(&mut random)
+        .map_err(|err| EngineError::new(Code::Unavailable, format!("no randomness for a key: {err}")))?;
     let (id, secret) = (hex(&random[..6]), hex(&random[6..]));
     let key = NewApiKey {
         id: id.clone(),
@@ -141,7 +149,8 @@ impl StoreKeys {
 
 impl Keys for StoreKeys {
     fn check(&self, token: &str) -> Result<Grant, KeyRefusal> {
-        let (id, secret) = token.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or(KeyRefusal::Unknown)?;
+        let (id, secret) =
+            token.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or(KeyRefusal::Unknown)?;
         let given = hash(secret);
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let Some(key) = known.get(id) else {

@@ -57,7 +57,12 @@ pub struct Predicted {
 /// # Errors
 /// If the model or the table cannot be read, a column is missing or of another type, or the output cannot be written;
 /// the output is then not there.
-pub fn predict_file(workspace: &Workspace, job: &Job<'_>, stop: &StopFlag, progress: &mut dyn FnMut(u64)) -> Result<Predicted> {
+pub fn predict_file(
+    workspace: &Workspace,
+    job: &Job<'_>,
+    stop: &StopFlag,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Predicted> {
     let began = Instant::now();
     let version = registry::resolve(workspace, job.reference)?;
     let (_, package) = registry::load(workspace, &version)?;

@@ -22,7 +22,10 @@ use crate::{
 
 /// Who does something, for the audit log: the operating-system user.
 pub fn actor() -> String {
-    ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok()).unwrap_or_else(|| "unknown".to_owned())
+    ["USER", "LOGNAME", "USERNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok())
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// SHA-256 of a whole package file, lower-case hex: its name among the artifacts.
@@ -46,7 +49,13 @@ pub fn audit(workspace: &Workspace, action: &str, subject: &str, detail: serde_j
 ///
 /// # Errors
 /// If the package cannot be read, or the name is not allowed.
-pub fn register(workspace: &Workspace, name: &str, run: Option<&RunId>, bytes: &[u8], metrics: &[FinalMetric]) -> Result<(ModelVersion, bool)> {
+pub fn register(
+    workspace: &Workspace,
+    name: &str,
+    run: Option<&RunId>,
+    bytes: &[u8],
+    metrics: &[FinalMetric],
+) -> Result<(ModelVersion, bool)> {
     check_model_name(name)?;
     let package = Package::read(bytes)?;
     let mut manifest = package.manifest().clone();
@@ -54,7 +63,8 @@ pub fn register(workspace: &Workspace, name: &str, run: Option<&RunId>, bytes: &
         manifest.metrics.retain(|known| known.key != metric.key);
         manifest.metrics.push(metric.clone());
     }
-    let parts = manifest.parts.iter().filter_map(|entry| Some((entry.part, package.part(entry.part)?.to_vec()))).collect();
+    let parts =
+        manifest.parts.iter().filter_map(|entry| Some((entry.part, package.part(entry.part)?.to_vec()))).collect();
     let signed = package::sign(package::build(manifest, parts)?, &workspace.signing_key()?)?;
     keep(workspace, name, run, &signed)
 }
@@ -69,7 +79,8 @@ fn keep(workspace: &Workspace, name: &str, run: Option<&RunId>, signed: &[u8]) -
     let sha256 = sha256(signed);
     workspace.artifacts.put(&sha256, signed)?;
     let now = workspace.clock.now_millis();
-    let before = workspace.store.versions(name, &PageRequest::first(1)).ok().and_then(|page| page.items.into_iter().next());
+    let before =
+        workspace.store.versions(name, &PageRequest::first(1)).ok().and_then(|page| page.items.into_iter().next());
     let version = workspace.store.register_version(
         name,
         &NewVersion {
@@ -131,7 +142,8 @@ pub fn load(workspace: &Workspace, version: &ModelVersion) -> Result<(Vec<u8>, P
         EngineError::Failure(failure.hint("import it again from an exported copy, or register the run again"))
     };
     let path = workspace.artifacts.path(&version.sha256).ok_or_else(|| missing("has no digest".to_owned()))?;
-    let bytes = files::read_limited(&path, package::MAX_PACKAGE_BYTES).map_err(|err| missing(format!("cannot be read ({err})")))?;
+    let bytes = files::read_limited(&path, package::MAX_PACKAGE_BYTES)
+        .map_err(|err| missing(format!("cannot be read ({err})")))?;
     let package = Package::read(bytes.as_slice()).map_err(|err| missing(format!("is damaged ({err})")))?;
     if sha256(&bytes) != version.sha256 {
         return Err(missing("is not the file that was registered".to_owned()));
@@ -248,7 +260,11 @@ pub fn import(workspace: &Workspace, path: &Path, name: &str, trust: Option<&str
     if let (Some(key), SignatureStatus::Signed { key: signed }) = (trust, package.signature())
         && key == signed
     {
-        workspace.store.trust_signer(key, &format!("of {}", path.file_name().unwrap_or_default().to_string_lossy()), now)?;
+        workspace.store.trust_signer(
+            key,
+            &format!("of {}", path.file_name().unwrap_or_default().to_string_lossy()),
+            now,
+        )?;
         audit(workspace, "signer.trust", key, json!({}))?;
     }
     keep(workspace, name, None, &bytes)

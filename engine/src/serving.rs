@@ -115,9 +115,15 @@ impl Endpoint {
     ///
     /// # Errors
     /// If the socket cannot be served.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, config: ServeConfig, mut stop: watch::Receiver<bool>) -> Result<()> {
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        config: ServeConfig,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<()> {
         let refresher = tokio::spawn(keep_fresh(Arc::clone(&self), stop.clone()));
-        let state = State::new(config, Arc::clone(&self.keys) as Arc<dyn Keys>, Arc::clone(&self.table)).map_err(serve_error)?;
+        let state = State::new(config, Arc::clone(&self.keys) as Arc<dyn Keys>, Arc::clone(&self.table))
+            .map_err(serve_error)?;
         let shutdown = async move {
             // A dropped sender means that nobody can stop us any more but by ending the process: then stop as well.
             let _ = stop.wait_for(|stop| *stop).await;

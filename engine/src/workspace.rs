@@ -56,7 +56,9 @@ impl Workspace {
             let mut entries = fs::read_dir(root).at("read", root)?;
             if entries.next().is_some() {
                 let message = format!("this folder is not empty and no workspace: {}", root.display());
-                return Err(EngineError::Failure(Failure::new(Code::Conflict, message).hint("name a new or an empty folder")));
+                return Err(EngineError::Failure(
+                    Failure::new(Code::Conflict, message).hint("name a new or an empty folder"),
+                ));
             }
             let content = Mark { version: 1, created_at_millis: System.now_millis() };
             let text = serde_json::to_vec_pretty(&content).map_err(std::io::Error::from).at("write", &mark)?;
@@ -82,7 +84,9 @@ impl Workspace {
         let mark: Mark = serde_json::from_slice(&bytes).map_err(std::io::Error::from).at("read", &path)?;
         if mark.version != 1 {
             let message = format!("the workspace has format version {}, this program reads version 1", mark.version);
-            return Err(EngineError::Failure(Failure::new(Code::Unsupported, message).hint("open it with a newer version of the program")));
+            return Err(EngineError::Failure(
+                Failure::new(Code::Unsupported, message).hint("open it with a newer version of the program"),
+            ));
         }
         let root = std::path::absolute(root).at("open", root)?;
         Ok(Self {
@@ -134,8 +138,11 @@ impl Workspace {
         }
         let bytes = files::read_limited(&path, 4096)?;
         SigningKey::from_bytes(&bytes).map_err(|err| {
-            let failure = Failure::new(Code::Corrupt, format!("the signing key is damaged ({err}): {}", path.display()));
-            EngineError::Failure(failure.hint("restore it from a backup; without it new versions carry another signature"))
+            let failure =
+                Failure::new(Code::Corrupt, format!("the signing key is damaged ({err}): {}", path.display()));
+            EngineError::Failure(
+                failure.hint("restore it from a backup; without it new versions carry another signature"),
+            )
         })
     }
 }

@@ -56,16 +56,24 @@ fn problems_of_a_workflow_name_node_port_and_parameter() {
     );
     let done = sandbox.run(&["check", flow.to_str().unwrap()]);
     assert_eq!((done.status, done.json["ok"].as_bool()), (1, Some(false)));
-    let said: Vec<String> = done.json["problems"].as_array().unwrap().iter().map(|problem| {
-        let part = |name: &str| problem[name].as_str().unwrap_or("-").to_owned();
-        format!("{} {} {}: {}", part("node"), part("port"), part("param"), part("message"))
-    }).collect();
-    assert_eq!(said, [
-        "open - path: must be set",
-        "fit splits -: nothing is linked to this input; it takes a splits",
-        "fit - target: must be set",
-        "fit - epochs: is 0, it must be from 1 to 1000000",
-    ]);
+    let said: Vec<String> = done.json["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| {
+            let part = |name: &str| problem[name].as_str().unwrap_or("-").to_owned();
+            format!("{} {} {}: {}", part("node"), part("port"), part("param"), part("message"))
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "open - path: must be set",
+            "fit splits -: nothing is linked to this input; it takes a splits",
+            "fit - target: must be set",
+            "fit - epochs: is 0, it must be from 1 to 1000000",
+        ]
+    );
     assert_eq!(sandbox.run(&["run", flow.to_str().unwrap()]).status, 1);
 }
 
@@ -107,7 +115,15 @@ fn nasty_tables_and_workflows_end_in_a_clear_error() {
         assert!(!done.stderr.contains("panicked"), "{name}: {}", done.stderr);
     }
     // Infinite and missing values are data, not errors.
-    let odd = format!("x,w,y\n{}", rows(&|at| format!("{},{},{}\n", if at % 7 == 0 { "inf".to_owned() } else { at.to_string() }, if at % 5 == 0 { "" } else { "3" }, at * 2)));
+    let odd = format!(
+        "x,w,y\n{}",
+        rows(&|at| format!(
+            "{},{},{}\n",
+            if at % 7 == 0 { "inf".to_owned() } else { at.to_string() },
+            if at % 5 == 0 { "" } else { "3" },
+            at * 2
+        ))
+    );
     sandbox.write("odd.csv", &odd);
     let file = sandbox.write("odd.json", &flow("odd.csv"));
     let done = sandbox.run(&["run", file.to_str().unwrap(), "--device", "cpu"]);
@@ -123,7 +139,11 @@ fn nasty_tables_and_workflows_end_in_a_clear_error() {
         let file = sandbox.write(&format!("document_{name}.json"), &text);
         let done = sandbox.run(&["run", file.to_str().unwrap()]);
         assert_eq!(done.status, 1, "{name}: {}", done.stdout);
-        assert!(done.json["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{name}: {}", done.stdout);
+        assert!(
+            done.json["error"]["message"].as_str().is_some_and(|message| !message.is_empty()),
+            "{name}: {}",
+            done.stdout
+        );
     }
 }
 
@@ -133,12 +153,37 @@ fn hostile_names_are_refused_or_plain_data() {
     sandbox.ok(&["init"]);
     let before = std::fs::read_dir(sandbox.folder.path()).unwrap().count();
     let names = [
-        "../etc", "a/../b", "../../etc/passwd", "model/..", "..", "/etc/passwd", "model/subdir", "model/", " ..", ".. ", "", " ", "\t", "CON", "nul.txt", "C:/x",
-        "\\\\host\\share", "\\..\\file", "%2e%2e%2f", "%252E%252E%252F", "a?b", "a#b", "a;b", "file://./etc", "nаme",
+        "../etc",
+        "a/../b",
+        "../../etc/passwd",
+        "model/..",
+        "..",
+        "/etc/passwd",
+        "model/subdir",
+        "model/",
+        " ..",
+        ".. ",
+        "",
+        " ",
+        "\t",
+        "CON",
+        "nul.txt",
+        "C:/x",
+        "\\\\host\\share",
+        "\\..\\file",
+        "%2e%2e%2f",
+        "%252E%252E%252F",
+        "a?b",
+        "a#b",
+        "a;b",
+        "file://./etc",
+        "nаme",
     ];
     let long = "x".repeat(300);
     for name in names.iter().copied().chain([long.as_str()]) {
-        for args in [vec!["models", "show", name], vec!["models", "alias", name, "production", "1"], vec!["runs", "show", name]] {
+        for args in
+            [vec!["models", "show", name], vec!["models", "alias", name, "production", "1"], vec!["runs", "show", name]]
+        {
             let done = sandbox.run(&args);
             assert!(done.status == 1 || done.status == 2, "{args:?}: {}", done.stdout);
             assert!(!done.stderr.contains("panicked"), "{args:?}: {}", done.stderr);

@@ -19,7 +19,10 @@ fn numbers(sandbox: &Sandbox, model: &str, device: &str) -> Vec<f64> {
     let table = samples().join("breast_cancer.csv");
     sandbox.ok(&["predict", model, table.to_str().unwrap(), "-o", to.to_str().unwrap(), "--only", "--device", device]);
     let text = fs::read_to_string(to).unwrap();
-    text.lines().skip(1).flat_map(|line| line.split(',').skip(1).map(|cell| cell.parse::<f64>().unwrap()).collect::<Vec<_>>()).collect()
+    text.lines()
+        .skip(1)
+        .flat_map(|line| line.split(',').skip(1).map(|cell| cell.parse::<f64>().unwrap()).collect::<Vec<_>>())
+        .collect()
 }
 
 #[test]
@@ -30,7 +33,20 @@ fn a_software_gpu_trains_to_the_processors_result_and_packages_predict_the_same_
     }
     let flow = sample("breast_cancer");
     let train = |device: &str| {
-        sandbox.ok(&["run", flow.to_str().unwrap(), "--device", device, "--set", "train.epochs=6", "--set", "train.hidden=16", "--set", "train.patience=0", "--set", "train.batch_size=64"])
+        sandbox.ok(&[
+            "run",
+            flow.to_str().unwrap(),
+            "--device",
+            device,
+            "--set",
+            "train.epochs=6",
+            "--set",
+            "train.hidden=16",
+            "--set",
+            "train.patience=0",
+            "--set",
+            "train.batch_size=64",
+        ])
     };
     let cpu = train("cpu");
     let gpu = train(GPU);

@@ -10,8 +10,20 @@ use crate::sandbox::{PATIENCE, Running, Sandbox, athanor, lives, sample, signal}
 
 /// A training of some seconds with everything that a checkpoint must carry: Adam, a schedule, dropout, mid-epoch steps.
 const LONG: [&str; 14] = [
-    "--device", "cpu", "--set", "train.hidden=128,128", "--set", "train.dropout=0.2", "--set", "train.epochs=250", "--set",
-    "train.patience=0", "--set", "train.batch_size=16", "--set", "train.checkpoint_every_steps=7",
+    "--device",
+    "cpu",
+    "--set",
+    "train.hidden=128,128",
+    "--set",
+    "train.dropout=0.2",
+    "--set",
+    "train.epochs=250",
+    "--set",
+    "train.patience=0",
+    "--set",
+    "train.batch_size=16",
+    "--set",
+    "train.checkpoint_every_steps=7",
 ];
 
 fn start_long(sandbox: &Sandbox, extra: &[&str]) -> Running {
@@ -56,7 +68,12 @@ fn a_run_killed_twice_in_mid_epoch_ends_with_the_weights_of_an_unbroken_one() {
     let (running, run) = long_run(&sandbox, &[]);
     signal(sandbox.worker_pid(&run).unwrap(), "KILL");
     let done = running.done();
-    assert_eq!((done.status, done.json["status"].as_str(), done.json["resumable"].as_bool()), (1, Some("failed"), Some(true)), "{}", done.stdout);
+    assert_eq!(
+        (done.status, done.json["status"].as_str(), done.json["resumable"].as_bool()),
+        (1, Some("failed"), Some(true)),
+        "{}",
+        done.stdout
+    );
     assert!(done.json["failure"]["message"].as_str().unwrap().contains("signal 9"), "{}", done.stdout);
 
     // Then the supervisor of the second attempt: its worker notices and stops, and the next command tells.
@@ -77,7 +94,9 @@ fn a_run_killed_twice_in_mid_epoch_ends_with_the_weights_of_an_unbroken_one() {
     assert_eq!((resumed["status"].as_str(), resumed["attempt"].as_u64()), (Some("finished"), Some(3)));
     assert!(weights(&sandbox) == weights(&unbroken), "the resumed run's weights differ");
     // One curve without holes or doubled steps.
-    let curve = |sandbox: &Sandbox, run: &str| sandbox.ok(&["runs", "metrics", run, "train/loss", "--points", "10000"])["series"].clone();
+    let curve = |sandbox: &Sandbox, run: &str| {
+        sandbox.ok(&["runs", "metrics", run, "train/loss", "--points", "10000"])["series"].clone()
+    };
     let unbroken_run = unbroken.ok(&["runs", "list"])["runs"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(curve(&sandbox, &run), curve(&unbroken, &unbroken_run));
     assert_eq!(sandbox.run(&["runs", "resume", &run]).status, 1, "a finished run is not resumed");
@@ -87,7 +106,10 @@ fn checkpoint_names(sandbox: &Sandbox, run: &str) -> Vec<String> {
     let folder = sandbox.workspace().join("jobs").join(run).join("checkpoints");
     let steps = fs::read_dir(folder).into_iter().flatten().flatten();
     let files = steps.flat_map(|step| fs::read_dir(step.path()).into_iter().flatten().flatten());
-    let mut names: Vec<String> = files.map(|file| file.file_name().to_string_lossy().into_owned()).filter(|name| !name.contains("tmp")).collect();
+    let mut names: Vec<String> = files
+        .map(|file| file.file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.contains("tmp"))
+        .collect();
     names.sort();
     names
 }
@@ -137,7 +159,18 @@ fn ctrl_c_stops_in_order_and_the_run_can_go_on() {
 fn a_worker_over_its_memory_limit_is_ended_with_the_reason() {
     let sandbox = Sandbox::new();
     let flow = sample("breast_cancer");
-    let done = sandbox.run(&["run", flow.to_str().unwrap(), "--device", "cpu", "--memory-limit", "16", "--set", "train.epochs=100000", "--set", "train.patience=0"]);
+    let done = sandbox.run(&[
+        "run",
+        flow.to_str().unwrap(),
+        "--device",
+        "cpu",
+        "--memory-limit",
+        "16",
+        "--set",
+        "train.epochs=100000",
+        "--set",
+        "train.patience=0",
+    ]);
     assert_eq!((done.status, done.json["failure"]["code"].as_str()), (1, Some("out_of_memory")), "{}", done.stdout);
     assert!(done.json["failure"]["message"].as_str().unwrap().contains("16 MiB"));
 }
@@ -150,7 +183,11 @@ fn two_runs_at_once_in_one_workspace_both_finish() {
         let flow = sample(name);
         sandbox.start(&["run", flow.to_str().unwrap(), "--device", "cpu", "--set", set])
     };
-    let both = [start("breast_cancer", "train.epochs=30"), start("diabetes", "train.epochs=30"), start("breast_cancer", "train.epochs=30")];
+    let both = [
+        start("breast_cancer", "train.epochs=30"),
+        start("diabetes", "train.epochs=30"),
+        start("breast_cancer", "train.epochs=30"),
+    ];
     for running in both {
         let done = running.done();
         assert_eq!(done.json["status"], "finished", "{}\n{}", done.stdout, done.stderr);
@@ -166,7 +203,16 @@ fn kill_9_at_any_moment_leaves_a_sound_workspace() {
     let flow = sample("breast_cancer");
     for moment in 0..12u64 {
         let seed = moment.to_string();
-        let mut running = sandbox.start(&["run", flow.to_str().unwrap(), "--device", "cpu", "--seed", &seed, "--set", "train.epochs=40"]);
+        let mut running = sandbox.start(&[
+            "run",
+            flow.to_str().unwrap(),
+            "--device",
+            "cpu",
+            "--seed",
+            &seed,
+            "--set",
+            "train.epochs=40",
+        ]);
         // The moment is a number of files written so far, so that it means the same on a fast and on a slow machine.
         let goal = 2 + 9 * moment;
         let base = count_files(&sandbox.workspace());
@@ -241,7 +287,11 @@ fn a_full_disk_fails_one_run_and_loses_nothing() {
     "#;
     let mut command = Command::new("unshare");
     // Without root, a user namespace gives the right to mount.
-    let flags = if fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0) { "-m" } else { "-rm" };
+    let flags = if fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0) {
+        "-m"
+    } else {
+        "-rm"
+    };
     let output = command
         .args([flags, "bash", "-c", script])
         .env("SMALL", sandbox.path("small"))

@@ -39,7 +39,8 @@ fn every_sample_workflow_runs_and_is_better_than_guessing() {
     for (name, metric, least) in cases {
         let sandbox = Sandbox::new();
         let run = sandbox.ok(&["run", sample(name).to_str().unwrap(), "--device", "cpu"]);
-        let value = run["metrics"][metric].as_f64().unwrap_or_else(|| panic!("{name} has no {metric}: {}", run["metrics"]));
+        let value =
+            run["metrics"][metric].as_f64().unwrap_or_else(|| panic!("{name} has no {metric}: {}", run["metrics"]));
         assert!(value >= least, "{name}: {metric} is {value}");
         assert_eq!((run["model"].as_str(), run["version"].as_u64()), (Some(name), Some(1)));
     }
@@ -48,7 +49,16 @@ fn every_sample_workflow_runs_and_is_better_than_guessing() {
 #[test]
 fn a_model_is_promoted_exported_verified_imported_and_predicts_the_same() {
     let sandbox = Sandbox::new();
-    let run = sandbox.ok(&["run", sample("wine").to_str().unwrap(), "--device", "cpu", "--set", "linear.epochs=30", "--set", "trees.n_rounds=20"]);
+    let run = sandbox.ok(&[
+        "run",
+        sample("wine").to_str().unwrap(),
+        "--device",
+        "cpu",
+        "--set",
+        "linear.epochs=30",
+        "--set",
+        "trees.n_rounds=20",
+    ]);
     let file = sandbox.path("wine.athanor");
     let file = file.to_str().unwrap();
     sandbox.ok(&["models", "export", "wine@production", "-o", file]);
@@ -68,7 +78,8 @@ fn a_model_is_promoted_exported_verified_imported_and_predicts_the_same() {
     let table = samples().join("wine.csv");
     let predict = |sandbox: &Sandbox, output: &str| {
         let to = sandbox.path(output);
-        let predicted = sandbox.ok(&["predict", "wine@production", table.to_str().unwrap(), "-o", to.to_str().unwrap(), "--only"]);
+        let predicted =
+            sandbox.ok(&["predict", "wine@production", table.to_str().unwrap(), "-o", to.to_str().unwrap(), "--only"]);
         assert_eq!(predicted["n_rows"], 178);
         fs::read_to_string(to).unwrap()
     };

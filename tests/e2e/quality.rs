@@ -11,10 +11,8 @@ fn flow(table: &str, target: &str, stratify: bool) -> String {
         split["stratify"] = json!(target);
     }
     let node = |id: &str, kind: &str, params: Value| json!({ "id": id, "kind": kind, "params": params });
-    let mut nodes = vec![
-        node("open", "table.open", json!({ "path": samples().join(table) })),
-        node("split", "split", split),
-    ];
+    let mut nodes =
+        vec![node("open", "table.open", json!({ "path": samples().join(table) })), node("split", "split", split)];
     let mut links = vec![json!({ "from": "open.table", "to": "split.table" })];
     for (id, kind) in [("linear", "train.linear"), ("mlp", "train.mlp"), ("trees", "train.trees")] {
         let judge = format!("judge_{id}");
@@ -39,7 +37,8 @@ fn check(table: &str, target: &str, metric: &str, least: [(&str, f64); 3]) {
             *sum += run["metrics"][&key].as_f64().unwrap_or_else(|| panic!("no {key} in {}", run["metrics"]));
         }
     }
-    let means: Vec<(&str, f64, f64)> = sums.iter().zip(least).map(|(sum, (learner, least))| (learner, sum / 5.0, least)).collect();
+    let means: Vec<(&str, f64, f64)> =
+        sums.iter().zip(least).map(|(sum, (learner, least))| (learner, sum / 5.0, least)).collect();
     println!("{table}: {means:?}");
     for (learner, mean, least) in &means {
         assert!(mean >= least, "{table}, {learner}: {metric} {mean:.4} is below {least}: {means:?}");
@@ -48,16 +47,31 @@ fn check(table: &str, target: &str, metric: &str, least: [(&str, f64); 3]) {
 
 #[test]
 fn breast_cancer_is_told_as_well_as_by_scikit_learn() {
-    check("breast_cancer.csv", "diagnosis", "accuracy", [("linear", 0.979 - 0.014), ("mlp", 0.970 - 0.021), ("trees", 0.970 - 0.012)]);
+    check(
+        "breast_cancer.csv",
+        "diagnosis",
+        "accuracy",
+        [("linear", 0.979 - 0.014), ("mlp", 0.970 - 0.021), ("trees", 0.970 - 0.012)],
+    );
 }
 
 #[test]
 fn wine_is_told_as_well_as_by_scikit_learn() {
-    check("wine.csv", "cultivar", "accuracy", [("linear", 0.983 - 0.014), ("mlp", 0.983 - 0.014), ("trees", 0.972 - 0.018)]);
+    check(
+        "wine.csv",
+        "cultivar",
+        "accuracy",
+        [("linear", 0.983 - 0.014), ("mlp", 0.983 - 0.014), ("trees", 0.972 - 0.018)],
+    );
 }
 
 #[test]
 fn diabetes_is_told_as_well_as_by_scikit_learn() {
     // scikit-learn's table has no network here; ours is held to the ridge regression's figure.
-    check("diabetes.csv", "progression", "r2", [("linear", 0.490 - 0.091), ("mlp", 0.490 - 0.091), ("trees", 0.400 - 0.142)]);
+    check(
+        "diabetes.csv",
+        "progression",
+        "r2",
+        [("linear", 0.490 - 0.091), ("mlp", 0.490 - 0.091), ("trees", 0.400 - 0.142)],
+    );
 }

@@ -73,7 +73,12 @@ impl Sandbox {
     /// The program with this workspace, its output captured.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(athanor());
-        command.args(args).arg("--workspace").arg(self.workspace()).env_remove("ATHANOR_WORKSPACE").stdin(Stdio::null());
+        command
+            .args(args)
+            .arg("--workspace")
+            .arg(self.workspace())
+            .env_remove("ATHANOR_WORKSPACE")
+            .stdin(Stdio::null());
         command
     }
 
@@ -124,7 +129,12 @@ impl Sandbox {
 pub fn done(output: Output) -> Done {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let json = stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
-    Done { status: output.status.code().unwrap_or(-1), json, stderr: String::from_utf8_lossy(&output.stderr).into_owned(), stdout }
+    Done {
+        status: output.status.code().unwrap_or(-1),
+        json,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        stdout,
+    }
 }
 
 /// A process that is still at work; killed when the test ends.

@@ -25,7 +25,16 @@ fn client() -> reqwest::blocking::Client {
 }
 
 fn wine(sandbox: &Sandbox) -> Value {
-    sandbox.ok(&["run", sample("wine").to_str().unwrap(), "--device", "cpu", "--set", "linear.epochs=30", "--set", "trees.n_rounds=20"])
+    sandbox.ok(&[
+        "run",
+        sample("wine").to_str().unwrap(),
+        "--device",
+        "cpu",
+        "--set",
+        "linear.epochs=30",
+        "--set",
+        "trees.n_rounds=20",
+    ])
 }
 
 /// The predictions that `athanor predict` writes for the wine table: labels, and probabilities by row.
@@ -47,7 +56,8 @@ fn tritons_own_client_gets_the_numbers_of_predict() {
     wine(&sandbox);
     let (labels, probabilities) = predicted(&sandbox);
     let serving = serve(&sandbox);
-    let python = std::env::var_os("ATHANOR_TEST_PYTHON").expect("ATHANOR_TEST_PYTHON names a Python with tritonclient; cargo xtask test sets it");
+    let python = std::env::var_os("ATHANOR_TEST_PYTHON")
+        .expect("ATHANOR_TEST_PYTHON names a Python with tritonclient; cargo xtask test sets it");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/triton_client.py");
     let url = serving.url.strip_prefix("http://").unwrap();
     let output = Command::new(python)
@@ -61,9 +71,11 @@ fn tritons_own_client_gets_the_numbers_of_predict() {
     assert_eq!(done.status, 0, "{}", done.stderr);
     for mode in ["binary", "json"] {
         let answer = &done.json["answers"][mode];
-        let theirs: Vec<&str> = answer["label"].as_array().unwrap().iter().map(|label| label.as_str().unwrap()).collect();
+        let theirs: Vec<&str> =
+            answer["label"].as_array().unwrap().iter().map(|label| label.as_str().unwrap()).collect();
         assert_eq!(theirs, labels, "{mode}");
-        for (row, (theirs, ours)) in answer["probabilities"].as_array().unwrap().iter().zip(&probabilities).enumerate() {
+        for (row, (theirs, ours)) in answer["probabilities"].as_array().unwrap().iter().zip(&probabilities).enumerate()
+        {
             for (theirs, ours) in theirs.as_array().unwrap().iter().zip(ours) {
                 assert_eq!(theirs.as_f64().unwrap(), *ours, "{mode}, row {row}");
             }
@@ -99,7 +111,13 @@ fn named_columns_in_named_outputs_out_and_only_with_a_key() {
     assert_eq!(client.get(format!("{}/v2/health/live", serving.url)).send().unwrap().status(), 200);
     let foreign = client.get(format!("{}/v2/health/live", serving.url)).header("Host", "evil.example").send().unwrap();
     assert!(foreign.status().is_client_error(), "a foreign host name was accepted");
-    let origin = client.post(&predict).bearer_auth(&serving.key).header("Origin", "https://evil.example").json(&json!({ "row": row })).send().unwrap();
+    let origin = client
+        .post(&predict)
+        .bearer_auth(&serving.key)
+        .header("Origin", "https://evil.example")
+        .json(&json!({ "row": row }))
+        .send()
+        .unwrap();
     assert_eq!(origin.status(), 403);
 
     let mut short = row.clone();
@@ -121,7 +139,16 @@ fn a_moved_alias_and_a_revoked_key_take_effect_while_it_serves() {
         answer.json::<Value>().unwrap()["models"][0]["version"].as_u64()
     };
     assert_eq!(version(&serving), Some(1));
-    sandbox.ok(&["models", "register", run["run_id"].as_str().unwrap(), "wine", "--node", "trees", "--alias", "production"]);
+    sandbox.ok(&[
+        "models",
+        "register",
+        run["run_id"].as_str().unwrap(),
+        "wine",
+        "--node",
+        "trees",
+        "--alias",
+        "production",
+    ]);
     let url = serving.url.clone();
     let key = serving.key.clone();
     serving.running.wait_until("version 2 is served", || {

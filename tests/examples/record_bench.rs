@@ -62,7 +62,10 @@ fn main() -> Result<()> {
         (state >> 40) as f64 / f64::from(1u32 << 24)
     };
     let mut columns: Vec<Column> = (0..N_FEATURES)
-        .map(|at| Column { name: format!("x{at}").into(), data: ColumnData::Float((0..N_ROWS).map(|_| next()).collect()) })
+        .map(|at| Column {
+            name: format!("x{at}").into(),
+            data: ColumnData::Float((0..N_ROWS).map(|_| next()).collect()),
+        })
         .collect();
     let labels = (0..N_ROWS).map(|_| Some(format!("class {}", (next() * 10.0) as u32).into())).collect();
     columns.push(Column { name: "y".into(), data: ColumnData::Text(labels) });
@@ -92,7 +95,15 @@ fn main() -> Result<()> {
     let once = |sink: &mut dyn TrainSink| -> Result<f64> {
         let stop = StopFlag::new();
         let began = Instant::now();
-        let job = TrainJob { spec: &spec, encoder: &encoder, train: (&rows.samples, &rows.targets), valid: None, checkpoint_dir: None, stop: &stop, sink };
+        let job = TrainJob {
+            spec: &spec,
+            encoder: &encoder,
+            train: (&rows.samples, &rows.targets),
+            valid: None,
+            checkpoint_dir: None,
+            stop: &stop,
+            sink,
+        };
         ensure!(matches!(train(job)?, TrainOutcome::Done(_)), "the training stopped");
         Ok(began.elapsed().as_secs_f64())
     };

@@ -247,7 +247,12 @@ mod builtin {
                 json!(patience),
                 "Stops after this many epochs without a better validation loss and keeps the best weights; 0 never stops early.",
             ),
-            param("checkpoint_every_steps", integer(0, i64::MAX), json!(200), "Steps between checkpoints, besides each epoch's end; 0 for epochs only."),
+            param(
+                "checkpoint_every_steps",
+                integer(0, i64::MAX),
+                json!(200),
+                "Steps between checkpoints, besides each epoch's end; 0 for epochs only.",
+            ),
         ]
     }
 
@@ -264,10 +269,23 @@ mod builtin {
                 params: vec![
                     param("path", ParamKind::Path, Value::Null, "The file; relative to the workflow's own folder."),
                     param("format", choice(&["auto", "csv", "parquet"]), json!("auto"), "The file's format."),
-                    optional("separator", ParamKind::Text, "The separator of a CSV file, one character; found out where it is not set."),
-                    optional("has_header", ParamKind::Bool, "Whether the first line holds names; found out where it is not set."),
+                    optional(
+                        "separator",
+                        ParamKind::Text,
+                        "The separator of a CSV file, one character; found out where it is not set.",
+                    ),
+                    optional(
+                        "has_header",
+                        ParamKind::Bool,
+                        "Whether the first line holds names; found out where it is not set.",
+                    ),
                     param("decimal_comma", ParamKind::Bool, json!(false), "Whether numbers are written 1,5."),
-                    param("null_values", ParamKind::Texts, json!([]), "Words that mean missing, besides the empty field."),
+                    param(
+                        "null_values",
+                        ParamKind::Texts,
+                        json!([]),
+                        "Words that mean missing, besides the empty field.",
+                    ),
                 ],
             },
             prepare(
@@ -285,23 +303,48 @@ mod builtin {
                 "Changes the type of columns.",
                 vec![
                     param("columns", ParamKind::Columns, Value::Null, "The columns."),
-                    param("to", choice(&["bool", "int", "float", "text", "date", "datetime"]), Value::Null, "The new type."),
-                    param("on_error", choice(&["fail", "missing"]), json!("fail"), "What to do with a value that does not fit."),
+                    param(
+                        "to",
+                        choice(&["bool", "int", "float", "text", "date", "datetime"]),
+                        Value::Null,
+                        "The new type.",
+                    ),
+                    param(
+                        "on_error",
+                        choice(&["fail", "missing"]),
+                        json!("fail"),
+                        "What to do with a value that does not fit.",
+                    ),
                 ],
             ),
             prepare(
                 "filter",
                 "Filter rows",
                 "Keeps the rows for which a condition holds.",
-                vec![param("predicate", ParamKind::Expression, Value::Null, "A SQL condition, for example: age > 30 AND bmi IS NOT NULL.")],
+                vec![param(
+                    "predicate",
+                    ParamKind::Expression,
+                    Value::Null,
+                    "A SQL condition, for example: age > 30 AND bmi IS NOT NULL.",
+                )],
             ),
             prepare(
                 "derive",
                 "Derive column",
                 "Computes a column from others, row by row.",
                 vec![
-                    param("column", ParamKind::Text, Value::Null, "The new column's name; an existing one is replaced."),
-                    param("expression", ParamKind::Expression, Value::Null, "A SQL expression, for example: worst_radius / mean_radius."),
+                    param(
+                        "column",
+                        ParamKind::Text,
+                        Value::Null,
+                        "The new column's name; an existing one is replaced.",
+                    ),
+                    param(
+                        "expression",
+                        ParamKind::Expression,
+                        Value::Null,
+                        "A SQL expression, for example: worst_radius / mean_radius.",
+                    ),
                 ],
             ),
             prepare(
@@ -318,13 +361,23 @@ mod builtin {
                 "deduplicate",
                 "Remove duplicates",
                 "Keeps the first of equal rows.",
-                vec![param("columns", ParamKind::Columns, json!([]), "The columns that make rows equal; none means all.")],
+                vec![param(
+                    "columns",
+                    ParamKind::Columns,
+                    json!([]),
+                    "The columns that make rows equal; none means all.",
+                )],
             ),
             prepare(
                 "sort",
                 "Sort rows",
                 "Sorts rows by columns.",
-                vec![param("by", ParamKind::Texts, Value::Null, "Columns, each with 'desc' behind it for greatest first.")],
+                vec![param(
+                    "by",
+                    ParamKind::Texts,
+                    Value::Null,
+                    "Columns, each with 'desc' behind it for greatest first.",
+                )],
             ),
             prepare(
                 "sample",
@@ -348,8 +401,18 @@ mod builtin {
                 ],
                 outputs: vec![port("table", PortType::Table, "The joined table.")],
                 params: vec![
-                    param("on", ParamKind::Texts, Value::Null, "Columns that must be equal; 'left = right' where names differ."),
-                    param("how", choice(&["inner", "left", "semi", "anti", "full"]), json!("inner"), "Which rows stay."),
+                    param(
+                        "on",
+                        ParamKind::Texts,
+                        Value::Null,
+                        "Columns that must be equal; 'left = right' where names differ.",
+                    ),
+                    param(
+                        "how",
+                        choice(&["inner", "left", "semi", "anti", "full"]),
+                        json!("inner"),
+                        "Which rows stay.",
+                    ),
                 ],
             },
             prepare(
@@ -358,7 +421,12 @@ mod builtin {
                 "One row for each group, with computed columns.",
                 vec![
                     param("by", ParamKind::Columns, Value::Null, "The columns that make a group."),
-                    param("aggregates", ParamKind::Texts, Value::Null, "Each as 'name = function(column)'; functions: count, sum, mean, median, min, max, std, distinct, first, last."),
+                    param(
+                        "aggregates",
+                        ParamKind::Texts,
+                        Value::Null,
+                        "Each as 'name = function(column)'; functions: count, sum, mean, median, min, max, std, distinct, first, last.",
+                    ),
                 ],
             ),
             NodeKind {
@@ -366,7 +434,8 @@ mod builtin {
                 version: 1,
                 replaces: vec![],
                 title: "Split".to_owned(),
-                summary: "Divides rows into training, validation and test, and fits what the preparation learns.".to_owned(),
+                summary: "Divides rows into training, validation and test, and fits what the preparation learns."
+                    .to_owned(),
                 inputs: vec![port("table", PortType::Table, "The table.")],
                 outputs: vec![port("splits", PortType::Splits, "The three parts.")],
                 params: vec![
@@ -382,7 +451,12 @@ mod builtin {
             train("linear", "Linear model", "Linear or logistic regression.", optim(200, 32, 0.02, 1e-4, 0)),
             train("mlp", "Neural network", "Fully connected layers.", {
                 let mut params = vec![
-                    param("hidden", ParamKind::Integers { min: 1, max: 65_536 }, json!([64, 32]), "Size of each hidden layer."),
+                    param(
+                        "hidden",
+                        ParamKind::Integers { min: 1, max: 65_536 },
+                        json!([64, 32]),
+                        "Size of each hidden layer.",
+                    ),
                     param("dropout", number(0.0, 0.95), json!(0.0), "Share of hidden values set to zero in training."),
                 ];
                 params.extend(optim(150, 32, 0.003, 1e-4, 20));
@@ -390,8 +464,18 @@ mod builtin {
             }),
             train("cnn", "Image network", "Two convolutions and a hidden layer, for images kept as pixel columns.", {
                 let mut params = vec![
-                    param("image", ParamKind::Integers { min: 1, max: 4096 }, Value::Null, "Channels, height and width; the feature columns are pixels in row-major order."),
-                    param("channels", ParamKind::Integers { min: 1, max: 4096 }, json!([16, 32]), "Output channels of the two convolutions."),
+                    param(
+                        "image",
+                        ParamKind::Integers { min: 1, max: 4096 },
+                        Value::Null,
+                        "Channels, height and width; the feature columns are pixels in row-major order.",
+                    ),
+                    param(
+                        "channels",
+                        ParamKind::Integers { min: 1, max: 4096 },
+                        json!([16, 32]),
+                        "Output channels of the two convolutions.",
+                    ),
                     param("hidden", integer(1, 65_536), json!(64), "Size of the hidden layer."),
                     param("dropout", number(0.0, 0.95), json!(0.25), "Share of hidden values set to zero in training."),
                 ];
@@ -415,7 +499,12 @@ mod builtin {
                     param("feature_fraction", number(0.01, 1.0), json!(0.8), "Share of the features that a tree sees."),
                     param("bagging_fraction", number(0.01, 1.0), json!(0.9), "Share of the rows that a round sees."),
                     param("l2", number(0.0, 1e6), json!(1.0), "Penalty on leaf values."),
-                    param("patience", integer(0, 100_000), json!(30), "Stops after this many rounds without a better validation loss; 0 grows all."),
+                    param(
+                        "patience",
+                        integer(0, 100_000),
+                        json!(30),
+                        "Stops after this many rounds without a better validation loss; 0 grows all.",
+                    ),
                 ],
             ),
             NodeKind {

@@ -118,16 +118,19 @@ pub fn check(workflow: &Workflow, catalogue: &Catalogue) -> Vec<Problem> {
 }
 
 fn check_node_id(id: &str) -> Result<(), String> {
-    let legal = !id.is_empty()
-        && id.len() <= 64
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    let legal =
+        !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if legal { Ok(()) } else { Err("a node's id is 1 to 64 letters, digits, '_' or '-'".to_owned()) }
 }
 
 fn unknown_kind(id: &str, catalogue: &Catalogue) -> String {
     let group = id.split('.').next().unwrap_or_default();
-    let near: Vec<&str> =
-        catalogue.kinds.iter().map(|kind| kind.id.as_str()).filter(|kind| kind.split('.').next() == Some(group)).collect();
+    let near: Vec<&str> = catalogue
+        .kinds
+        .iter()
+        .map(|kind| kind.id.as_str())
+        .filter(|kind| kind.split('.').next() == Some(group))
+        .collect();
     let id: String = id.chars().take(80).collect();
     if near.is_empty() {
         format!("there is no node kind {id:?}; it may come from a newer version of the program")
@@ -146,13 +149,18 @@ fn check_ends(link: &Link, nodes: &HashMap<&str, (&Node, Option<&NodeKind>)>) ->
     };
     let (Some(from_kind), Some(to_kind)) = (from_kind, to_kind) else { return None };
     let Some(output) = from_kind.output(&link.from.port) else {
-        return Some(problem(format!("a {} node has no such output", from_kind.id)).node(&link.from.node).port(&link.from.port));
+        return Some(
+            problem(format!("a {} node has no such output", from_kind.id)).node(&link.from.node).port(&link.from.port),
+        );
     };
     let Some(input) = to_kind.input(&link.to.port) else {
-        return Some(problem(format!("a {} node has no such input", to_kind.id)).node(&link.to.node).port(&link.to.port));
+        return Some(
+            problem(format!("a {} node has no such input", to_kind.id)).node(&link.to.node).port(&link.to.port),
+        );
     };
     if output.port_type != input.port_type {
-        let message = format!("takes a {} but {} gives a {}", input.port_type.as_str(), link.from, output.port_type.as_str());
+        let message =
+            format!("takes a {} but {} gives a {}", input.port_type.as_str(), link.from, output.port_type.as_str());
         return Some(problem(message).node(&link.to.node).port(&link.to.port));
     }
     None
@@ -174,7 +182,9 @@ pub fn check_link(workflow: &Workflow, link: &Link, catalogue: &Catalogue) -> Re
     with.links.push(link.clone());
     match order(&with) {
         Ok(_) => Ok(()),
-        Err(cycle) => Err(problem(format!("the link would make a circle through {}", cycle.join(" → "))).node(&link.to.node)),
+        Err(cycle) => {
+            Err(problem(format!("the link would make a circle through {}", cycle.join(" → "))).node(&link.to.node))
+        }
     }
 }
 
@@ -183,7 +193,8 @@ pub fn check_link(workflow: &Workflow, link: &Link, catalogue: &Catalogue) -> Re
 /// # Errors
 /// The node ids of one circle.
 pub fn order(workflow: &Workflow) -> Result<Vec<usize>, Vec<String>> {
-    let index: HashMap<&str, usize> = workflow.nodes.iter().enumerate().map(|(at, node)| (node.id.as_str(), at)).collect();
+    let index: HashMap<&str, usize> =
+        workflow.nodes.iter().enumerate().map(|(at, node)| (node.id.as_str(), at)).collect();
     let n = workflow.nodes.len();
     let mut after: Vec<Vec<usize>> = vec![Vec::new(); n];
     let mut before: Vec<Vec<usize>> = vec![Vec::new(); n];
@@ -269,7 +280,10 @@ pub fn check_value(param: &Param, value: &Value) -> Result<(), String> {
         if list.len() > 100_000 {
             return Err("has more than 100000 entries".to_owned());
         }
-        if list.iter().all(|entry| entry.as_str().is_some_and(|text| !text.is_empty() && text.len() <= MAX_EXPRESSION_BYTES)) {
+        if list
+            .iter()
+            .all(|entry| entry.as_str().is_some_and(|text| !text.is_empty() && text.len() <= MAX_EXPRESSION_BYTES))
+        {
             Ok(())
         } else {
             Err("must be a list of texts that are not empty".to_owned())
@@ -284,7 +298,11 @@ pub fn check_value(param: &Param, value: &Value) -> Result<(), String> {
         ParamKind::Text | ParamKind::Column | ParamKind::Path => text(4096),
         ParamKind::Expression => text(MAX_EXPRESSION_BYTES),
         ParamKind::Columns if !param.default.is_array() => texts().and_then(|()| {
-            if value.as_array().is_some_and(Vec::is_empty) { Err("must name at least one column".to_owned()) } else { Ok(()) }
+            if value.as_array().is_some_and(Vec::is_empty) {
+                Err("must name at least one column".to_owned())
+            } else {
+                Ok(())
+            }
         }),
         ParamKind::Columns | ParamKind::Texts => texts(),
         ParamKind::Number { min, max } => match value.as_f64() {
@@ -340,7 +358,9 @@ pub fn set_param(workflow: &mut Workflow, catalogue: &Catalogue, assignment: &st
     };
     let Some(param) = kind.param(name) else {
         let names: Vec<&str> = kind.params.iter().map(|param| param.name.as_str()).collect();
-        return Err(problem(format!("there is no such parameter; there are {}", names.join(", "))).node(node_id).param(name));
+        return Err(problem(format!("there is no such parameter; there are {}", names.join(", ")))
+            .node(node_id)
+            .param(name));
     };
     let value = parse_value(&param.kind, text);
     check_value(param, &value).map_err(|message| problem(message).node(node_id).param(name))?;
@@ -355,9 +375,17 @@ fn parse_value(kind: &ParamKind, text: &str) -> Value {
         return Value::Null;
     }
     match kind {
-        ParamKind::Text | ParamKind::Column | ParamKind::Path | ParamKind::Expression | ParamKind::Choice { .. } => as_text(),
-        ParamKind::Number { .. } | ParamKind::Integer { .. } | ParamKind::Bool | ParamKind::Network | ParamKind::Any => as_json(),
-        ParamKind::Columns | ParamKind::Texts | ParamKind::Integers { .. } if text.trim_start().starts_with('[') => as_json(),
+        ParamKind::Text | ParamKind::Column | ParamKind::Path | ParamKind::Expression | ParamKind::Choice { .. } => {
+            as_text()
+        }
+        ParamKind::Number { .. }
+        | ParamKind::Integer { .. }
+        | ParamKind::Bool
+        | ParamKind::Network
+        | ParamKind::Any => as_json(),
+        ParamKind::Columns | ParamKind::Texts | ParamKind::Integers { .. } if text.trim_start().starts_with('[') => {
+            as_json()
+        }
         ParamKind::Columns | ParamKind::Texts => {
             text.split(',').map(|part| part.trim()).filter(|part| !part.is_empty()).map(Value::from).collect()
         }

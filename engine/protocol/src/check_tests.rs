@@ -35,8 +35,16 @@ fn problems_name_node_port_and_parameter() {
     let cases: [(&str, &str, &str); 9] = [
         ("", "", "the workflow has no nodes\n"),
         (SPLIT, "", "node \"split\", port \"table\": nothing is linked to this input; it takes a table\n"),
-        (r#"{"id":"a b","kind":"table.open","params":{"path":"x"}}"#, "", "node \"a b\": a node's id is 1 to 64 letters, digits, '_' or '-'\n"),
-        (r#"{"id":"x","kind":"warp.drive"}"#, "", "node \"x\": there is no node kind \"warp.drive\"; it may come from a newer version of the program\n"),
+        (
+            r#"{"id":"a b","kind":"table.open","params":{"path":"x"}}"#,
+            "",
+            "node \"a b\": a node's id is 1 to 64 letters, digits, '_' or '-'\n",
+        ),
+        (
+            r#"{"id":"x","kind":"warp.drive"}"#,
+            "",
+            "node \"x\": there is no node kind \"warp.drive\"; it may come from a newer version of the program\n",
+        ),
         (r#"{"id":"x","kind":"table.open"}"#, "", "node \"x\", parameter \"path\": must be set\n"),
         (
             r#"{"id":"x","kind":"table.open","params":{"path":"a","format":"xls","colour":1}}"#,
@@ -97,17 +105,26 @@ fn documents_that_are_none_say_why() {
         ("[]", "this is no workflow: invalid length 0, expected struct Head with 1 element at line 1 column 2"),
         ("{}", "this is no workflow: the field 'version' is missing"),
         (r#"{"version":2,"anything":1}"#, "the workflow has format version 2, this program reads version 1"),
-        (r#"{"version":1,"name":"x","nodes":[],"links":[{"from":"a","to":"b.c"}]}"#, "this is no workflow: expected 'node.port', found \"a\" at line 1 column 55"),
+        (
+            r#"{"version":1,"name":"x","nodes":[],"links":[{"from":"a","to":"b.c"}]}"#,
+            "this is no workflow: expected 'node.port', found \"a\" at line 1 column 55",
+        ),
     ];
     for (text, expect) in cases {
-        assert_eq!(Workflow::from_json(text).map(|_| ()).map_err(|failure| failure.message), Err(expect.to_owned()), "{text}");
+        assert_eq!(
+            Workflow::from_json(text).map(|_| ()).map_err(|failure| failure.message),
+            Err(expect.to_owned()),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn parameters_are_set_from_text_by_kind() {
     let catalogue = Catalogue::builtin();
-    let text = format!(r#"{{"version":1,"name":"t","nodes":[{OPEN},{SPLIT},{{"id":"m","kind":"train.mlp","params":{{"target":"y"}}}}],"links":[]}}"#);
+    let text = format!(
+        r#"{{"version":1,"name":"t","nodes":[{OPEN},{SPLIT},{{"id":"m","kind":"train.mlp","params":{{"target":"y"}}}}],"links":[]}}"#
+    );
     let cases: [(&str, Result<Value, &str>); 9] = [
         ("m.hidden=8,4", Ok(serde_json::json!([8, 4]))),
         ("m.hidden=[8]", Ok(serde_json::json!([8]))),
@@ -133,9 +150,14 @@ fn parameters_are_set_from_text_by_kind() {
 #[test]
 fn a_link_is_refused_before_it_exists() {
     let catalogue = Catalogue::builtin();
-    let text = format!(r#"{{"version":1,"name":"t","nodes":[{OPEN},{{"id":"a","kind":"prepare.deduplicate"}},{{"id":"b","kind":"prepare.deduplicate"}}],"links":[{{"from":"a.table","to":"b.table"}}]}}"#);
+    let text = format!(
+        r#"{{"version":1,"name":"t","nodes":[{OPEN},{{"id":"a","kind":"prepare.deduplicate"}},{{"id":"b","kind":"prepare.deduplicate"}}],"links":[{{"from":"a.table","to":"b.table"}}]}}"#
+    );
     let workflow = parse(&text);
-    let link = |from: &str, to: &str| Link { from: from.parse().unwrap_or_else(|e| panic!("{e}")), to: to.parse().unwrap_or_else(|e| panic!("{e}")) };
+    let link = |from: &str, to: &str| Link {
+        from: from.parse().unwrap_or_else(|e| panic!("{e}")),
+        to: to.parse().unwrap_or_else(|e| panic!("{e}")),
+    };
     let ask = |from, to| check_link(&workflow, &link(from, to), &catalogue).map_err(|problem| problem.message);
     assert_eq!(ask("open.table", "a.table"), Ok(()));
     assert_eq!(ask("open.table", "b.table"), Err("this input is linked already".to_owned()));

@@ -75,8 +75,12 @@ impl ColumnData {
     pub fn label(&self, row: usize) -> Option<Arc<str>> {
         match self {
             Self::Text(values) => values.get(row).cloned().flatten(),
-            Self::Bool(values) => values.get(row).copied().flatten().map(|v| if v { "true".into() } else { "false".into() }),
-            Self::Int(values) | Self::Datetime(values) => values.get(row).copied().flatten().map(|v| v.to_string().into()),
+            Self::Bool(values) => {
+                values.get(row).copied().flatten().map(|v| if v { "true".into() } else { "false".into() })
+            }
+            Self::Int(values) | Self::Datetime(values) => {
+                values.get(row).copied().flatten().map(|v| v.to_string().into())
+            }
             Self::Float(values) => values.get(row).filter(|v| !v.is_nan()).map(|v| v.to_string().into()),
         }
     }

@@ -197,7 +197,10 @@ impl ModelSpec {
             message,
         };
         if self.version != 1 {
-            return Err(at(0, format!("the network has format version {}, this program reads version 1", self.version)));
+            return Err(at(
+                0,
+                format!("the network has format version {}, this program reads version 1", self.version),
+            ));
         }
         if self.layers.len() > MAX_LAYERS {
             return Err(at(MAX_LAYERS, format!("a network has at most {MAX_LAYERS} layers")));
@@ -247,14 +250,16 @@ fn layer_shape(layer: &Layer, shape: &[usize], n_outputs: usize) -> Result<(Vec<
         Ok((vec![n_out], (n_in as u64).saturating_add(1).saturating_mul(n_out as u64)))
     };
     let image = || -> Result<[usize; 3], String> {
-        <[usize; 3]>::try_from(shape)
-            .map_err(|_| format!("takes an image [channels, height, width] but gets {shape:?}; set the network's image size"))
+        <[usize; 3]>::try_from(shape).map_err(|_| {
+            format!("takes an image [channels, height, width] but gets {shape:?}; set the network's image size")
+        })
     };
     let window = |size: usize, kernel: usize, stride: usize, padding: usize| -> Result<usize, String> {
         if kernel == 0 || stride == 0 {
             return Err("kernel and stride must be at least 1".to_owned());
         }
-        let padded = padding.checked_mul(2).and_then(|both| size.checked_add(both)).ok_or("the padding is too large")?;
+        let padded =
+            padding.checked_mul(2).and_then(|both| size.checked_add(both)).ok_or("the padding is too large")?;
         if kernel > padded {
             return Err(format!("a kernel of {kernel} does not fit into {padded} pixels"));
         }
@@ -265,7 +270,9 @@ fn layer_shape(layer: &Layer, shape: &[usize], n_outputs: usize) -> Result<(Vec<
         Layer::Output => dense(n_outputs),
         Layer::Activation { .. } => Ok((shape.to_vec(), 0)),
         Layer::Dropout { probability } if (0.0..1.0).contains(probability) => Ok((shape.to_vec(), 0)),
-        Layer::Dropout { probability } => Err(format!("the probability is {probability}, it must be at least 0 and below 1")),
+        Layer::Dropout { probability } => {
+            Err(format!("the probability is {probability}, it must be at least 0 and below 1"))
+        }
         Layer::BatchNorm => Ok((shape.to_vec(), 2 * shape.first().copied().unwrap_or(0) as u64)),
         Layer::LayerNorm => Ok((shape.to_vec(), 2 * shape.last().copied().unwrap_or(0) as u64)),
         Layer::Conv2d { n_out, kernel, stride, padding } => {
@@ -274,7 +281,8 @@ fn layer_shape(layer: &Layer, shape: &[usize], n_outputs: usize) -> Result<(Vec<
                 return Err("must have at least one output channel".to_owned());
             }
             let next = vec![*n_out, window(h, *kernel, *stride, *padding)?, window(w, *kernel, *stride, *padding)?];
-            let per_channel = (c as u64).saturating_mul(*kernel as u64).saturating_mul(*kernel as u64).saturating_add(1);
+            let per_channel =
+                (c as u64).saturating_mul(*kernel as u64).saturating_mul(*kernel as u64).saturating_add(1);
             Ok((next, per_channel.saturating_mul(*n_out as u64)))
         }
         Layer::Pool2d { kernel, stride, .. } => {
@@ -309,7 +317,8 @@ mod tests {
         check(&ModelSpec::linear(), 30, "[10] 310");
         check(&ModelSpec::mlp(&[512, 256], 0.0), 784, "[10] 535818");
         check(&ModelSpec::small_cnn([1, 28, 28], [32, 64], 128, 0.5), 784, "[10] 1625866");
-        let pooled = ModelSpec { version: 1, image: Some([3, 4, 4]), layers: vec![Layer::GlobalMeanPool, Layer::Output] };
+        let pooled =
+            ModelSpec { version: 1, image: Some([3, 4, 4]), layers: vec![Layer::GlobalMeanPool, Layer::Output] };
         check(&pooled, 48, "[10] 40");
     }
 
@@ -332,7 +341,11 @@ mod tests {
             4,
             "layer 1 (pool2d): a kernel of 3 does not fit into 2 pixels",
         );
-        check(&spec(Some([1, 3, 3]), vec![Layer::Output]), 8, "layer 1 (output): an image of 1 x 3 x 3 does not hold 8 features");
+        check(
+            &spec(Some([1, 3, 3]), vec![Layer::Output]),
+            8,
+            "layer 1 (output): an image of 1 x 3 x 3 does not hold 8 features",
+        );
         check(
             &spec(None, vec![Layer::Linear { n_out: usize::MAX }, Layer::Output]),
             4,

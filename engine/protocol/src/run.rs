@@ -40,7 +40,9 @@ impl RunStatus {
 
     /// The other way round.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Queued, Self::Running, Self::Finished, Self::Failed, Self::Cancelled].into_iter().find(|s| s.as_str() == text)
+        [Self::Queued, Self::Running, Self::Finished, Self::Failed, Self::Cancelled]
+            .into_iter()
+            .find(|s| s.as_str() == text)
     }
 }
 

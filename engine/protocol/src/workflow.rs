@@ -110,7 +110,10 @@ impl Workflow {
     /// column for anything that is no workflow.
     pub fn from_json(text: &str) -> Result<Self, Failure> {
         if text.len() > MAX_WORKFLOW_BYTES {
-            return Err(Failure::new(Code::TooLarge, format!("a workflow file has at most {MAX_WORKFLOW_BYTES} bytes")));
+            return Err(Failure::new(
+                Code::TooLarge,
+                format!("a workflow file has at most {MAX_WORKFLOW_BYTES} bytes"),
+            ));
         }
         #[derive(Deserialize)]
         struct Head {
@@ -124,14 +127,20 @@ impl Workflow {
         match head.version {
             Some(1) => {}
             Some(newer) => {
-                return Err(Failure::new(Code::Unsupported, format!("the workflow has format version {newer}, this program reads version 1"))
-                    .hint("open it with the version of the program that saved it, or a newer one"));
+                return Err(Failure::new(
+                    Code::Unsupported,
+                    format!("the workflow has format version {newer}, this program reads version 1"),
+                )
+                .hint("open it with the version of the program that saved it, or a newer one"));
             }
             None => return Err(Failure::new(Code::BadData, "this is no workflow: the field 'version' is missing")),
         }
         let workflow: Self = serde_json::from_str(text).map_err(not_json)?;
         if workflow.nodes.len() > MAX_NODES || workflow.links.len() > MAX_LINKS {
-            return Err(Failure::new(Code::TooLarge, format!("a workflow has at most {MAX_NODES} nodes and {MAX_LINKS} links")));
+            return Err(Failure::new(
+                Code::TooLarge,
+                format!("a workflow has at most {MAX_NODES} nodes and {MAX_LINKS} links"),
+            ));
         }
         Ok(workflow)
     }

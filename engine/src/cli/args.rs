@@ -7,14 +7,19 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Athanor: from a table to a signed model on a secured endpoint.
 #[derive(Debug, Parser)]
-#[command(name = "athanor", version, about, after_help = "\
+#[command(
+    name = "athanor",
+    version,
+    about,
+    after_help = "\
 Examples:
   athanor demo                                             the whole journey on a real table
   athanor data describe customers.csv                      types, missing values, distributions
   athanor run churn.json --set train.epochs=50             run a workflow with one parameter changed
   athanor serve --bind 127.0.0.1:8080                      serve the models with the alias 'production'
 
-Exit status: 0 done, 1 failed, 2 wrong usage.")]
+Exit status: 0 done, 1 failed, 2 wrong usage."
+)]
 pub(crate) struct Cli {
     /// The workspace's folder.
     ///
@@ -230,7 +235,9 @@ pub(crate) enum ModelsCommand {
         alias: Option<String>,
     },
     /// Move an alias to a version, or take it away.
-    #[command(after_help = "Examples:\n  athanor models alias wine production 3\n  athanor models alias wine production --remove")]
+    #[command(
+        after_help = "Examples:\n  athanor models alias wine production 3\n  athanor models alias wine production --remove"
+    )]
     Alias {
         /// The model's name.
         name: String,

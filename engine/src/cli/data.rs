@@ -40,7 +40,13 @@ fn text(file: &str, profile: &TableProfile, notes: &[String]) -> String {
     if profile.n_duplicate_rows > 0 {
         text += &format!(", {} rows occur more than once", profile.n_duplicate_rows);
     }
-    text += &format!("\n\n{}", table(&["column", "type", "missing", "distinct", "mean", "std", "min", "median", "max", "shape", "most frequent"], &rows));
+    text += &format!(
+        "\n\n{}",
+        table(
+            &["column", "type", "missing", "distinct", "mean", "std", "min", "median", "max", "shape", "most frequent"],
+            &rows
+        )
+    );
     for note in notes {
         text += &format!("\nnote: {note}");
     }
@@ -51,17 +57,36 @@ fn text(file: &str, profile: &TableProfile, notes: &[String]) -> String {
 }
 
 fn row(column: &ColumnSummary) -> Vec<String> {
-    let mut cells = vec![column.name.clone(), column.dtype.as_str().to_owned(), column.n_missing.to_string(), column.n_distinct.to_string()];
+    let mut cells = vec![
+        column.name.clone(),
+        column.dtype.as_str().to_owned(),
+        column.n_missing.to_string(),
+        column.n_distinct.to_string(),
+    ];
     match &column.numbers {
         Some(numbers) => {
             let value = |value: athanor_protocol::metric::MetricValue| value.finite().map_or("-".to_owned(), number);
-            cells.extend([value(numbers.mean), value(numbers.std), value(numbers.min), value(numbers.quantiles[2]), value(numbers.max)]);
+            cells.extend([
+                value(numbers.mean),
+                value(numbers.std),
+                value(numbers.min),
+                value(numbers.quantiles[2]),
+                value(numbers.max),
+            ]);
             cells.push(spark(&numbers.histogram.iter().map(|bin| bin.count).collect::<Vec<_>>()));
         }
         None => cells.extend(std::iter::repeat_n("-".to_owned(), 6)),
     }
-    let top = column.top.iter().take(3).map(|top| format!("{} ({})", top.value.chars().take(20).collect::<String>(), top.count));
-    cells.push(if column.n_distinct as usize == column.top.len() || column.numbers.is_none() { top.collect::<Vec<_>>().join(", ") } else { String::new() });
+    let top = column
+        .top
+        .iter()
+        .take(3)
+        .map(|top| format!("{} ({})", top.value.chars().take(20).collect::<String>(), top.count));
+    cells.push(if column.n_distinct as usize == column.top.len() || column.numbers.is_none() {
+        top.collect::<Vec<_>>().join(", ")
+    } else {
+        String::new()
+    });
     cells
 }
 

@@ -35,12 +35,27 @@ pub(crate) fn run(context: &Context, command: KeysCommand) -> Result<()> {
                             (None, Some(at)) if at <= now => "expired",
                             _ => "valid",
                         };
-                        let scopes: Vec<String> = key.scopes.iter().filter_map(|scope| serde_json::to_value(scope).ok()?.as_str().map(str::to_owned)).collect();
+                        let scopes: Vec<String> = key
+                            .scopes
+                            .iter()
+                            .filter_map(|scope| serde_json::to_value(scope).ok()?.as_str().map(str::to_owned))
+                            .collect();
                         let used = key.last_used_at_millis.map_or("never".to_owned(), time);
-                        vec![key.id.clone(), key.name.clone(), state.to_owned(), scopes.join(", "), time(key.created_at_millis), used]
+                        vec![
+                            key.id.clone(),
+                            key.name.clone(),
+                            state.to_owned(),
+                            scopes.join(", "),
+                            time(key.created_at_millis),
+                            used,
+                        ]
                     })
                     .collect();
-                if rows.is_empty() { "no keys; make one with: athanor keys create".to_owned() } else { table(&["id", "name", "state", "may", "created (UTC)", "last used"], &rows) }
+                if rows.is_empty() {
+                    "no keys; make one with: athanor keys create".to_owned()
+                } else {
+                    table(&["id", "name", "state", "may", "created (UTC)", "last used"], &rows)
+                }
             });
         }
         KeysCommand::Revoke { id } => {

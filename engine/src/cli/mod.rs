@@ -13,7 +13,11 @@ mod run;
 mod runs;
 mod serve;
 
-pub(crate) use self::{args::DemoArgs, run::{outcome_json, watched}, serve::{bind, runtime}};
+pub(crate) use self::{
+    args::DemoArgs,
+    run::{outcome_json, watched},
+    serve::{bind, runtime},
+};
 
 use std::{path::PathBuf, process::ExitCode};
 

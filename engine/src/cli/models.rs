@@ -42,7 +42,15 @@ pub(crate) fn run(context: &Context, command: ModelsCommand) -> Result<bool> {
         ModelsCommand::Export { model, output } => {
             let version = registry::export(&context.open()?, &model, &output)?;
             let value = json!({ "model": version.model, "version": version.version, "file": output, "sha256": version.sha256, "n_bytes": version.n_bytes });
-            context.out.result(&value, || format!("{}:{} written to {} ({})", version.model, version.version, output.display(), bytes(version.n_bytes)));
+            context.out.result(&value, || {
+                format!(
+                    "{}:{} written to {} ({})",
+                    version.model,
+                    version.version,
+                    output.display(),
+                    bytes(version.n_bytes)
+                )
+            });
         }
         ModelsCommand::Import { file, name, trust } => {
             let workspace = context.open_or_init()?;
@@ -85,8 +93,15 @@ fn list(context: &Context) -> Result<()> {
             .items
             .iter()
             .map(|model| {
-                let aliases: Vec<String> = model.aliases.iter().map(|(alias, version)| format!("{alias} → {version}")).collect();
-                vec![model.name.clone(), model.n_versions.to_string(), model.latest.to_string(), aliases.join(", "), time(model.updated_at_millis)]
+                let aliases: Vec<String> =
+                    model.aliases.iter().map(|(alias, version)| format!("{alias} → {version}")).collect();
+                vec![
+                    model.name.clone(),
+                    model.n_versions.to_string(),
+                    model.latest.to_string(),
+                    aliases.join(", "),
+                    time(model.updated_at_millis),
+                ]
             })
             .collect();
         table(&["model", "versions", "latest", "aliases", "updated (UTC)"], &rows)
@@ -155,14 +170,23 @@ pub(crate) fn predict(context: &Context, args: &PredictArgs) -> Result<()> {
     let bar = context.out.progress();
     let device = devices::resolve(&context.program, &args.device)?;
     let source = source(&args.table);
-    let job = Job { reference: &args.model, source: &source, to: &args.output, keep_input: !args.only, device: &device };
-    let predicted = predict_file(&workspace, &job, &context.stop, &mut |n_rows| bar.set_message(format!("{n_rows} rows")));
+    let job =
+        Job { reference: &args.model, source: &source, to: &args.output, keep_input: !args.only, device: &device };
+    let predicted =
+        predict_file(&workspace, &job, &context.stop, &mut |n_rows| bar.set_message(format!("{n_rows} rows")));
     bar.finish_and_clear();
     let predicted = predicted?;
     let mut value = serde_json::to_value(&predicted).unwrap_or_default();
     value["output"] = json!(args.output);
     context.out.result(&value, || {
-        format!("{} rows by {}:{} in {:.2} s → {}", predicted.n_rows, predicted.model, predicted.version, predicted.seconds, args.output.display())
+        format!(
+            "{} rows by {}:{} in {:.2} s → {}",
+            predicted.n_rows,
+            predicted.model,
+            predicted.version,
+            predicted.seconds,
+            args.output.display()
+        )
     });
     Ok(())
 }

@@ -18,11 +18,6 @@ impl Output {
         Self { json, terminal: std::io::stderr().is_terminal() }
     }
 
-    /// Whether scripts are listening.
-    pub(crate) fn is_json(self) -> bool {
-        self.json
-    }
-
     /// Something for people to read meanwhile.
     pub(crate) fn say(self, text: &str) {
         if self.json { eprintln!("{text}") } else { print(text) }
@@ -47,7 +42,11 @@ impl Output {
     /// A progress bar on a terminal, nothing elsewhere.
     pub(crate) fn progress(self) -> ProgressBar {
         let bar = ProgressBar::new(0);
-        bar.set_draw_target(if self.terminal && !self.json { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() });
+        bar.set_draw_target(if self.terminal && !self.json {
+            ProgressDrawTarget::stderr_with_hz(10)
+        } else {
+            ProgressDrawTarget::hidden()
+        });
         let style = ProgressStyle::with_template("{prefix:>12} {bar:30} {percent:>3} %  {msg}  {eta}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
         bar
@@ -71,7 +70,8 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         }
     }
     let is_number = |at: usize| {
-        let mut cells = rows.iter().filter_map(|row| row.get(at)).filter(|cell| !cell.is_empty() && *cell != "-").peekable();
+        let mut cells =
+            rows.iter().filter_map(|row| row.get(at)).filter(|cell| !cell.is_empty() && *cell != "-").peekable();
         cells.peek().is_some() && cells.all(|cell| cell.trim_end_matches(" %").parse::<f64>().is_ok())
     };
     let right: Vec<bool> = (0..header.len()).map(is_number).collect();
@@ -136,7 +136,15 @@ mod tests {
 
     #[test]
     fn numbers_are_short_and_exact_enough() {
-        let cases = [(0.0, "0"), (1.0, "1"), (0.97894, "0.97894"), (12_345.678, "12346"), (-0.001_234_56, "-0.0012346"), (1e12, "1.0000e12"), (1e-9, "1.0000e-9")];
+        let cases = [
+            (0.0, "0"),
+            (1.0, "1"),
+            (0.97894, "0.97894"),
+            (12_345.678, "12346"),
+            (-0.001_234_56, "-0.0012346"),
+            (1e12, "1.0000e12"),
+            (1e-9, "1.0000e-9"),
+        ];
         for (value, expect) in cases {
             assert_eq!(number(value), expect);
         }

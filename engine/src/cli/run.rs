@@ -72,16 +72,14 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<bool> {
     let workspace = context.open_or_init()?;
     runs::reconcile::reconcile(&workspace)?;
     stop_on_signal(&context.stop);
-    let outcome = watched(context, |observe| run_file(&workspace, &args.file, &options(context, args), &context.stop, observe))?;
+    let outcome =
+        watched(context, |observe| run_file(&workspace, &args.file, &options(context, args), &context.stop, observe))?;
     report(context, &outcome);
     Ok(outcome.detail.summary.status == RunStatus::Finished)
 }
 
 /// Runs something while a bar shows how it goes.
-pub(crate) fn watched<T>(
-    context: &Context,
-    work: impl FnOnce(runs::Observe<'_>) -> Result<T>,
-) -> Result<T> {
+pub(crate) fn watched<T>(context: &Context, work: impl FnOnce(runs::Observe<'_>) -> Result<T>) -> Result<T> {
     let bar = context.out.progress();
     let mut named = false;
     let result = work(&mut |run, body| {
@@ -102,7 +100,8 @@ pub(crate) fn watched<T>(
                 bar.set_message(note.clone());
             }
             WorkerEventBody::StepDone { node, cached, millis } => {
-                let text = if *cached { "there already".to_owned() } else { format!("{:.2} s", *millis as f64 / 1000.0) };
+                let text =
+                    if *cached { "there already".to_owned() } else { format!("{:.2} s", *millis as f64 / 1000.0) };
                 bar.suspend(|| context.out.say(&format!("  {node:<20} {text}")));
             }
             WorkerEventBody::Log { text, .. } => bar.suspend(|| context.out.say(&format!("    {text}"))),
@@ -119,7 +118,9 @@ pub(crate) fn outcome_json(outcome: &RunOutcome) -> Value {
     let metrics: serde_json::Map<String, Value> = summary
         .latest
         .iter()
-        .map(|point| (format!("{}/{}", point.split.as_str(), point.key), serde_json::to_value(point.value).unwrap_or_default()))
+        .map(|point| {
+            (format!("{}/{}", point.split.as_str(), point.key), serde_json::to_value(point.value).unwrap_or_default())
+        })
         .collect();
     let first = outcome.registered.first();
     json!({
@@ -149,8 +150,9 @@ pub(crate) fn report(context: &Context, outcome: &RunOutcome) {
         let n_cached = outcome.detail.steps.iter().filter(|step| step.state == StepState::Cached).count();
         text += &format!(", {n_cached} of {} steps were there already\n", outcome.detail.steps.len());
         let shown = summary.latest.iter().filter(|point| point.split != athanor_protocol::metric::Split::System);
-        let rows: Vec<Vec<String>> =
-            shown.map(|point| vec![format!("{}/{}", point.split.as_str(), point.key), number(point.value.to_f64())]).collect();
+        let rows: Vec<Vec<String>> = shown
+            .map(|point| vec![format!("{}/{}", point.split.as_str(), point.key), number(point.value.to_f64())])
+            .collect();
         if !rows.is_empty() {
             text += &format!("\n{}", table(&["metric", "value"], &rows));
         }

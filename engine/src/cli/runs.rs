@@ -31,12 +31,16 @@ pub(crate) fn run(context: &Context, command: RunsCommand) -> Result<bool> {
             list(context, &workspace, status.as_deref(), search, sort.as_deref(), limit, page)?;
         }
         RunsCommand::Show { run } => show(context, &workspace, &find(&run)?)?,
-        RunsCommand::Metrics { run, key, points } => metrics(context, &workspace, &find(&run)?, key.as_deref(), points)?,
+        RunsCommand::Metrics { run, key, points } => {
+            metrics(context, &workspace, &find(&run)?, key.as_deref(), points)?
+        }
         RunsCommand::Cancel { run } => {
             let run = find(&run)?;
             reconcile::cancel(&workspace, &run, "cancelled by the user")?;
             let status = workspace.store.run(&run)?.summary.status;
-            context.out.result(&json!({ "run_id": run, "status": status }), || format!("run {run} {}", status.as_str()));
+            context
+                .out
+                .result(&json!({ "run_id": run, "status": status }), || format!("run {run} {}", status.as_str()));
         }
         RunsCommand::Resume { run, work } => {
             let run = find(&run)?;
@@ -54,7 +58,9 @@ pub(crate) fn run(context: &Context, command: RunsCommand) -> Result<bool> {
             });
             let values: Vec<serde_json::Value> = values.collect();
             context.out.result(&json!({ "lines": values }), || {
-                let text = |line: &athanor_store::LogLine| format!("{} {:<5} {}\n", time(line.at_millis), line.level, line.text);
+                let text = |line: &athanor_store::LogLine| {
+                    format!("{} {:<5} {}\n", time(line.at_millis), line.level, line.text)
+                };
                 lines.iter().map(|record| text(&record.line)).collect()
             });
         }
@@ -74,7 +80,9 @@ fn list(
     let status = match status {
         None => vec![],
         Some(text) => vec![RunStatus::parse(text).ok_or_else(|| {
-            EngineError::Usage(format!("{text:?} is no state of a run; there are queued, running, finished, failed, cancelled"))
+            EngineError::Usage(format!(
+                "{text:?} is no state of a run; there are queued, running, finished, failed, cancelled"
+            ))
         })?],
     };
     let (sort, descending) = match sort {
@@ -112,7 +120,14 @@ fn row(run: &RunSummary) -> Vec<String> {
     };
     let metrics = run.latest.iter().filter(|point| point.split == Split::Test).take(3);
     let metrics: Vec<String> = metrics.map(|point| format!("{} {}", point.key, number(point.value.to_f64()))).collect();
-    vec![run.id.to_string(), run.workflow.clone(), run.status.as_str().to_owned(), time(run.created_at_millis), seconds, metrics.join(", ")]
+    vec![
+        run.id.to_string(),
+        run.workflow.clone(),
+        run.status.as_str().to_owned(),
+        time(run.created_at_millis),
+        seconds,
+        metrics.join(", "),
+    ]
 }
 
 fn show(context: &Context, workspace: &Workspace, run: &RunId) -> Result<()> {
@@ -120,21 +135,40 @@ fn show(context: &Context, workspace: &Workspace, run: &RunId) -> Result<()> {
     let value = serde_json::to_value(&detail).unwrap_or_default();
     context.out.result(&value, || {
         let summary = &detail.summary;
-        let mut text = format!("run        {}\nworkflow   {}\nstatus     {}", summary.id, summary.workflow, summary.status.as_str());
+        let mut text = format!(
+            "run        {}\nworkflow   {}\nstatus     {}",
+            summary.id,
+            summary.workflow,
+            summary.status.as_str()
+        );
         if let Some(failure) = &summary.failure {
             text += &format!(" ({})", failure.message);
         }
-        text += &format!("\nattempt    {}\ncreated    {}\ndevice     {}, seed {}", summary.attempt, time(summary.created_at_millis), summary.device, summary.seed);
+        text += &format!(
+            "\nattempt    {}\ncreated    {}\ndevice     {}, seed {}",
+            summary.attempt,
+            time(summary.created_at_millis),
+            summary.device,
+            summary.seed
+        );
         if let Some(reproducibility) = summary.reproducibility {
-            let word = serde_json::to_value(reproducibility).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
+            let word = serde_json::to_value(reproducibility)
+                .ok()
+                .and_then(|word| word.as_str().map(str::to_owned))
+                .unwrap_or_default();
             text += &format!("\nrepeatable {}", word.replace('_', " "));
         }
-        let pairs = |pairs: &[(String, String)]| pairs.iter().map(|(key, value)| vec![key.clone(), value.clone()]).collect::<Vec<_>>();
+        let pairs = |pairs: &[(String, String)]| {
+            pairs.iter().map(|(key, value)| vec![key.clone(), value.clone()]).collect::<Vec<_>>()
+        };
         let steps: Vec<Vec<String>> = detail
             .steps
             .iter()
             .map(|step| {
-                let state = serde_json::to_value(step.state).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
+                let state = serde_json::to_value(step.state)
+                    .ok()
+                    .and_then(|word| word.as_str().map(str::to_owned))
+                    .unwrap_or_default();
                 let millis = step.millis.map_or("-".to_owned(), |millis| millis.to_string());
                 vec![step.node.clone(), step.kind.clone(), state, millis]
             })
@@ -143,17 +177,31 @@ fn show(context: &Context, workspace: &Workspace, run: &RunId) -> Result<()> {
         let latest: Vec<Vec<String>> = summary
             .latest
             .iter()
-            .map(|point| vec![format!("{}/{}", point.split.as_str(), point.key), number(point.value.to_f64()), point.step.to_string()])
+            .map(|point| {
+                vec![
+                    format!("{}/{}", point.split.as_str(), point.key),
+                    number(point.value.to_f64()),
+                    point.step.to_string(),
+                ]
+            })
             .collect();
         if !latest.is_empty() {
             text += &format!("\n{}", table(&["metric", "latest", "step"], &latest));
         }
-        let data: Vec<Vec<String>> = detail.datasets.iter().map(|data| vec![data.name.clone(), data.n_rows.to_string(), data.digest.clone()]).collect();
+        let data: Vec<Vec<String>> = detail
+            .datasets
+            .iter()
+            .map(|data| vec![data.name.clone(), data.n_rows.to_string(), data.digest.clone()])
+            .collect();
         if !data.is_empty() {
             text += &format!("\n{}", table(&["table", "rows", "digest"], &data));
         }
         if !detail.artifacts.is_empty() {
-            let files: Vec<Vec<String>> = detail.artifacts.iter().map(|file| vec![file.name.clone(), file.kind.clone(), super::output::bytes(file.n_bytes)]).collect();
+            let files: Vec<Vec<String>> = detail
+                .artifacts
+                .iter()
+                .map(|file| vec![file.name.clone(), file.kind.clone(), super::output::bytes(file.n_bytes)])
+                .collect();
             text += &format!("\n{}", table(&["file", "kind", "size"], &files));
         }
         text += &format!("\n{}", table(&["environment", "value"], &pairs(&detail.environment)));
@@ -168,7 +216,9 @@ fn split_key(text: &str) -> Result<(Split, String)> {
     let known = [Split::Train, Split::Valid, Split::Test, Split::System];
     match known.into_iter().find(|known| known.as_str() == split) {
         Some(split) => Ok((split, key.to_owned())),
-        None => Err(EngineError::Usage(format!("{split:?} is no part of the data; there are train, valid, test, system"))),
+        None => {
+            Err(EngineError::Usage(format!("{split:?} is no part of the data; there are train, valid, test, system")))
+        }
     }
 }
 
@@ -178,14 +228,21 @@ fn metrics(context: &Context, workspace: &Workspace, run: &RunId, key: Option<&s
         context.out.result(&json!({ "run_id": run, "metrics": latest }), || {
             let rows: Vec<Vec<String>> = latest
                 .iter()
-                .map(|point| vec![format!("{}/{}", point.split.as_str(), point.key), number(point.value.to_f64()), point.step.to_string()])
+                .map(|point| {
+                    vec![
+                        format!("{}/{}", point.split.as_str(), point.key),
+                        number(point.value.to_f64()),
+                        point.step.to_string(),
+                    ]
+                })
                 .collect();
             table(&["metric", "latest", "step"], &rows)
         });
         return Ok(());
     };
     let (split, key) = split_key(key)?;
-    let series = workspace.store.series(run, &key, split, None, u32::try_from(n_points.clamp(1, 10_000)).unwrap_or(10_000))?;
+    let series =
+        workspace.store.series(run, &key, split, None, u32::try_from(n_points.clamp(1, 10_000)).unwrap_or(10_000))?;
     if series.is_empty() {
         let failure = Failure::new(Code::NotFound, format!("run {run} has no metric {}/{key}", split.as_str()));
         return Err(EngineError::Failure(failure.hint("'athanor runs metrics RUN' lists them")));
@@ -194,7 +251,15 @@ fn metrics(context: &Context, workspace: &Workspace, run: &RunId, key: Option<&s
         let value = |value: Option<f64>| value.map_or("-".to_owned(), number);
         let rows: Vec<Vec<String>> = series
             .iter()
-            .map(|bucket| vec![bucket.step_max.to_string(), value(bucket.last), value(bucket.min), value(bucket.max), bucket.n_points.to_string()])
+            .map(|bucket| {
+                vec![
+                    bucket.step_max.to_string(),
+                    value(bucket.last),
+                    value(bucket.min),
+                    value(bucket.max),
+                    bucket.n_points.to_string(),
+                ]
+            })
             .collect();
         table(&["step", "last", "min", "max", "points"], &rows)
     });

@@ -19,10 +19,15 @@ use crate::{
 
 /// Binds an address. A public one is refused: the connection would carry keys in plain text.
 pub(crate) fn bind(text: &str) -> Result<(TcpListener, SocketAddr)> {
-    let usage = |why: &str| EngineError::Usage(format!("{text:?} is no address: {why}; write for example 127.0.0.1:8080"));
-    let address = text.to_socket_addrs().map_err(|err| usage(&err.to_string()))?.next().ok_or_else(|| usage("it has none"))?;
+    let usage =
+        |why: &str| EngineError::Usage(format!("{text:?} is no address: {why}; write for example 127.0.0.1:8080"));
+    let address =
+        text.to_socket_addrs().map_err(|err| usage(&err.to_string()))?.next().ok_or_else(|| usage("it has none"))?;
     if !address.ip().is_loopback() {
-        let failure = Failure::new(Code::PermissionDenied, format!("{address} can be reached from other machines, and this endpoint has no TLS"));
+        let failure = Failure::new(
+            Code::PermissionDenied,
+            format!("{address} can be reached from other machines, and this endpoint has no TLS"),
+        );
         let hint = "bind 127.0.0.1 and put a reverse proxy with TLS in front; name its host with --allow-host";
         return Err(EngineError::Failure(failure.hint(hint)));
     }

@@ -64,7 +64,8 @@ pub fn plan(workflow: &Workflow, catalogue: &Catalogue, inputs: &PlanInputs) -> 
     if !problems.is_empty() {
         return Err(problems);
     }
-    let circle = |_| vec![Problem { node: None, port: None, param: None, message: "the links make a circle".to_owned() }];
+    let circle =
+        |_| vec![Problem { node: None, port: None, param: None, message: "the links make a circle".to_owned() }];
     let order = order(workflow).map_err(circle)?;
     let mut feeds: BTreeMap<(&str, &str), (&str, &str)> = BTreeMap::new();
     for link in &workflow.links {
@@ -107,7 +108,8 @@ pub fn plan(workflow: &Workflow, catalogue: &Catalogue, inputs: &PlanInputs) -> 
             }
         }
         // The path is where the bytes lie, the digest is what they are: only the second makes a result.
-        let keyed: BTreeMap<&String, &Value> = params.iter().filter(|(name, _)| kind.id != "table.open" || *name != "path").collect();
+        let keyed: BTreeMap<&String, &Value> =
+            params.iter().filter(|(name, _)| kind.id != "table.open" || *name != "path").collect();
         let of = json!({
             "kind": kind.id, "kind_version": kind.version, "program": inputs.program,
             "params": keyed, "inputs": input_keys, "extra": extra,
@@ -133,7 +135,8 @@ pub enum Need {
 /// Which steps are needed, given which results are there: from the ends backwards, a step is work if it is wanted and its
 /// result is not there.
 pub fn needs(plan: &Plan, has: &dyn Fn(&str) -> bool) -> Vec<Need> {
-    let index: BTreeMap<&str, usize> = plan.steps.iter().enumerate().map(|(at, step)| (step.node.as_str(), at)).collect();
+    let index: BTreeMap<&str, usize> =
+        plan.steps.iter().enumerate().map(|(at, step)| (step.node.as_str(), at)).collect();
     let mut consumed = vec![false; plan.steps.len()];
     for step in &plan.steps {
         for (from, _) in step.inputs.values() {
@@ -241,8 +244,12 @@ mod tests {
     fn only_what_is_wanted_and_not_there_is_work() {
         let plan = plan(&Workflow::from_json(FLOW).unwrap(), &Catalogue::builtin(), &inputs()).unwrap();
         let ask = |there: &[&str]| {
-            let there: BTreeSet<&str> =
-                plan.steps.iter().filter(|step| there.contains(&step.node.as_str())).map(|step| step.key.as_str()).collect();
+            let there: BTreeSet<&str> = plan
+                .steps
+                .iter()
+                .filter(|step| there.contains(&step.node.as_str()))
+                .map(|step| step.key.as_str())
+                .collect();
             let needs = needs(&plan, &|key| there.contains(key));
             let work = plan.steps.iter().zip(needs).filter(|(_, need)| *need == Need::Work);
             work.map(|(step, _)| step.node.as_str()).collect::<Vec<_>>().join(" ")
@@ -258,14 +265,17 @@ mod tests {
     fn a_plan_reads_as_its_steps_in_order() {
         let plan = plan(&Workflow::from_json(FLOW).unwrap(), &Catalogue::builtin(), &inputs()).unwrap();
         let text: Vec<String> = plan.to_string().lines().map(|line| line[9..].to_owned()).collect();
-        assert_eq!(text, [
-            "open table.open",
-            "filter prepare.filter table<open.table",
-            "split split table<filter.table",
-            "lin train.linear splits<split.splits",
-            "trees train.trees splits<split.splits",
-            "report evaluate model<lin.model splits<split.splits",
-            "publish register model<lin.model",
-        ]);
+        assert_eq!(
+            text,
+            [
+                "open table.open",
+                "filter prepare.filter table<open.table",
+                "split split table<filter.table",
+                "lin train.linear splits<split.splits",
+                "trees train.trees splits<split.splits",
+                "report evaluate model<lin.model splits<split.splits",
+                "publish register model<lin.model",
+            ]
+        );
     }
 }

@@ -24,7 +24,8 @@ pub fn resolve(workflow: &Workflow, folder: &Path) -> Result<BTreeMap<String, Re
         let Some(path) = node.params.get("path").and_then(|path| path.as_str()) else { continue };
         let full = folder.join(path);
         let refuse = |code, what: &str| {
-            let failure = Failure::new(code, format!("node {:?}: {what}: {}", node.id, full.display())).on(node.id.clone());
+            let failure =
+                Failure::new(code, format!("node {:?}: {what}: {}", node.id, full.display())).on(node.id.clone());
             EngineError::Failure(failure.hint("a relative path starts at the folder of the workflow file"))
         };
         let meta = match std::fs::metadata(&full) {

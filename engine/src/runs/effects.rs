@@ -80,7 +80,8 @@ pub fn apply(workspace: &Workspace, job: &JobSpec) -> Result<Vec<Registered>> {
 /// The package that feeds a port, and the metrics that the job found for it: what training said and what an evaluation
 /// of the same model said.
 fn model_of(workspace: &Workspace, job: &JobSpec, step: &JobStep, port: &str) -> Result<(Vec<u8>, Vec<FinalMetric>)> {
-    let missing = || EngineError::new(Code::Internal, format!("node {:?}: nothing feeds the input {port:?}", step.node));
+    let missing =
+        || EngineError::new(Code::Internal, format!("node {:?}: nothing feeds the input {port:?}", step.node));
     let (from, _) = step.inputs.get(port).ok_or_else(missing)?;
     let trained = job.steps.iter().find(|step| step.node == *from).ok_or_else(missing)?;
     let path = workspace.cache.folder(&trained.key)?.join(PACKAGE_FILE);
@@ -111,7 +112,9 @@ pub fn register_from_run(
     check_model_name(name)?;
     let job = crate::worker::read_job(&workspace.job_folder(run))?;
     let trained: Vec<&JobStep> = job.steps.iter().filter(|step| step.kind.starts_with("train.")).collect();
-    let refuse = |code, message: String, hint: &str| Err(EngineError::Failure(Failure::new(code, message).on(run.to_string()).hint(hint)));
+    let refuse = |code, message: String, hint: &str| {
+        Err(EngineError::Failure(Failure::new(code, message).on(run.to_string()).hint(hint)))
+    };
     let chosen = match (node, trained.as_slice()) {
         (Some(node), _) => trained.iter().find(|step| step.node == node).copied(),
         (None, [only]) => Some(*only),
@@ -124,12 +127,21 @@ pub fn register_from_run(
     };
     let Some(chosen) = chosen else {
         let shown = node.unwrap_or_default();
-        return refuse(Code::NotFound, format!("run {run} has no training node {shown:?}"), "'athanor runs show' lists its steps");
+        return refuse(
+            Code::NotFound,
+            format!("run {run} has no training node {shown:?}"),
+            "'athanor runs show' lists its steps",
+        );
     };
     if !workspace.cache.has(&chosen.key) {
-        return refuse(Code::Conflict, format!("run {run} has not finished training"), "resume it first: athanor runs resume");
+        return refuse(
+            Code::Conflict,
+            format!("run {run} has not finished training"),
+            "resume it first: athanor runs resume",
+        );
     }
-    let step = JobStep { inputs: [("model".to_owned(), (chosen.node.clone(), "model".to_owned()))].into(), ..chosen.clone() };
+    let step =
+        JobStep { inputs: [("model".to_owned(), (chosen.node.clone(), "model".to_owned()))].into(), ..chosen.clone() };
     let (package, metrics) = model_of(workspace, &job, &step, "model")?;
     registry::register(workspace, name, Some(run), &package, &metrics)
 }

@@ -79,7 +79,8 @@ pub type Observe<'a> = &'a mut dyn FnMut(&RunId, &WorkerEventBody);
 pub fn read_workflow(path: &Path, set: &[String], catalogue: &Catalogue) -> Result<Workflow> {
     let bytes = files::read_limited(path, athanor_protocol::workflow::MAX_WORKFLOW_BYTES as u64)?;
     let text = String::from_utf8(bytes).map_err(|_| {
-        let failure = Failure::new(Code::BadData, format!("this is no workflow: the file is not UTF-8 text: {}", path.display()));
+        let failure =
+            Failure::new(Code::BadData, format!("this is no workflow: the file is not UTF-8 text: {}", path.display()));
         EngineError::Failure(failure.hint("a workflow is a JSON object with version, name, nodes and links"))
     })?;
     let mut workflow = Workflow::from_json(&text).map_err(|failure| {
@@ -87,7 +88,8 @@ pub fn read_workflow(path: &Path, set: &[String], catalogue: &Catalogue) -> Resu
         Failure { message: format!("{}: {}", path.display(), failure.message), ..failure.on(subject) }
     })?;
     for assignment in set {
-        set_param(&mut workflow, catalogue, assignment).map_err(|problem: Problem| EngineError::Usage(problem.to_string()))?;
+        set_param(&mut workflow, catalogue, assignment)
+            .map_err(|problem: Problem| EngineError::Usage(problem.to_string()))?;
     }
     Ok(workflow)
 }
@@ -97,7 +99,13 @@ pub fn read_workflow(path: &Path, set: &[String], catalogue: &Catalogue) -> Resu
 /// # Errors
 /// If it cannot start: an unreadable file, problems of the workflow, an unknown device. A run that started and failed is
 /// no error here; its status says so.
-pub fn run_file(workspace: &Workspace, path: &Path, options: &RunOptions, stop: &StopFlag, observe: Observe<'_>) -> Result<RunOutcome> {
+pub fn run_file(
+    workspace: &Workspace,
+    path: &Path,
+    options: &RunOptions,
+    stop: &StopFlag,
+    observe: Observe<'_>,
+) -> Result<RunOutcome> {
     let catalogue = Catalogue::builtin();
     let workflow = read_workflow(path, &options.set, &catalogue)?;
     let problems = athanor_protocol::check::check(&workflow, &catalogue);
@@ -124,12 +132,18 @@ pub fn run_file(workspace: &Workspace, path: &Path, options: &RunOptions, stop: 
 }
 
 /// Writes the run and its job down, queued.
-fn create(workspace: &Workspace, workflow: &Workflow, plan: &Plan, inputs: &PlanInputs, options: &RunOptions) -> Result<JobSpec> {
+fn create(
+    workspace: &Workspace,
+    workflow: &Workflow,
+    plan: &Plan,
+    inputs: &PlanInputs,
+    options: &RunOptions,
+) -> Result<JobSpec> {
     let now = workspace.clock.now_millis();
     let id = workspace.ids.run_id(now);
     let workflow_json = workflow.to_json();
     let memory_limit_bytes = match options.memory_limit_bytes {
-        0 => system::total_memory_bytes() / 10 * 9,
+        0 => system::memory_bytes().0 / 10 * 9,
         limit => limit,
     };
     let job = JobSpec {
@@ -188,12 +202,20 @@ fn write_job(workspace: &Workspace, job: &JobSpec) -> Result<()> {
 ///
 /// # Errors
 /// If there is no such run, it is not over, has finished, or its job is gone.
-pub fn resume(workspace: &Workspace, run: &RunId, options: &RunOptions, stop: &StopFlag, observe: Observe<'_>) -> Result<RunOutcome> {
+pub fn resume(
+    workspace: &Workspace,
+    run: &RunId,
+    options: &RunOptions,
+    stop: &StopFlag,
+    observe: Observe<'_>,
+) -> Result<RunOutcome> {
     reconcile::reconcile(workspace)?;
     let folder = workspace.job_folder(run);
     let mut job = worker::read_job(&folder).map_err(|err| {
         let failure = Failure::new(err.code(), format!("run {run} cannot be resumed: {err}"));
-        EngineError::Failure(failure.on(run.to_string()).hint("run the workflow again; steps that are done are not repeated"))
+        EngineError::Failure(
+            failure.on(run.to_string()).hint("run the workflow again; steps that are done are not repeated"),
+        )
     })?;
     reconcile::free_folder(&folder)?;
     job.attempt = workspace.store.resume(run, workspace.clock.now_millis())?;
@@ -210,7 +232,13 @@ fn this_process() -> Owner {
 }
 
 /// One attempt, from queued to its end.
-fn attempt(workspace: &Workspace, job: JobSpec, options: &RunOptions, stop: &StopFlag, observe: Observe<'_>) -> Result<RunOutcome> {
+fn attempt(
+    workspace: &Workspace,
+    job: JobSpec,
+    options: &RunOptions,
+    stop: &StopFlag,
+    observe: Observe<'_>,
+) -> Result<RunOutcome> {
     let began = Instant::now();
     let store = &workspace.store;
     let run = job.run_id.clone();
@@ -239,12 +267,28 @@ fn attempt(workspace: &Workspace, job: JobSpec, options: &RunOptions, stop: &Sto
 }
 
 /// Starts a worker where there is work; where everything is there already, none is needed.
-fn work(workspace: &Workspace, job: &JobSpec, options: &RunOptions, stop: &StopFlag, observe: Observe<'_>) -> Result<AttemptEnd> {
+fn work(
+    workspace: &Workspace,
+    job: &JobSpec,
+    options: &RunOptions,
+    stop: &StopFlag,
+    observe: Observe<'_>,
+) -> Result<AttemptEnd> {
     let plan = Plan { steps: job.steps.clone() };
     let needs = needs(&plan, &|key| workspace.cache.has(key));
     if !needs.contains(&Need::Work) {
-        let cached = |step: &athanor_protocol::job::JobStep| StepUpdate { node: step.node.clone(), state: StepState::Cached, millis: Some(0) };
-        let steps = job.steps.iter().zip(&needs).filter(|(_, need)| **need == Need::Cached).map(|(step, _)| cached(step)).collect();
+        let cached = |step: &athanor_protocol::job::JobStep| StepUpdate {
+            node: step.node.clone(),
+            state: StepState::Cached,
+            millis: Some(0),
+        };
+        let steps = job
+            .steps
+            .iter()
+            .zip(&needs)
+            .filter(|(_, need)| **need == Need::Cached)
+            .map(|(step, _)| cached(step))
+            .collect();
         workspace.store.record(&job.run_id, job.attempt, 1, &Batch { steps, ..Batch::default() })?;
         return Ok(AttemptEnd::Finished);
     }

@@ -37,7 +37,7 @@ pub fn reconcile(workspace: &Workspace) -> Result<Vec<RunId>> {
     for run in workspace.store.running()? {
         let gone = match &run.owner {
             Some(owner) => !lives(owner),
-            None => now - run.created_at_millis > UNSTARTED_MILLIS,
+            None => now - run.queued_at_millis > UNSTARTED_MILLIS,
         };
         if !gone {
             continue;
@@ -79,7 +79,8 @@ pub fn free_folder(folder: &Path) -> Result<()> {
         }
         if began.elapsed() > Duration::from_secs(5) {
             return Err(EngineError::Failure(
-                Failure::new(Code::Conflict, "another worker is still at this run and does not end").hint("end it and try again"),
+                Failure::new(Code::Conflict, "another worker is still at this run and does not end")
+                    .hint("end it and try again"),
             ));
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -124,5 +125,8 @@ pub fn cancel(workspace: &Workspace, run: &RunId, reason: &str) -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    Err(EngineError::Failure(Failure::new(Code::Timeout, format!("run {run} was asked to stop but did not within 5 seconds")).on(run.to_string())))
+    Err(EngineError::Failure(
+        Failure::new(Code::Timeout, format!("run {run} was asked to stop but did not within 5 seconds"))
+            .on(run.to_string()),
+    ))
 }

@@ -36,7 +36,16 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder for one attempt.
     pub fn new(store: Arc<dyn Store>, run: RunId, attempt: u32) -> Self {
-        Self { store, run, attempt, batch: Batch::default(), seq: 0, since: None, cancel_checked: i64::MIN, heartbeat: i64::MIN }
+        Self {
+            store,
+            run,
+            attempt,
+            batch: Batch::default(),
+            seq: 0,
+            since: None,
+            cancel_checked: i64::MIN,
+            heartbeat: i64::MIN,
+        }
     }
 
     /// Takes a worker's message.

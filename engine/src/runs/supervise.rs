@@ -158,11 +158,9 @@ fn end(child: &mut Child) {
 
 struct State {
     monitor: Monitor,
-    began: Instant,
     last_word: Instant,
     last_memory: Instant,
     last_system: Instant,
-    n_samples: u64,
     asked: Option<(Instant, String)>,
     killed_for: Option<Failure>,
     said_end: Option<AttemptEnd>,
@@ -174,11 +172,9 @@ impl State {
         let now = Instant::now();
         Self {
             monitor: Monitor::new(pid),
-            began: now,
             last_word: now,
             last_memory: now,
             last_system: now,
-            n_samples: 0,
             asked: None,
             killed_for: None,
             said_end: None,
@@ -186,7 +182,13 @@ impl State {
         }
     }
 
-    fn watch(&mut self, with: &mut Supervision<'_>, child: &mut Child, stdin: &mut Option<ChildStdin>, said: &Receiver<Said>) -> Result<AttemptEnd> {
+    fn watch(
+        &mut self,
+        with: &mut Supervision<'_>,
+        child: &mut Child,
+        stdin: &mut Option<ChildStdin>,
+        said: &Receiver<Said>,
+    ) -> Result<AttemptEnd> {
         loop {
             match said.recv_timeout(TICK) {
                 Ok(word) => {
@@ -208,7 +210,10 @@ impl State {
             self.sample(with)?;
             if self.last_word.elapsed() > SILENCE {
                 let message = format!("the worker said nothing for {} seconds and was ended", SILENCE.as_secs());
-                self.kill(child, Failure::new(Code::Timeout, message).hint("go on from its checkpoint with: athanor runs resume"));
+                self.kill(
+                    child,
+                    Failure::new(Code::Timeout, message).hint("go on from its checkpoint with: athanor runs resume"),
+                );
             }
         }
     }
@@ -222,8 +227,12 @@ impl State {
                 self.last_word = Instant::now();
                 match &event.body {
                     WorkerEventBody::Finished => self.said_end = Some(AttemptEnd::Finished),
-                    WorkerEventBody::Failed { failure, .. } => self.said_end = Some(AttemptEnd::Failed(failure.clone())),
-                    WorkerEventBody::Cancelled { reason } => self.said_end = Some(AttemptEnd::Cancelled(reason.clone())),
+                    WorkerEventBody::Failed { failure, .. } => {
+                        self.said_end = Some(AttemptEnd::Failed(failure.clone()))
+                    }
+                    WorkerEventBody::Cancelled { reason } => {
+                        self.said_end = Some(AttemptEnd::Cancelled(reason.clone()))
+                    }
                     _ => {}
                 }
                 with.recorder.event(&event, with.clock.now_millis())?;
@@ -248,7 +257,12 @@ impl State {
         Ok(())
     }
 
-    fn check_cancel(&mut self, with: &mut Supervision<'_>, child: &mut Child, stdin: &mut Option<ChildStdin>) -> Result<()> {
+    fn check_cancel(
+        &mut self,
+        with: &mut Supervision<'_>,
+        child: &mut Child,
+        stdin: &mut Option<ChildStdin>,
+    ) -> Result<()> {
         match &self.asked {
             None => {
                 let reason = match with.stop.reason() {
@@ -277,7 +291,11 @@ impl State {
         self.last_memory = Instant::now();
         if let Some(bytes) = self.monitor.memory_bytes().filter(|bytes| *bytes > limit) {
             let mib = |bytes: u64| bytes >> 20;
-            let message = format!("the worker used {} MiB of memory, over the limit of {} MiB, and was ended", mib(bytes), mib(limit));
+            let message = format!(
+                "the worker used {} MiB of memory, over the limit of {} MiB, and was ended",
+                mib(bytes),
+                mib(limit)
+            );
             let hint = "raise --memory-limit, or use fewer rows, columns or a smaller batch";
             self.kill(child, Failure::new(Code::OutOfMemory, message).hint(hint));
         }
@@ -296,16 +314,18 @@ impl State {
         }
         self.last_system = Instant::now();
         let Some(sample) = self.monitor.sample() else { return Ok(()) };
-        self.n_samples = self.began.elapsed().as_secs();
         let at_millis = with.clock.now_millis();
+        // Seconds since the run was created: the attempts of a run follow each other on one axis.
+        let step = u64::try_from(at_millis - with.job.created_at_millis).unwrap_or(0) / 1000;
         let point = |key: &str, value: f64| MetricPoint {
             key: key.to_owned(),
             split: Split::System,
-            step: self.n_samples,
+            step,
             at_millis,
             value: value.into(),
         };
-        let mut points = vec![point("cpu_percent", sample.cpu_percent), point("memory_bytes", sample.memory_bytes as f64)];
+        let mut points =
+            vec![point("cpu_percent", sample.cpu_percent), point("memory_bytes", sample.memory_bytes as f64)];
         points.extend(sample.gpu_percent.map(|value| point("gpu_percent", value)));
         points.extend(sample.gpu_memory_bytes.map(|value| point("gpu_memory_bytes", value as f64)));
         let body = WorkerEventBody::Metrics { points };
@@ -345,7 +365,10 @@ fn crash(status: ExitStatus, tail: &[String]) -> Failure {
     let signal: Option<i32> = None;
     let resume = "go on from its checkpoint with: athanor runs resume";
     match signal {
-        Some(9) => Failure::new(Code::Unavailable, "the worker was killed (signal 9); the system may have run out of memory").hint(resume),
+        Some(9) => {
+            Failure::new(Code::Unavailable, "the worker was killed (signal 9); the system may have run out of memory")
+                .hint(resume)
+        }
         Some(signal) => {
             let why = tail.last().map(|line| format!(": {line}")).unwrap_or_default();
             Failure::new(Code::Unavailable, format!("the worker crashed (signal {signal}){why}")).hint(resume)

@@ -19,41 +19,42 @@ pub struct Sample {
 #[derive(Debug)]
 pub struct Monitor {
     pid: u32,
-    system: sysinfo::System,
+    /// `None` where the system cannot be asked; then nothing is known of the process.
+    system: Option<sysinfo::System>,
     last_gpu: Option<(Instant, Option<(f64, u64)>)>,
 }
 
 impl Monitor {
     /// Watches a process.
     pub fn new(pid: u32) -> Self {
-        Self { pid, system: sysinfo::System::new(), last_gpu: None }
+        Self { pid, system: sysinfo::System::new().ok(), last_gpu: None }
     }
 
     /// Resident memory of the process in bytes, cheaply; `None` once it is gone.
     pub fn memory_bytes(&mut self) -> Option<u64> {
-        self.refresh(false)?;
-        self.system.process(self.sys_pid()).map(sysinfo::Process::memory)
+        self.refresh(false).map(|process| process.memory())
     }
 
     /// Looks at everything; `None` once the process is gone.
     pub fn sample(&mut self) -> Option<Sample> {
-        self.refresh(true)?;
-        let process = self.system.process(self.sys_pid())?;
+        let process = self.refresh(true)?;
         let (cpu_percent, memory_bytes) = (f64::from(process.cpu_usage()), process.memory());
         let gpu = self.gpu();
-        Some(Sample { cpu_percent, memory_bytes, gpu_percent: gpu.map(|gpu| gpu.0), gpu_memory_bytes: gpu.map(|gpu| gpu.1) })
+        Some(Sample {
+            cpu_percent,
+            memory_bytes,
+            gpu_percent: gpu.map(|gpu| gpu.0),
+            gpu_memory_bytes: gpu.map(|gpu| gpu.1),
+        })
     }
 
-    fn sys_pid(&self) -> sysinfo::Pid {
-        sysinfo::Pid::from_u32(self.pid)
-    }
-
-    fn refresh(&mut self, cpu: bool) -> Option<()> {
+    fn refresh(&mut self, cpu: bool) -> Option<&sysinfo::Process> {
+        let system = self.system.as_mut()?;
         let kind = sysinfo::ProcessRefreshKind::nothing().with_memory();
         let kind = if cpu { kind.with_cpu() } else { kind };
-        let pids = [self.sys_pid()];
-        let n = self.system.refresh_processes_specifics(sysinfo::ProcessesToUpdate::Some(&pids), true, kind);
-        (n > 0).then_some(())
+        let pid = sysinfo::Pid::from_u32(self.pid);
+        system.refresh_processes_specifics(sysinfo::ProcessesToUpdate::Some(&[pid]), true, kind);
+        system.process(pid)
     }
 
     /// GPU use in percent and memory in bytes. Asking costs a process start on NVIDIA cards, so an answer is kept for a
@@ -76,7 +77,9 @@ fn gpu_from_sysfs(root: &Path) -> Option<(f64, u64)> {
     let number = |path: &Path| fs::read_to_string(path).ok()?.trim().parse::<f64>().ok();
     let cards = fs::read_dir(root).ok()?.flatten().map(|entry| entry.path().join("device"));
     cards
-        .filter_map(|card| Some((number(&card.join("gpu_busy_percent"))?, number(&card.join("mem_info_vram_used"))? as u64)))
+        .filter_map(|card| {
+            Some((number(&card.join("gpu_busy_percent"))?, number(&card.join("mem_info_vram_used"))? as u64))
+        })
         .max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
@@ -95,25 +98,41 @@ fn parse_nvidia(text: &str) -> Option<(f64, u64)> {
     text.lines().filter_map(line).max_by(|a: &(f64, u64), b| a.0.total_cmp(&b.0))
 }
 
-/// When a process started, as the system counts; `None` where there is no such process.
+/// When a process started, as the system counts; `None` where there is no such process, or only what is left of one that
+/// ended.
+///
+/// On Linux these are the clock ticks since boot of proc_pid_stat(5), field 22, which never change; seconds since the
+/// epoch would move when the clock is set.
+#[cfg(target_os = "linux")]
 pub fn process_start(pid: u32) -> Option<u64> {
-    let mut system = sysinfo::System::new();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything, also parentheses; what follows its end is numbers.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") { None } else { fields.nth(18)?.parse().ok() }
+}
+
+/// When a process started, in seconds since the epoch; `None` where there is no such process.
+#[cfg(not(target_os = "linux"))]
+pub fn process_start(pid: u32) -> Option<u64> {
+    let mut system = sysinfo::System::new().ok()?;
     let pid = sysinfo::Pid::from_u32(pid);
     let kind = sysinfo::ProcessRefreshKind::nothing();
     system.refresh_processes_specifics(sysinfo::ProcessesToUpdate::Some(&[pid]), true, kind);
-    system.process(pid).filter(|process| process.status() != sysinfo::ProcessStatus::Zombie).map(sysinfo::Process::start_time)
+    let living = |process: &&sysinfo::Process| process.status() != sysinfo::ProcessStatus::Zombie;
+    system.process(pid).filter(living).map(sysinfo::Process::start_time)
 }
 
 /// The host's name.
 pub fn host_name() -> String {
-    sysinfo::System::host_name().unwrap_or_else(|| "localhost".to_owned())
+    sysinfo::System::host_name().unwrap_or_else(|_| "localhost".to_owned())
 }
 
-/// Physical memory of the machine in bytes.
-pub fn total_memory_bytes() -> u64 {
-    let mut system = sysinfo::System::new();
+/// Physical memory of the machine in bytes: total and available. Zeros where the system does not tell.
+pub fn memory_bytes() -> (u64, u64) {
+    let Ok(mut system) = sysinfo::System::new() else { return (0, 0) };
     system.refresh_memory();
-    system.total_memory()
+    (system.total_memory(), system.available_memory())
 }
 
 #[cfg(test)]
@@ -128,7 +147,7 @@ mod tests {
         assert!(process_start(std::process::id()).is_some());
         assert!(process_start(u32::MAX - 1).is_none());
         assert!(Monitor::new(u32::MAX - 1).sample().is_none());
-        assert!(total_memory_bytes() > 1 << 20);
+        assert!(memory_bytes().0 > 1 << 20);
     }
 
     #[test]

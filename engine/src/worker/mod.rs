@@ -98,7 +98,8 @@ pub(crate) struct StepContext<'a> {
 impl StepContext<'_> {
     /// The folder of the result that feeds an input port.
     pub(crate) fn input(&self, port: &str) -> Result<PathBuf> {
-        let missing = || EngineError::new(Code::Internal, format!("node {:?}: nothing feeds the input {port:?}", self.step.node));
+        let missing =
+            || EngineError::new(Code::Internal, format!("node {:?}: nothing feeds the input {port:?}", self.step.node));
         let (from, _) = self.step.inputs.get(port).ok_or_else(missing)?;
         let step = self.job.steps.iter().find(|step| step.node == *from).ok_or_else(missing)?;
         self.cache.folder(&step.key)
@@ -148,9 +149,9 @@ fn lock(folder: &Path) -> Result<File> {
             files::write_atomic(&folder.join(PID_FILE), format!("[{pid},{started}]").as_bytes())?;
             Ok(file)
         }
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(EngineError::Failure(Failure::new(Code::Conflict, "another worker is still at this run").hint("wait a second and try again")))
-        }
+        Err(std::fs::TryLockError::WouldBlock) => Err(EngineError::Failure(
+            Failure::new(Code::Conflict, "another worker is still at this run").hint("wait a second and try again"),
+        )),
         Err(std::fs::TryLockError::Error(err)) => Err(err).at("lock", &path),
     }
 }
@@ -170,7 +171,13 @@ fn environment(job: &JobSpec) -> Vec<(String, String)> {
     ]
 }
 
-fn steps(folder: &Path, job: &JobSpec, cache: &Cache, reporter: &Reporter, stop: &StopFlag) -> Result<(), (Option<String>, EngineError)> {
+fn steps(
+    folder: &Path,
+    job: &JobSpec,
+    cache: &Cache,
+    reporter: &Reporter,
+    stop: &StopFlag,
+) -> Result<(), (Option<String>, EngineError)> {
     let plan = Plan { steps: job.steps.clone() };
     let needs = needs(&plan, &|key| cache.has(key));
     for (step, need) in job.steps.iter().zip(needs) {
@@ -206,11 +213,14 @@ fn one_step(
     let checkpoints = folder.join(CHECKPOINTS).join(&step.key);
     let ctx = StepContext { job, cache, step, out: draft.path(), checkpoints: checkpoints.clone(), reporter, stop };
     // A panic in a library ends this step with a message instead of the process without one.
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| nodes::run(&ctx))).unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-        let message = format!("node {:?}: the step broke down: {}", step.node, what.unwrap_or("no message"));
-        Err(EngineError::Failure(Failure::new(Code::Internal, message).hint("please report this with the run's log")))
-    })?;
+    let outcome =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| nodes::run(&ctx))).unwrap_or_else(|panic| {
+            let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            let message = format!("node {:?}: the step broke down: {}", step.node, what.unwrap_or("no message"));
+            Err(EngineError::Failure(
+                Failure::new(Code::Internal, message).hint("please report this with the run's log"),
+            ))
+        })?;
     for note in &outcome.notes {
         reporter.log("info", format!("{}: {note}", step.node));
     }

@@ -3,7 +3,7 @@
 use athanor_learn::{encode::FittedEncoder, metrics, model::TrainedModel, package::Package};
 use athanor_protocol::{
     Code, Failure,
-    metric::{MetricPoint, MetricValue, Split},
+    metric::{MetricPoint, Split},
     package::PartName,
     run::Artifact,
     signature::Task,
@@ -44,19 +44,28 @@ pub(super) fn run(ctx: &StepContext<'_>) -> Result<Outcome> {
     let model = model.map_err(at_node(node))?;
     let frame = split::read_part(&ctx.input("splits")?, split::Part::Test)?.frame(&[])?;
     if frame.n_rows() == 0 {
-        let failure = Failure::new(Code::BadData, format!("node {node:?}: there are no test rows to judge the model on"));
+        let failure =
+            Failure::new(Code::BadData, format!("node {node:?}: there are no test rows to judge the model on"));
         return Err(EngineError::Failure(failure.on(node).hint("set the split's 'test' above 0")));
     }
     let rows = encoder.encode_labelled(&frame).map_err(at_node(node))?;
     let predictions = model.predict(&rows.samples).map_err(at_node(node))?;
     let signature = &package.manifest().signature;
-    let evaluation = metrics::evaluate(signature.task, &signature.classes, &predictions, &rows.targets);
+    let evaluation =
+        metrics::evaluate(encoder.task(), encoder.classes().unwrap_or_default(), &predictions, &rows.targets);
+    let evaluation = evaluation.map_err(at_node(node))?;
     let prefix = prefix(ctx);
     let at_millis = System.now_millis();
     let points: Vec<MetricPoint> = evaluation
         .metrics
         .iter()
-        .map(|(key, value)| MetricPoint { key: format!("{prefix}{key}"), split: Split::Test, step: 0, at_millis, value: MetricValue::from(*value) })
+        .map(|(key, value)| MetricPoint {
+            key: format!("{prefix}{key}"),
+            split: Split::Test,
+            step: 0,
+            at_millis,
+            value: *value,
+        })
         .collect();
     let report = Report {
         version: 1,
@@ -71,7 +80,12 @@ pub(super) fn run(ctx: &StepContext<'_>) -> Result<Outcome> {
     let (digest, n_bytes) = files::digest_file(&path)?;
     let artifact = Artifact { name: format!("{node}.{REPORT}"), kind: "report".to_owned(), digest, n_bytes };
     ctx.reporter.metrics(points.clone());
-    Ok(Outcome { metrics: points, files: vec![OutcomeFile { file: REPORT.to_owned(), artifact }], notes: rows.notes, ..Outcome::default() })
+    Ok(Outcome {
+        metrics: points,
+        files: vec![OutcomeFile { file: REPORT.to_owned(), artifact }],
+        notes: rows.notes,
+        ..Outcome::default()
+    })
 }
 
 /// Where a workflow judges several models, each one's metrics carry its node's name.

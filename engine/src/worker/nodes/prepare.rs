@@ -10,10 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{Params, StepContext, at_node, read_json, write_json};
-use crate::{
-    error::Result,
-    flow::cache::Outcome,
-};
+use crate::{error::Result, flow::cache::Outcome};
 
 const VALUE: &str = "table.json";
 
@@ -31,7 +28,12 @@ pub(super) fn read_value(folder: &Path) -> Result<TableValue> {
     read_json(&folder.join(VALUE))
 }
 
-fn finish(ctx: &StepContext<'_>, plan: PreparePlan, digests: BTreeMap<String, String>, notes: Vec<String>) -> Result<Outcome> {
+fn finish(
+    ctx: &StepContext<'_>,
+    plan: PreparePlan,
+    digests: BTreeMap<String, String>,
+    notes: Vec<String>,
+) -> Result<Outcome> {
     let schema = athanor_datasets::plan_schema(&plan).map_err(at_node(&ctx.step.node))?;
     write_json(&ctx.out.join(VALUE), &TableValue { plan, schema, digests })?;
     Ok(Outcome { notes, ..Outcome::default() })
@@ -83,7 +85,9 @@ pub(super) fn step(ctx: &StepContext<'_>, name: &str) -> Result<Outcome> {
         "fill" => Step::Fill { columns: params.get("columns")?, with: fill_with(&params)? },
         "deduplicate" => Step::Deduplicate { columns: params.get("columns")? },
         "sort" => Step::Sort { by: params.get::<Vec<String>>("by")?.iter().map(|text| sort_key(text)).collect() },
-        "sample" => Step::Sample { n_rows: params.get("n_rows")?, fraction: params.get("fraction")?, seed: params.get("seed")? },
+        "sample" => {
+            Step::Sample { n_rows: params.get("n_rows")?, fraction: params.get("fraction")?, seed: params.get("seed")? }
+        }
         "join" => {
             let right = read_value(&ctx.input("right")?)?;
             digests.extend(right.digests);
@@ -163,7 +167,10 @@ mod tests {
         let values = BTreeMap::new();
         let params = Params { node: "g", values: &values };
         let found = aggregate(&params, "total = SUM( price )").ok();
-        assert_eq!(found, Some(Aggregate { column: "price".into(), function: AggregateFunction::Sum, name: "total".into() }));
+        assert_eq!(
+            found,
+            Some(Aggregate { column: "price".into(), function: AggregateFunction::Sum, name: "total".into() })
+        );
         for bad in ["", "sum(price)", "x = price", "x = warp(price)", "x = sum(price"] {
             assert!(aggregate(&params, bad).is_err(), "{bad}");
         }

@@ -9,7 +9,13 @@ use super::Params;
 use crate::error::Result;
 
 /// Reads the specification of `train.<learner>`.
-pub(super) fn train_spec(params: &Params<'_>, learner: &str, seed: u64, device: &str, threads: u32) -> Result<TrainSpec> {
+pub(super) fn train_spec(
+    params: &Params<'_>,
+    learner: &str,
+    seed: u64,
+    device: &str,
+    threads: u32,
+) -> Result<TrainSpec> {
     let learner = match learner {
         "constant" => LearnerSpec::Constant,
         "linear" => LearnerSpec::Linear { optim: optim(params)? },
@@ -18,8 +24,12 @@ pub(super) fn train_spec(params: &Params<'_>, learner: &str, seed: u64, device: 
             LearnerSpec::Network { model: ModelSpec::mlp(&hidden, params.get("dropout")?), optim: optim(params)? }
         }
         "cnn" => {
-            let three = |list: Vec<usize>| <[usize; 3]>::try_from(list).map_err(|_| params.refuse("image", "must be channels, height and width"));
-            let two = |list: Vec<usize>| <[usize; 2]>::try_from(list).map_err(|_| params.refuse("channels", "must be two numbers"));
+            let three = |list: Vec<usize>| {
+                <[usize; 3]>::try_from(list).map_err(|_| params.refuse("image", "must be channels, height and width"))
+            };
+            let two = |list: Vec<usize>| {
+                <[usize; 2]>::try_from(list).map_err(|_| params.refuse("channels", "must be two numbers"))
+            };
             let image = three(params.get("image")?)?;
             let channels = two(params.get("channels")?)?;
             let model = ModelSpec::small_cnn(image, channels, params.get("hidden")?, params.get("dropout")?);
@@ -79,9 +89,17 @@ mod tests {
 
     fn read(kind: &str, set: &[(&str, Value)]) -> Result<TrainSpec, String> {
         let catalogue = Catalogue::builtin();
-        let mut params: BTreeMap<String, Value> = set.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let mut params: BTreeMap<String, Value> =
+            set.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         params.insert("target".to_owned(), json!("y"));
-        let node = Node { id: "t".into(), kind: kind.into(), title: String::new(), params, position: None, note: String::new() };
+        let node = Node {
+            id: "t".into(),
+            kind: kind.into(),
+            title: String::new(),
+            params,
+            position: None,
+            note: String::new(),
+        };
         let values = catalogue.kind(kind).map(|kind| complete_params(&node, kind)).unwrap_or_default();
         let params = Params { node: "t", values: &values };
         train_spec(&params, kind.split_once('.').unwrap_or_default().1, 7, "cpu", 2).map_err(|err| err.to_string())

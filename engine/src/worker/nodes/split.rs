@@ -66,10 +66,16 @@ pub(super) fn run(ctx: &StepContext<'_>) -> Result<Outcome> {
     let prepared = athanor_datasets::prepare(&value.plan, &spec, &stop).map_err(at_node(&ctx.step.node))?;
     for dataset in &prepared.sources {
         // The run was planned for the bytes that were there then; other bytes would be kept under a wrong key.
-        let planned = value.digests.iter().filter(|(path, _)| Path::new(path).file_name().is_some_and(|name| *name == *dataset.name));
+        let planned = value
+            .digests
+            .iter()
+            .filter(|(path, _)| Path::new(path).file_name().is_some_and(|name| *name == *dataset.name));
         if !planned.clone().any(|(_, digest)| *digest == dataset.digest) {
-            let message = format!("node {:?}: the file {:?} changed after the run was planned", ctx.step.node, dataset.name);
-            return Err(EngineError::Failure(Failure::new(Code::Conflict, message).on(dataset.name.clone()).hint("run the workflow again")));
+            let message =
+                format!("node {:?}: the file {:?} changed after the run was planned", ctx.step.node, dataset.name);
+            return Err(EngineError::Failure(
+                Failure::new(Code::Conflict, message).on(dataset.name.clone()).hint("run the workflow again"),
+            ));
         }
     }
     let tables = [

@@ -72,11 +72,14 @@ pub(super) fn run(ctx: &StepContext<'_>, learner: &str) -> Result<Outcome> {
     let judged = if valid_frame.n_rows() > 0 { &valid_frame } else { &train_frame };
     let nothing = Statistics { version: statistics::STATISTICS_VERSION, inputs: vec![], predictions: vec![] };
     let contract = signature(&encoder, &value.recipe, &nothing);
-    let predictor = Predictor::new(contract, value.recipe.clone(), encoder.clone(), model.clone()).map_err(at_node(node))?;
+    let predictor =
+        Predictor::new(contract, value.recipe.clone(), encoder.clone(), model.clone()).map_err(at_node(node))?;
     let outputs = predictor.predict(judged).map_err(at_node(node))?;
     let raw_train = frame(split::Part::RawTrain)?;
     let statistics = statistics::collect(&raw_train, &value.recipe.input, &outputs).map_err(at_node(node))?;
-    let metrics = last.iter().map(|point| FinalMetric { key: format!("{}/{}", point.split.as_str(), point.key), value: point.value });
+    let metrics = last
+        .iter()
+        .map(|point| FinalMetric { key: format!("{}/{}", point.split.as_str(), point.key), value: point.value });
     let metrics: Vec<FinalMetric> = metrics.collect();
     let versions = [
         ("athanor", env!("CARGO_PKG_VERSION")),
@@ -156,7 +159,13 @@ impl TrainSink for Sink<'_> {
                 let prefix = self.prefix.as_deref().unwrap_or_default();
                 let points: Vec<MetricPoint> = values
                     .into_iter()
-                    .map(|(key, split, step, value)| MetricPoint { key: format!("{prefix}{key}"), split, step, at_millis, value: value.into() })
+                    .map(|(key, split, step, value)| MetricPoint {
+                        key: format!("{prefix}{key}"),
+                        split,
+                        step,
+                        at_millis,
+                        value: value.into(),
+                    })
                     .collect();
                 for point in points.iter().filter(|point| point.split != Split::System) {
                     self.remember(point);
@@ -165,9 +174,16 @@ impl TrainSink for Sink<'_> {
             }
             TrainEvent::Progress { step, steps_total, epoch, epochs } => {
                 let note = format!("epoch {epoch} of {epochs}");
-                self.ctx.reporter.send(WorkerEventBody::StepProgress { node: node(), done: step, total: steps_total, note });
+                self.ctx.reporter.send(WorkerEventBody::StepProgress {
+                    node: node(),
+                    done: step,
+                    total: steps_total,
+                    note,
+                });
             }
-            TrainEvent::Checkpoint { step } => self.ctx.reporter.send(WorkerEventBody::Checkpoint { node: node(), step }),
+            TrainEvent::Checkpoint { step } => {
+                self.ctx.reporter.send(WorkerEventBody::Checkpoint { node: node(), step })
+            }
             TrainEvent::Note(note) => self.notes.push(note),
         }
         Ok(())
