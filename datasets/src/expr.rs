@@ -371,19 +371,45 @@ fn walk(text: &str, expr: &Expr, roots: &mut Vec<String>) -> Result<(), DatasetE
             Expr::BinaryExpr { left, right, .. } => open.extend([&**left, &**right]),
             Expr::Ternary { predicate, truthy, falsy } => open.extend([&**predicate, &**truthy, &**falsy]),
             Expr::Function { input, function } => {
-                let row_wise = match function {
-                    F::StringExpr(_) | F::TemporalExpr(_) | F::Abs | F::Negate | F::Pow(_) | F::Trigonometry(_) => true,
-                    F::Atan2 | F::Sign | F::FillNull | F::Clip { .. } | F::Coalesce | F::Log | F::Log1p | F::Exp => {
-                        true
-                    }
-                    F::Round { .. } | F::RoundSF { .. } | F::Truncate { .. } | F::Floor | F::Ceil => true,
-                    F::MaxHorizontal | F::MinHorizontal | F::SumHorizontal { .. } | F::MeanHorizontal { .. } => true,
-                    F::Boolean(
-                        B::IsNull | B::IsNotNull | B::IsFinite | B::IsInfinite | B::IsNan | B::IsNotNan | B::Not,
-                    ) => true,
-                    F::Boolean(B::IsBetween { .. } | B::IsIn { .. } | B::AllHorizontal | B::AnyHorizontal) => true,
-                    _ => false,
-                };
+                let row_wise = matches!(
+                    function,
+                    F::StringExpr(_)
+                        | F::TemporalExpr(_)
+                        | F::Abs
+                        | F::Negate
+                        | F::Pow(_)
+                        | F::Trigonometry(_)
+                        | F::Atan2
+                        | F::Sign
+                        | F::FillNull
+                        | F::Clip { .. }
+                        | F::Coalesce
+                        | F::Log
+                        | F::Log1p
+                        | F::Exp
+                        | F::Round { .. }
+                        | F::RoundSF { .. }
+                        | F::Truncate { .. }
+                        | F::Floor
+                        | F::Ceil
+                        | F::MaxHorizontal
+                        | F::MinHorizontal
+                        | F::SumHorizontal { .. }
+                        | F::MeanHorizontal { .. }
+                        | F::Boolean(
+                            B::IsNull
+                                | B::IsNotNull
+                                | B::IsFinite
+                                | B::IsInfinite
+                                | B::IsNan
+                                | B::IsNotNan
+                                | B::Not
+                                | B::IsBetween { .. }
+                                | B::IsIn { .. }
+                                | B::AllHorizontal
+                                | B::AnyHorizontal,
+                        )
+                );
                 if !row_wise {
                     return several();
                 }

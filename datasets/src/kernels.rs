@@ -289,13 +289,13 @@ pub(crate) fn coerce(column: &str, data: &ColumnData, to: DataType) -> Result<Co
             _ => ColumnData::Int(vec![None; n]),
         });
     }
-    let allowed = match (data, to) {
-        (ColumnData::Int(_), DataType::Float) => true,
-        (ColumnData::Float(_), DataType::Int | DataType::Bool | DataType::Duration | DataType::Time) => true,
-        (ColumnData::Int(_), DataType::Bool) | (ColumnData::Bool(_), DataType::Int | DataType::Float) => true,
-        (ColumnData::Text(_) | ColumnData::Datetime(_), DataType::Date | DataType::Datetime) => true,
-        _ => false,
-    };
+    let allowed = matches!(
+        (data, to),
+        (ColumnData::Int(_), DataType::Float | DataType::Bool)
+            | (ColumnData::Float(_), DataType::Int | DataType::Bool | DataType::Duration | DataType::Time)
+            | (ColumnData::Bool(_), DataType::Int | DataType::Float)
+            | (ColumnData::Text(_) | ColumnData::Datetime(_), DataType::Date | DataType::Datetime)
+    );
     if !allowed {
         let reason = format!("it holds {} values where {} was expected", data.dtype().as_str(), to.as_str());
         let hint = Some(format!("send {} values, or null where they are missing", to.as_str()));

@@ -143,7 +143,7 @@ pub struct TableWriter {
 
 enum Format {
     Csv { file: BufWriter<File>, names: Option<Vec<String>> },
-    Parquet { file: File, writer: Option<polars::io::parquet::write::BatchedWriter<File>>, names: Vec<String> },
+    Parquet { file: File, writer: Option<Box<polars::io::parquet::write::BatchedWriter<File>>>, names: Vec<String> },
 }
 
 impl std::fmt::Debug for TableWriter {
@@ -218,7 +218,7 @@ impl TableWriter {
                             let options = pl::ParquetWriter::new(file.try_clone().map_err(io)?)
                                 .with_compression(pl::ParquetCompression::Zstd(None));
                             *names = found.clone();
-                            writer.insert(options.batched(df.schema()).map_err(|err| write_error(path, err))?)
+                            writer.insert(Box::new(options.batched(df.schema()).map_err(|err| write_error(path, err))?))
                         }
                     };
                     writer.write_batch(&df).map_err(|err| write_error(path, err))

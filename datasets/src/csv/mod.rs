@@ -208,7 +208,7 @@ impl CsvTable {
                 ));
             }
             n_read += 1;
-            if n_read % 4096 == 0 && stop() {
+            if n_read.is_multiple_of(4096) && stop() {
                 return Err(DatasetError::Cancelled);
             }
         }
