@@ -149,10 +149,6 @@ impl Plan {
             }
         }
     }
-
-    pub(crate) fn has_batch_norm(&self) -> bool {
-        self.ops.iter().any(|op| matches!(op, Op::BatchNorm { .. }))
-    }
 }
 
 /// Keeps the draws for weights apart from those for order and dropout.

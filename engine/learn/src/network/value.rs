@@ -63,11 +63,6 @@ impl Value {
         each_rank!(self.clone(), tensor => tensor.autodiff().require_grad())
     }
 
-    /// A copy on the tape, without a gradient of its own.
-    pub(crate) fn on_tape(&self) -> Self {
-        each_rank!(self.clone(), tensor => tensor.autodiff())
-    }
-
     pub(crate) fn gradient(&self, gradients: &mut Gradients) -> Option<Self> {
         Some(match self {
             Self::V1(tensor) => Self::V1(tensor.grad_remove(gradients)?.inner()),

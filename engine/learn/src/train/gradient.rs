@@ -266,8 +266,7 @@ impl<'a> Loop<'a> {
         let per_epoch = self.batches.per_epoch();
         let steps_total = self.reporter.steps_total;
         while self.step < steps_total && !self.has_waited_enough() {
-            if let Some(reason) = self.stop.reason() {
-                let reason = reason.to_owned();
+            if let Some(reason) = self.stop.reason_at(self.step) {
                 self.read_losses()?;
                 self.save()?;
                 self.reporter.now(self.step)?;

@@ -2,7 +2,10 @@
 
 use std::{
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use athanor_protocol::{
@@ -80,6 +83,8 @@ impl TrainSink for Vec<TrainEvent> {
 #[derive(Debug, Clone, Default)]
 pub struct StopFlag {
     reason: Arc<OnceLock<String>>,
+    /// 0 means no limit.
+    max_steps: Arc<AtomicU64>,
 }
 
 impl StopFlag {
@@ -92,6 +97,19 @@ impl StopFlag {
     pub fn stop(&self, reason: impl Into<String>) {
         // A second reason is dropped on purpose: the first one is why the run stopped.
         let _ = self.reason.set(reason.into());
+    }
+
+    /// Lets linear models and networks take this many steps at most (counted over all attempts of the run; at least 1),
+    /// and then stop as if the flag had been raised. Trees do not look at it.
+    pub fn limit_steps(&self, max_steps: u64) {
+        self.max_steps.store(max_steps.max(1), Ordering::Relaxed);
+    }
+
+    /// [`Self::reason`], or that the limit on steps is reached.
+    pub(crate) fn reason_at(&self, step: u64) -> Option<String> {
+        let max_steps = self.max_steps.load(Ordering::Relaxed);
+        let at_limit = (max_steps > 0 && step >= max_steps).then(|| format!("the limit of {max_steps} steps is reached"));
+        self.reason().map(str::to_owned).or(at_limit)
     }
 
     /// Why the run should stop; `None` while it should go on.
