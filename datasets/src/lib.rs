@@ -60,6 +60,7 @@ mod steps;
 mod stream;
 mod table;
 mod values;
+mod words;
 
 pub use dataset::{Dataset, open};
 pub use describe::DescribeOptions;

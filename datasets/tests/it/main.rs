@@ -6,6 +6,7 @@ mod describe;
 mod expressions;
 mod nasty;
 mod prepare;
+mod random;
 mod replay;
 mod stream;
 mod support;
