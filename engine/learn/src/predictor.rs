@@ -16,6 +16,7 @@ use crate::{
     encode::FittedEncoder,
     error::LearnError,
     model::{Predictions, TrainedModel},
+    network::Head,
     package::Package,
 };
 
@@ -76,15 +77,32 @@ impl Predictor {
             return refuse("encoder", "its task or classes are not those of the manifest's signature".to_owned());
         }
         if model.n_features() != encoder.n_features() {
-            let message = format!("it takes {} features, the encoder gives {}", model.n_features(), encoder.n_features());
+            let message =
+                format!("it takes {} features, the encoder gives {}", model.n_features(), encoder.n_features());
             return refuse("model", message);
         }
-        if let Some(column) = encoder.input_columns().iter().find(|column| recipe.output.column(&column.name).is_none()) {
+        let n_classes = match &model {
+            TrainedModel::Constant(constant) => constant.probabilities.len(),
+            TrainedModel::Trees(forest) => forest.n_classes(),
+            TrainedModel::Network(network) if network.structure().head == Head::Classes => {
+                network.structure().n_outputs
+            }
+            TrainedModel::Network(_) => 0,
+        };
+        if n_classes != signature.classes.len() {
+            let message = format!("it tells {n_classes} classes apart, the encoder {}", signature.classes.len());
+            return refuse("model", message);
+        }
+        if let Some(column) = encoder.input_columns().iter().find(|column| recipe.output.column(&column.name).is_none())
+        {
             return refuse("recipe", format!("it does not give the column {:?}, which the encoder needs", column.name));
         }
         for column in &recipe.input.columns {
             if !signature.inputs.iter().any(|input| input.name == column.name && input.dtype == column.dtype) {
-                return refuse("recipe", format!("it needs the column {:?}, which the signature does not have", column.name));
+                return refuse(
+                    "recipe",
+                    format!("it needs the column {:?}, which the signature does not have", column.name),
+                );
             }
         }
         let classes = signature.classes.iter().map(|class| Arc::from(class.as_str())).collect();

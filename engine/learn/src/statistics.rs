@@ -79,7 +79,8 @@ pub fn of_column(name: &str, dtype: DataType, data: &ColumnData) -> ColumnStatis
     match data {
         ColumnData::Text(_) | ColumnData::Bool(_) => statistics.categories = categories(data),
         ColumnData::Float(_) | ColumnData::Int(_) | ColumnData::Datetime(_) => {
-            let mut values: Vec<f64> = (0..n_rows).map(|row| data.number(row)).filter(|value| value.is_finite()).collect();
+            let mut values: Vec<f64> =
+                (0..n_rows).map(|row| data.number(row)).filter(|value| value.is_finite()).collect();
             values.sort_unstable_by(f64::total_cmp);
             statistics.numbers = numbers(&values);
             (statistics.edges, statistics.counts) = bins(&values);
@@ -197,8 +198,10 @@ mod tests {
 
     #[test]
     fn predictions_are_named_after_outputs() {
-        let raw = Frame::new(vec![Column { name: "a".into(), data: ColumnData::Bool(vec![Some(true), None]) }]).unwrap();
-        let schema = |name: &str| TableSchema { columns: vec![ColumnSchema { name: name.into(), dtype: DataType::Bool }] };
+        let raw =
+            Frame::new(vec![Column { name: "a".into(), data: ColumnData::Bool(vec![Some(true), None]) }]).unwrap();
+        let schema =
+            |name: &str| TableSchema { columns: vec![ColumnSchema { name: name.into(), dtype: DataType::Bool }] };
         let outputs = Outputs {
             n_rows: 2,
             classes: vec!["no".into(), "yes".into()].into(),

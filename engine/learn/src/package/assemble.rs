@@ -47,13 +47,16 @@ pub struct RunPackage<'a> {
 /// If the parts do not fit each other, if a feature is computed from the target, or if the weights cannot be read from
 /// the device.
 pub fn package_run(run: RunPackage<'_>) -> Result<Vec<u8>, LearnError> {
-    let RunPackage { model, encoder, recipe, statistics, mut lineage, metrics, created_at_millis, athanor_version } = run;
+    let RunPackage { model, encoder, recipe, statistics, mut lineage, metrics, created_at_millis, athanor_version } =
+        run;
     let needed: Vec<String> = encoder.input_columns().into_iter().map(|column| column.name).collect();
     let recipe = serving_recipe(recipe, &needed);
     if recipe.input.column(encoder.target()).is_some() {
         return Err(LearnError::BadData {
             message: format!("a feature is computed from the target {:?}", encoder.target()),
-            hint: Some("the target is not known when the model is asked; leave this column out of the features".to_owned()),
+            hint: Some(
+                "the target is not known when the model is asked; leave this column out of the features".to_owned(),
+            ),
         });
     }
     let signature = signature(encoder, &recipe, statistics);
@@ -64,7 +67,12 @@ pub fn package_run(run: RunPackage<'_>) -> Result<Vec<u8>, LearnError> {
         }
     }
     let statistics = Statistics {
-        inputs: statistics.inputs.iter().filter(|column| recipe.input.column(&column.name).is_some()).cloned().collect(),
+        inputs: statistics
+            .inputs
+            .iter()
+            .filter(|column| recipe.input.column(&column.name).is_some())
+            .cloned()
+            .collect(),
         ..statistics.clone()
     };
     let parts = model.to_parts()?;
@@ -136,14 +144,16 @@ pub fn serving_recipe(recipe: &FittedRecipe, needed: &[impl AsRef<str>]) -> Fitt
                 }
             }
             FittedStep::Fill { values } => {
-                let values: Vec<_> = values.iter().filter(|(column, _)| wanted.contains(column.as_str())).cloned().collect();
+                let values: Vec<_> =
+                    values.iter().filter(|(column, _)| wanted.contains(column.as_str())).cloned().collect();
                 if !values.is_empty() {
                     steps.push(FittedStep::Fill { values });
                 }
             }
             FittedStep::Derive { column, expression } => {
                 if wanted.remove(column.as_str()) {
-                    let words: BTreeSet<String> = identifiers(expression).iter().map(|word| word.to_lowercase()).collect();
+                    let words: BTreeSet<String> =
+                        identifiers(expression).iter().map(|word| word.to_lowercase()).collect();
                     // Columns that steps before this one make are needed as much as those that come in.
                     let before = recipe.input.columns.iter().map(|column| column.name.as_str());
                     let made = recipe.steps.iter().filter_map(|step| match step {
@@ -247,15 +257,14 @@ mod tests {
             input: schema(&["id", "a", "b", "c", "target"]),
             steps: vec![
                 FittedStep::Fill {
-                    values: vec![("a".to_owned(), FillValue::Number(1.0)), ("target".to_owned(), FillValue::Number(0.0))],
+                    values: vec![
+                        ("a".to_owned(), FillValue::Number(1.0)),
+                        ("target".to_owned(), FillValue::Number(0.0)),
+                    ],
                 },
                 derive("half", "A / 2"),
                 derive("unused", "c + target"),
-                FittedStep::Cast {
-                    columns: names_of(&["id", "b"]),
-                    to: DataType::Text,
-                    on_error: OnCastError::Fail,
-                },
+                FittedStep::Cast { columns: names_of(&["id", "b"]), to: DataType::Text, on_error: OnCastError::Fail },
                 FittedStep::Select { columns: names_of(&["half", "a", "b", "unused", "target"]) },
                 derive("sum", "half + 1"),
             ],

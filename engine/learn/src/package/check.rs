@@ -126,7 +126,11 @@ pub(super) fn check_manifest(manifest: &Manifest) -> Result<(), LearnError> {
         Task::Regression => signature.classes.is_empty(),
     };
     if !fits {
-        return refuse(format!("{} classes do not go with the task {}", signature.classes.len(), signature.task.as_str()));
+        return refuse(format!(
+            "{} classes do not go with the task {}",
+            signature.classes.len(),
+            signature.task.as_str()
+        ));
     }
     let mut classes = BTreeSet::new();
     if let Some(class) = signature.classes.iter().find(|class| !classes.insert(class.as_str())) {

@@ -14,7 +14,7 @@ mod assemble;
 mod check;
 mod keys;
 #[cfg(test)]
-mod package_tests;
+mod tests;
 
 use std::{collections::BTreeMap, ops::Range};
 

@@ -69,7 +69,9 @@ pub(super) fn train(job: TrainJob<'_>, config: &TreesConfig) -> Result<TrainOutc
         sink.event(TrainEvent::Note(format!("boosted trees are grown on the cpu, not on {:?}", spec.device)))?;
     }
     if config.patience.is_some() && patience.is_none() {
-        sink.event(TrainEvent::Note("there are no validation rows: patience is ignored, all rounds are kept".to_owned()))?;
+        sink.event(TrainEvent::Note(
+            "there are no validation rows: patience is ignored, all rounds are kept".to_owned(),
+        ))?;
     }
 
     let mut best: Option<(u32, f64)> = None;
@@ -107,7 +109,9 @@ pub(super) fn train(job: TrainJob<'_>, config: &TreesConfig) -> Result<TrainOutc
         _ => n_grown,
     };
     if kept < n_grown {
-        sink.event(TrainEvent::Note(format!("the validation loss was least after {kept} of {n_grown} rounds; these are kept")))?;
+        sink.event(TrainEvent::Note(format!(
+            "the validation loss was least after {kept} of {n_grown} rounds; these are kept"
+        )))?;
     }
 
     let (scaled, forest) = problem.convert(&booster.text(kept)?, kept, rows.n_features)?;
@@ -171,7 +175,10 @@ impl Problem {
 
     fn points(&self, values: &[f64], split: Split, step: u64) -> Result<Vec<Point>, LearnError> {
         let &[loss, second] = values else {
-            return Err(LearnError::Internal(format!("LightGBM gives {} metrics where 2 were asked for", values.len())));
+            return Err(LearnError::Internal(format!(
+                "LightGBM gives {} metrics where 2 were asked for",
+                values.len()
+            )));
         };
         if !loss.is_finite() {
             return Err(LearnError::Diverged { step, loss });
@@ -182,7 +189,8 @@ impl Problem {
 
     /// Reads LightGBM's text into trees on its own scale (to compare with it) and on the target's.
     fn convert(&self, text: &str, n_rounds: u32, n_features: usize) -> Result<(Forest, Forest), LearnError> {
-        let internal = |reason: String| LearnError::Internal(format!("cannot take over the trees of LightGBM: {reason}"));
+        let internal =
+            |reason: String| LearnError::Internal(format!("cannot take over the trees of LightGBM: {reason}"));
         let parsed = convert::parse(text).map_err(internal)?;
         if parsed.n_features as usize != n_features || parsed.n_outputs as usize != self.n_outputs {
             return Err(internal(format!("{} features and {} outputs", parsed.n_features, parsed.n_outputs)));
@@ -200,7 +208,8 @@ impl Problem {
         if parsed.trees.len() != n_expected {
             return Err(internal(format!("{} trees where {n_expected} were expected", parsed.trees.len())));
         }
-        let rescale = |tree: &Tree| Tree { leaves: tree.leaves.iter().map(|leaf| leaf * self.scale).collect(), ..tree.clone() };
+        let rescale =
+            |tree: &Tree| Tree { leaves: tree.leaves.iter().map(|leaf| leaf * self.scale).collect(), ..tree.clone() };
         let rescaled = parsed.trees.iter().map(rescale).collect();
         Ok((
             Forest::new(parsed.n_features, self.link, vec![0.0; self.n_outputs], parsed.trees)?,
@@ -210,7 +219,13 @@ impl Problem {
 }
 
 /// Fails unless the converted trees say of the training rows what LightGBM says.
-fn compare(booster: &Booster<'_>, forest: &Forest, rows: &Samples, n_rounds: u32, n_threads: u32) -> Result<(), LearnError> {
+fn compare(
+    booster: &Booster<'_>,
+    forest: &Forest,
+    rows: &Samples,
+    n_rounds: u32,
+    n_threads: u32,
+) -> Result<(), LearnError> {
     let stride = rows.n_rows.div_ceil(MAX_COMPARED_ROWS).max(1);
     let picked;
     let rows = if stride == 1 {

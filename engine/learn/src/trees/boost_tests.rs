@@ -42,7 +42,8 @@ fn rows(n_rows: usize, n_classes: usize, seed: u64) -> (Samples, Targets) {
         });
         let signal = row[..3].iter().map(|value| if value.is_nan() { -0.7 } else { f64::from(*value) }).sum::<f64>();
         features.extend(row);
-        labels.push((((signal + 3.0) / 6.0 * n_classes.max(1) as f64) as usize).min(n_classes.saturating_sub(1)) as u32);
+        labels
+            .push((((signal + 3.0) / 6.0 * n_classes.max(1) as f64) as usize).min(n_classes.saturating_sub(1)) as u32);
         values.push(signal + rng.random_range(-0.1..0.1));
     }
     let targets = if n_classes > 0 { Targets::Class { labels, n_classes } } else { Targets::Number(values) };
@@ -54,7 +55,12 @@ struct Run {
     events: Vec<TrainEvent>,
 }
 
-fn run_with(config: &TreesConfig, train: (&Samples, &Targets), valid: Option<(&Samples, &Targets)>, threads: u32) -> Run {
+fn run_with(
+    config: &TreesConfig,
+    train: (&Samples, &Targets),
+    valid: Option<(&Samples, &Targets)>,
+    threads: u32,
+) -> Run {
     let mut events = Vec::new();
     let result = run_into(config, train, valid, threads, &StopFlag::new(), &mut events);
     Run { result, events }
@@ -280,7 +286,9 @@ fn lightgbm_keeps_off_standard_output() {
     let tests = ["rows_that_cannot_be_split_give_the_mean", "a_class_without_training_rows_is_improbable"];
     for test in tests {
         let name = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
-        let child = std::process::Command::new(std::env::current_exe().unwrap()).args(["--exact", &name, "--nocapture"]).output();
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &name, "--nocapture"])
+            .output();
         let output = String::from_utf8_lossy(&child.unwrap().stdout).into_owned();
         assert!(output.contains("1 passed"), "{output}");
         assert!(!output.contains("LightGBM"), "{output}");

@@ -56,7 +56,8 @@ const TREE_KEYS: [&str; 16] = [
 pub(super) fn parse(text: &str) -> Result<BoosterText, String> {
     let (model, _importance_and_parameters) =
         text.split_once("end of trees\n").ok_or("the text has no end of trees".to_owned())?;
-    let mut sections = model.split("\n\n").map(|section| section.trim_matches('\n')).filter(|section| !section.is_empty());
+    let mut sections =
+        model.split("\n\n").map(|section| section.trim_matches('\n')).filter(|section| !section.is_empty());
     let header = sections.next().ok_or("the text is empty".to_owned())?;
     let header = header.strip_prefix("tree\n").ok_or("the model is not made of trees".to_owned())?;
     let header = members(header, &HEADER_KEYS, &[]).map_err(|reason| format!("header: {reason}"))?;
@@ -64,7 +65,8 @@ pub(super) fn parse(text: &str) -> Result<BoosterText, String> {
     if version != "v4" {
         return Err(format!("the version of the text is {version:?} where \"v4\" was expected"));
     }
-    let n_features = number::<u32>(get(&header, "max_feature_idx")?)?.checked_add(1).ok_or("too many features".to_owned())?;
+    let n_features =
+        number::<u32>(get(&header, "max_feature_idx")?)?.checked_add(1).ok_or("too many features".to_owned())?;
     let n_outputs = number(get(&header, "num_tree_per_iteration")?)?;
     let objective = get(&header, "objective")?.to_owned();
     let n_expected = get(&header, "tree_sizes")?.split_ascii_whitespace().count();
@@ -220,7 +222,11 @@ mod tests {
             (1, 0.5, Err("it has a categorical split")),
             (12, 0.5, Err("its decision type 12 is unknown")),
         ] {
-            assert_eq!(missing(decision, threshold), expect.map_err(str::to_owned), "decision {decision} at {threshold}");
+            assert_eq!(
+                missing(decision, threshold),
+                expect.map_err(str::to_owned),
+                "decision {decision} at {threshold}"
+            );
         }
     }
 
@@ -232,7 +238,10 @@ mod tests {
         check(("label_index=0", "average_output"), Err("header: the line \"average_output\" is unknown"));
         check(("label_index=0\n", ""), Err("header: the member \"label_index\" is missing"));
         check(("label_index=0", "num_class=1"), Err("header: the member \"num_class\" is there twice"));
-        check(("label_index=0", "monotone_constraints=1 0"), Err("header: the member \"monotone_constraints\" is unknown"));
+        check(
+            ("label_index=0", "monotone_constraints=1 0"),
+            Err("header: the member \"monotone_constraints\" is unknown"),
+        );
         check(("tree_sizes=10", "tree_sizes=10 10"), Err("the text holds 1 trees where it announces 2"));
         check(("num_cat=0", "num_cat=1"), Err("tree 0: it has categorical splits"));
         check(("is_linear=0", "is_linear=1"), Err("tree 0: it has linear models in its leaves"));

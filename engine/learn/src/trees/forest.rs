@@ -123,8 +123,8 @@ impl Forest {
     /// come after its parent, a split or leaf that is reached twice or never, arrays of unequal length, or numbers that
     /// are not finite.
     pub fn new(n_features: u32, link: Link, base_scores: Vec<f64>, trees: Vec<Tree>) -> Result<Self, LearnError> {
-        let n_outputs = u32::try_from(base_scores.len())
-            .map_err(|_| corrupt("there are too many outputs".to_owned()))?;
+        let n_outputs =
+            u32::try_from(base_scores.len()).map_err(|_| corrupt("there are too many outputs".to_owned()))?;
         Self::try_from(Document { version: FOREST_VERSION, n_features, n_outputs, link, base_scores, trees })
     }
 
@@ -195,7 +195,8 @@ impl Forest {
         let base = &self.document.base_scores;
         let n_outputs = base.len();
         let mut sums = base.repeat(samples.n_rows);
-        let blocks = samples.features.chunks(BLOCK_ROWS * n_features.max(1)).zip(sums.chunks_mut(BLOCK_ROWS * n_outputs));
+        let blocks =
+            samples.features.chunks(BLOCK_ROWS * n_features.max(1)).zip(sums.chunks_mut(BLOCK_ROWS * n_outputs));
         for (rows, sums) in blocks {
             for (tree, &root) in self.compiled.roots.iter().enumerate() {
                 let output = tree % n_outputs;
@@ -251,8 +252,11 @@ fn compile(document: &Document) -> Result<Compiled, String> {
     if n_leaves > MAX_NODES {
         return Err(format!("{n_leaves} leaves are more than {MAX_NODES}"));
     }
-    let mut compiled =
-        Compiled { roots: Vec::with_capacity(document.trees.len()), splits: Vec::new(), leaves: Vec::with_capacity(n_leaves) };
+    let mut compiled = Compiled {
+        roots: Vec::with_capacity(document.trees.len()),
+        splits: Vec::new(),
+        leaves: Vec::with_capacity(n_leaves),
+    };
     for (index, tree) in document.trees.iter().enumerate() {
         append(&mut compiled, tree, document.n_features).map_err(|reason| format!("tree {index}: {reason}"))?;
     }

@@ -38,7 +38,10 @@ impl Table {
         };
         let n_rows = c_int::try_from(rows.n_rows).map_err(|_| too_large())?;
         let n_features = c_int::try_from(rows.n_features).map_err(|_| too_large())?;
-        if rows.features.len() != rows.n_rows * rows.n_features || labels.len() != rows.n_rows || rows.features.is_empty() {
+        if rows.features.len() != rows.n_rows * rows.n_features
+            || labels.len() != rows.n_rows
+            || rows.features.is_empty()
+        {
             return Err(LearnError::Internal("rows, features and labels do not fit together".to_owned()));
         }
         let params = c_string(params)?;
@@ -50,7 +53,16 @@ impl Table {
         // zero, `reference` is null or a live table, `handle` outlives the call. LightGBM copies what it needs.
         call(unsafe {
             let data = rows.features.as_ptr().cast::<c_void>();
-            sys::LGBM_DatasetCreateFromMat(data, FLOAT32, n_rows, n_features, 1, params.as_ptr(), reference, &mut handle)
+            sys::LGBM_DatasetCreateFromMat(
+                data,
+                FLOAT32,
+                n_rows,
+                n_features,
+                1,
+                params.as_ptr(),
+                reference,
+                &mut handle,
+            )
         })?;
         let table = Self { handle, n_rows };
         // SAFETY: `labels` holds n_rows values of the announced type (checked above); LightGBM copies them.
@@ -122,7 +134,9 @@ impl<'tables> Booster<'tables> {
             let capacity = i64::try_from(buffer.len()).unwrap_or(i64::MAX);
             let out = if buffer.is_empty() { ptr::null_mut() } else { buffer.as_mut_ptr().cast::<c_char>() };
             // SAFETY: LightGBM writes only if `capacity`, the buffer's length, is enough.
-            call(unsafe { sys::LGBM_BoosterSaveModelToString(self.handle, 0, n_rounds, 0, capacity, &mut length, out) })?;
+            call(unsafe {
+                sys::LGBM_BoosterSaveModelToString(self.handle, 0, n_rounds, 0, capacity, &mut length, out)
+            })?;
             buffer.resize(usize::try_from(length).unwrap_or(0), 0);
         }
         let text = CStr::from_bytes_until_nul(&buffer).map_err(|err| internal(&err.to_string()))?;
@@ -130,7 +144,13 @@ impl<'tables> Booster<'tables> {
     }
 
     /// LightGBM's own predictions before the link, `[n_rows, n_outputs]`, with the first `n_rounds` rounds.
-    pub(super) fn sums(&self, rows: &Samples, n_outputs: usize, n_rounds: u32, n_threads: u32) -> Result<Vec<f64>, LearnError> {
+    pub(super) fn sums(
+        &self,
+        rows: &Samples,
+        n_outputs: usize,
+        n_rounds: u32,
+        n_threads: u32,
+    ) -> Result<Vec<f64>, LearnError> {
         let fit = |n: usize| c_int::try_from(n).map_err(|_| internal("too many rows or columns at once"));
         let (n_rows, n_features) = (fit(rows.n_rows)?, fit(rows.n_features)?);
         if rows.features.len() != rows.n_rows * rows.n_features {
@@ -157,7 +177,11 @@ impl<'tables> Booster<'tables> {
                 sums.as_mut_ptr(),
             )
         })?;
-        if usize::try_from(written) == Ok(sums.len()) { Ok(sums) } else { Err(internal("another number of predictions than rows")) }
+        if usize::try_from(written) == Ok(sums.len()) {
+            Ok(sums)
+        } else {
+            Err(internal("another number of predictions than rows"))
+        }
     }
 }
 

@@ -4,11 +4,11 @@
 //! links C++. LightGBM's text is read once, right after training, by a strict parser of ours, and the result must give
 //! LightGBM's own predictions on the training rows or training fails.
 
-mod forest;
-#[cfg(any(feature = "lightgbm", test))]
-mod convert;
 #[cfg(feature = "lightgbm")]
 mod boost;
+#[cfg(any(feature = "lightgbm", test))]
+mod convert;
+mod forest;
 #[cfg(feature = "lightgbm")]
 mod lightgbm;
 
