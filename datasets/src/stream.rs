@@ -22,6 +22,9 @@ use crate::{
     values::format_datetime,
 };
 
+/// Rows that are taken out of a Parquet file at once, where batches are smaller.
+const PIECE_ROWS: usize = 65_536;
+
 /// The rows of a table, batch by batch.
 #[derive(Debug)]
 pub struct BatchReader {
@@ -101,7 +104,10 @@ impl BatchReader {
                     return Ok(None);
                 }
                 let all: Vec<usize> = (0..table.columns.len()).collect();
-                let n = pl::IdxSize::try_from(self.n_rows).unwrap_or(pl::IdxSize::MAX);
+                // Every look into the file begins a query and decodes from a row group's start: small batches are cut
+                // from larger pieces.
+                let n_batches = (PIECE_ROWS / self.n_rows).max(1);
+                let n = pl::IdxSize::try_from(n_batches.saturating_mul(self.n_rows)).unwrap_or(pl::IdxSize::MAX);
                 let from = i64::try_from(*at).unwrap_or(i64::MAX);
                 let file = &self.dataset.file;
                 let df = guard("reading a batch", || {
@@ -110,8 +116,12 @@ impl BatchReader {
                     let lazy = table.scan(file, &all)?.slice(from, n);
                     collect_streaming(lazy).map_err(|err| read_error(file, &err))
                 })?;
-                *at += self.n_rows as u64;
-                Ok((df.height() > 0).then(|| frame_from_polars(&df, &[])).transpose()?)
+                *at += u64::from(n);
+                for from in (0..df.height()).step_by(self.n_rows) {
+                    // A row number of a frame in memory fits.
+                    ready.push_back(frame_from_polars(&df.slice(from as i64, self.n_rows), &[])?);
+                }
+                Ok(ready.pop_front())
             }
         }
     }

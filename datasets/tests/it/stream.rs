@@ -103,3 +103,62 @@ fn a_writer_that_is_dropped_leaves_nothing() {
     assert_eq!(TableWriter::create(&folder.path("no/out.csv")).unwrap_err().code(), Code::NotFound);
     assert!(TableWriter::create(&folder.path("empty.csv")).unwrap().finish().is_err());
 }
+
+#[test]
+fn many_row_groups_keep_their_order() {
+    let folder = Folder::new();
+    let mut writer = TableWriter::create(&folder.path("groups.parquet")).unwrap();
+    let mut text = "i,f\n".to_owned();
+    for group in 0..40 {
+        let ids: Vec<i64> = (group * 500..(group + 1) * 500).collect();
+        ids.iter().for_each(|i| text.push_str(&format!("{i},{}.5\n", i * 7 % 1000)));
+        let floats = ids.iter().map(|i| (i * 7 % 1000) as f64 + 0.5).collect();
+        let ids = ColumnData::Int(ids.into_iter().map(Some).collect());
+        writer.write(&frame(vec![("i", ids), ("f", ColumnData::Float(floats))])).unwrap();
+    }
+    assert_eq!(writer.finish().unwrap(), 20_000);
+    let steps = || [crate::support::filter("f > 100 AND i <> 7"), crate::support::derive("g", "SQRT(f) + i")];
+    let parquet = run(&folder.source("groups.parquet"), steps()).unwrap();
+    let csv = run(&folder.write("t.csv", text), steps()).unwrap();
+    assert_eq!(parquet.digest, csv.digest);
+    assert_eq!(parquet.train.n_rows(), 18_000);
+    let batches: Vec<usize> =
+        read_batches(&folder.source("groups.parquet"), 700).unwrap().map(|batch| batch.unwrap().n_rows()).collect();
+    assert_eq!((batches.len(), batches[0], batches.iter().sum::<usize>()), (29, 700, 20_000));
+}
+
+#[test]
+fn foreign_parquet_types_are_brought_to_ours() {
+    use polars::prelude::{self as pl, Column as PolarsColumn, DataFrame, NamedFrom, Series};
+    let folder = Folder::new();
+    let save = |name: &str, columns: Vec<PolarsColumn>| {
+        let mut df = DataFrame::new_infer_height(columns).unwrap();
+        let file = std::fs::File::create(folder.path(name)).unwrap();
+        pl::ParquetWriter::new(file).finish(&mut df).unwrap();
+        folder.source(name)
+    };
+    let lists = Series::new("list".into(), [Series::new("".into(), [1i64, 2]), Series::new("".into(), [3i64])]);
+    let zoned = Series::new("zoned".into(), [0i64, 3_600_000])
+        .cast(&pl::DataType::Datetime(pl::TimeUnit::Milliseconds, Some(pl::TimeZone::UTC)))
+        .unwrap();
+    let source = save(
+        "t.parquet",
+        vec![
+            Series::new("small".into(), [1i8, -1]).into(),
+            Series::new("single".into(), [0.5f32, f32::NAN]).into(),
+            Series::new("unsigned".into(), [1u64, 2]).into(),
+            zoned.into(),
+            lists.into(),
+        ],
+    );
+    let dataset = open(&source).unwrap();
+    assert_eq!(shape(dataset.schema()), "small:int single:float unsigned:int zoned:datetime");
+    assert_eq!(dataset.notes().len(), 1);
+    assert_eq!(rows(&dataset.head(9).unwrap()), ["1|0.5|1|0", "-1|-|2|3600000000"]);
+    assert_eq!(train_rows(&run(&source, []).unwrap()), ["1|0.5|1|0", "-1|-|2|3600000000"]);
+    let large = save("large.parquet", vec![Series::new("u".into(), [u64::MAX]).into()]);
+    let err = run(&large, []).unwrap_err();
+    assert_eq!(err.code(), Code::BadData, "{err}");
+    let only_lists = save("lists.parquet", vec![Series::new("l".into(), [Series::new("".into(), [1i64])]).into()]);
+    assert!(open(&only_lists).unwrap_err().to_string().contains("it has no column that can be used"));
+}
