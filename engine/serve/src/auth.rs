@@ -70,11 +70,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     if all.next().is_some() {
         return Err(unauthenticated("there is more than one 'Authorization' header").hint(hint));
     }
-    let (scheme, token) = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .unwrap_or_default();
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
     let token = token.trim();
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
         return Err(unauthenticated("the 'Authorization' header holds no bearer key").hint(hint));
@@ -109,19 +105,13 @@ pub(crate) fn authorize(
             if grant.scopes.contains(&Scope::Predict) {
                 return Ok(grant);
             }
-            Err(Refusal::new(
-                StatusCode::FORBIDDEN,
-                Code::PermissionDenied,
-                "the key may not ask for predictions",
-            )
-            .hint("use a key with the scope 'predict'"))
+            Err(Refusal::new(StatusCode::FORBIDDEN, Code::PermissionDenied, "the key may not ask for predictions")
+                .hint("use a key with the scope 'predict'"))
         }
-        Err(KeyRefusal::Unavailable) => Err(Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
-            KeyRefusal::Unavailable.to_string(),
-        )
-        .retry_after(1)),
+        Err(KeyRefusal::Unavailable) => {
+            Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, KeyRefusal::Unavailable.to_string())
+                .retry_after(1))
+        }
         Err(refusal) => {
             throttle.failed(peer, token, now);
             Err(unauthenticated(refusal.to_string()))
@@ -156,11 +146,7 @@ impl Bucket {
 
 impl Throttle {
     pub(crate) fn new(burst: u32) -> Self {
-        Self {
-            burst: f64::from(burst.max(1)),
-            hasher: RandomState::new(),
-            inner: Mutex::default(),
-        }
+        Self { burst: f64::from(burst.max(1)), hasher: RandomState::new(), inner: Mutex::default() }
     }
 
     fn may_try(&self, peer: IpAddr, token: &str, now: Instant) -> bool {
@@ -191,10 +177,7 @@ impl Throttle {
                 inner.peers.clear();
             }
         }
-        let bucket = inner
-            .peers
-            .entry(network(peer))
-            .or_insert(Bucket { left: burst, at: now });
+        let bucket = inner.peers.entry(network(peer)).or_insert(Bucket { left: burst, at: now });
         bucket.left = (bucket.left_at(now, burst) - 1.0).max(0.0);
         bucket.at = now;
     }
@@ -239,27 +222,12 @@ mod tests {
         assert!(throttle.may_try(peer, "x", now));
         throttle.failed(peer, "x", now);
         throttle.failed(peer, "x", now);
-        assert!(
-            !throttle.may_try(peer, "x", now),
-            "two wrong keys empty a bucket of two"
-        );
-        assert!(
-            throttle.may_try(peer, "good", now),
-            "a key that was right is let through"
-        );
-        assert!(
-            throttle.may_try(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), "x", now),
-            "others are not touched"
-        );
-        assert!(
-            throttle.may_try(peer, "x", now + Duration::from_secs(1)),
-            "an attempt comes back each second"
-        );
+        assert!(!throttle.may_try(peer, "x", now), "two wrong keys empty a bucket of two");
+        assert!(throttle.may_try(peer, "good", now), "a key that was right is let through");
+        assert!(throttle.may_try(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), "x", now), "others are not touched");
+        assert!(throttle.may_try(peer, "x", now + Duration::from_secs(1)), "an attempt comes back each second");
         throttle.failed(peer, "good", now);
-        assert!(
-            !throttle.may_try(peer, "good", now),
-            "a revoked key loses its privilege"
-        );
+        assert!(!throttle.may_try(peer, "good", now), "a revoked key loses its privilege");
     }
 
     #[test]
@@ -269,15 +237,7 @@ mod tests {
         for n in 0..20_000_u32 {
             throttle.failed(IpAddr::V4(Ipv4Addr::from(n)), "x", now);
         }
-        assert!(
-            throttle
-                .inner
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .peers
-                .len()
-                <= MAX_PEERS
-        );
+        assert!(throttle.inner.lock().unwrap_or_else(PoisonError::into_inner).peers.len() <= MAX_PEERS);
     }
 
     #[test]

@@ -42,9 +42,7 @@ pub(crate) fn body_kind(headers: &HeaderMap) -> Result<Option<BodyKind>, Refusal
     if all.next().is_some() {
         return Err(unsupported("there is more than one 'Content-Type' header").hint(hint));
     }
-    let text = value
-        .to_str()
-        .map_err(|_| unsupported("the 'Content-Type' header is no text").hint(hint))?;
+    let text = value.to_str().map_err(|_| unsupported("the 'Content-Type' header is no text").hint(hint))?;
     let mut parts = text.split(';').map(str::trim);
     let kind = parts.next().unwrap_or_default();
     let kind = if kind.eq_ignore_ascii_case("application/json") {
@@ -69,10 +67,7 @@ pub(crate) fn body_kind(headers: &HeaderMap) -> Result<Option<BodyKind>, Refusal
 pub(crate) fn inference_header_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
     let mut all = headers.get_all(INFERENCE_HEADER_LENGTH).iter();
     let Some(value) = all.next() else { return Ok(None) };
-    let length = value
-        .to_str()
-        .ok()
-        .filter(|text| text.bytes().all(|b| b.is_ascii_digit()) && all.next().is_none());
+    let length = value.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()) && all.next().is_none());
     match length.and_then(|text| text.parse().ok()) {
         Some(length) => Ok(Some(length)),
         None => Err(bad("the header 'Inference-Header-Content-Length' is no count of bytes").into()),
@@ -83,13 +78,9 @@ pub(crate) fn inference_header_length(headers: &HeaderMap) -> Result<Option<usiz
 pub(crate) async fn read_body(mut body: Body, config: &ServeConfig, deadline: Deadline) -> Result<Vec<u8>, Refusal> {
     let max = config.max_body_bytes;
     let too_large = || {
-        Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            Code::TooLarge,
-            format!("the body is larger than {max} bytes"),
-        )
-        .hint("send fewer rows in one request")
-        .close()
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, format!("the body is larger than {max} bytes"))
+            .hint("send fewer rows in one request")
+            .close()
     };
     let announced = body.size_hint().lower();
     if announced > max as u64 {
@@ -101,12 +92,9 @@ pub(crate) async fn read_body(mut body: Body, config: &ServeConfig, deadline: De
     loop {
         let next = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
         let Ok(frame) = tokio::time::timeout_at(deadline.0, next).await else {
-            return Err(Refusal::new(
-                StatusCode::REQUEST_TIMEOUT,
-                Code::Timeout,
-                "the body did not arrive in time",
-            )
-            .close());
+            return Err(
+                Refusal::new(StatusCode::REQUEST_TIMEOUT, Code::Timeout, "the body did not arrive in time").close()
+            );
         };
         let Some(frame) = frame else { return Ok(bytes) };
         let Ok(frame) = frame else {
@@ -171,10 +159,7 @@ pub(crate) fn check_depth(json: &[u8], max_depth: usize) -> Result<(), Failure> 
 
 /// What is wrong with a JSON body, in a line.
 pub(crate) fn not_json(err: &serde_json::Error) -> Failure {
-    let failure = bad(format!(
-        "the body can't be read: {}",
-        crate::refusal::cut(&err.to_string(), 200)
-    ));
+    let failure = bad(format!("the body can't be read: {}", crate::refusal::cut(&err.to_string(), 200)));
     if err.is_syntax() {
         failure.hint("it must be JSON; a missing value is null, and NaN and Infinity are no JSON")
     } else {

@@ -26,9 +26,7 @@ pub(crate) enum Datatype {
 
 const ALL: [Datatype; 12] = {
     use Datatype::*;
-    [
-        Bool, Uint8, Uint16, Uint32, Uint64, Int8, Int16, Int32, Int64, Fp32, Fp64, Bytes,
-    ]
+    [Bool, Uint8, Uint16, Uint32, Uint64, Int8, Int16, Int32, Int64, Fp32, Fp64, Bytes]
 };
 
 impl Datatype {
@@ -127,11 +125,7 @@ impl Datatype {
             return read_texts(bytes, n, take);
         };
         if n.checked_mul(width) != Some(bytes.len()) {
-            return Err(bad(format!(
-                "{} bytes are not {n} values of {}",
-                bytes.len(),
-                self.as_str()
-            )));
+            return Err(bad(format!("{} bytes are not {n} values of {}", bytes.len(), self.as_str())));
         }
         for (at, raw) in bytes.chunks_exact(width).enumerate() {
             take(at, self.value(raw)?)?;
@@ -181,11 +175,7 @@ fn read_texts(
         take(at, Scalar::Text(text.into()))?;
         rest = after;
     }
-    if rest.is_empty() {
-        Ok(())
-    } else {
-        Err(bad(format!("{} bytes follow the last of {n} values", rest.len())))
-    }
+    if rest.is_empty() { Ok(()) } else { Err(bad(format!("{} bytes follow the last of {n} values", rest.len()))) }
 }
 
 /// Texts as raw BYTES: each with its length in four bytes before it.
@@ -230,14 +220,8 @@ mod tests {
         check(Datatype::Int64, &[0xff; 8], Int(-1));
         check(Datatype::Fp32, &1.5_f32.to_le_bytes(), Float(1.5));
         check(Datatype::Fp64, &(-0.1_f64).to_le_bytes(), Float(-0.1));
-        assert_eq!(
-            read(Datatype::Bool, &[2], 1),
-            Err("a BOOL is the byte 0 or 1, not 2".to_owned())
-        );
-        assert_eq!(
-            read(Datatype::Fp32, &[0; 7], 2),
-            Err("7 bytes are not 2 values of FP32".to_owned())
-        );
+        assert_eq!(read(Datatype::Bool, &[2], 1), Err("a BOOL is the byte 0 or 1, not 2".to_owned()));
+        assert_eq!(read(Datatype::Fp32, &[0; 7], 2), Err("7 bytes are not 2 values of FP32".to_owned()));
         assert_eq!(
             read(Datatype::Fp64, &[], usize::MAX),
             Err(format!("0 bytes are not {} values of FP64", usize::MAX))
@@ -249,23 +233,11 @@ mod tests {
         let raw = raw_texts(["yes", "", "é"].into_iter());
         assert_eq!(raw, b"\x03\0\0\0yes\0\0\0\0\x02\0\0\0\xc3\xa9");
         let texts = read(Datatype::Bytes, &raw, 3);
-        assert_eq!(
-            texts,
-            Ok(["yes", "", "é"].map(|text| Scalar::Text(text.into())).to_vec())
-        );
-        assert_eq!(
-            read(Datatype::Bytes, &raw, 2),
-            Err("6 bytes follow the last of 2 values".to_owned())
-        );
-        assert_eq!(
-            read(Datatype::Bytes, &raw, 4),
-            Err("the raw BYTES end within value 4 of 4".to_owned())
-        );
+        assert_eq!(texts, Ok(["yes", "", "é"].map(|text| Scalar::Text(text.into())).to_vec()));
+        assert_eq!(read(Datatype::Bytes, &raw, 2), Err("6 bytes follow the last of 2 values".to_owned()));
+        assert_eq!(read(Datatype::Bytes, &raw, 4), Err("the raw BYTES end within value 4 of 4".to_owned()));
         let lying = [0xff, 0xff, 0xff, 0xff, b'a'];
-        assert_eq!(
-            read(Datatype::Bytes, &lying, 1),
-            Err("the raw BYTES end within value 1 of 1".to_owned())
-        );
+        assert_eq!(read(Datatype::Bytes, &lying, 1), Err("the raw BYTES end within value 1 of 1".to_owned()));
         assert_eq!(
             read(Datatype::Bytes, &[1, 0, 0, 0, 0xff], 1),
             Err("value 1 of the raw BYTES is not UTF-8".to_owned())

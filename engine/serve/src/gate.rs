@@ -68,11 +68,7 @@ impl Callers {
                 }
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self {
-            hosts,
-            origins,
-            port: bound.port(),
-        })
+        Ok(Self { hosts, origins, port: bound.port() })
     }
 
     fn allows_host(&self, text: &str) -> bool {
@@ -99,21 +95,13 @@ impl Callers {
             return Err(malformed("there is more than one 'Host' header"));
         }
         let host = match value {
-            Some(value) => Some(
-                value
-                    .to_str()
-                    .map_err(|_| malformed("the 'Host' header is no host name"))?,
-            ),
+            Some(value) => Some(value.to_str().map_err(|_| malformed("the 'Host' header is no host name"))?),
             None => None,
         };
         if host.is_none() && request_uri.is_none() {
             return Err(malformed("the 'Host' header is missing"));
         }
-        if [host, request_uri]
-            .into_iter()
-            .flatten()
-            .all(|text| self.allows_host(text))
-        {
+        if [host, request_uri].into_iter().flatten().all(|text| self.allows_host(text)) {
             return Ok(host.or(request_uri));
         }
         Err(Refusal::new(
@@ -145,15 +133,8 @@ impl Callers {
             return Ok(Some(value));
         }
         let host = host.unwrap_or_default().to_ascii_lowercase();
-        let own = origin
-            .strip_prefix("http://")
-            .or_else(|| origin.strip_prefix("https://"))
-            == Some(host.as_str());
-        if own && !host.is_empty() {
-            Ok(None)
-        } else {
-            Err(refused())
-        }
+        let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) == Some(host.as_str());
+        if own && !host.is_empty() { Ok(None) } else { Err(refused()) }
     }
 }
 
@@ -163,11 +144,7 @@ fn split_host(text: &str) -> Option<(String, Option<u16>)> {
         Some(rest) => {
             let (inside, after) = rest.split_once(']')?;
             inside.parse::<std::net::Ipv6Addr>().ok()?;
-            let port = if after.is_empty() {
-                None
-            } else {
-                Some(after.strip_prefix(':')?)
-            };
+            let port = if after.is_empty() { None } else { Some(after.strip_prefix(':')?) };
             (format!("[{}]", inside.to_ascii_lowercase()), port)
         }
         None => {
@@ -201,10 +178,7 @@ impl RequestIds {
     pub(crate) fn new() -> Self {
         use std::hash::BuildHasher;
         let prefix = std::hash::RandomState::new().hash_one(std::process::id());
-        Self {
-            prefix,
-            next: AtomicU64::new(1),
-        }
+        Self { prefix, next: AtomicU64::new(1) }
     }
 
     /// The client's id where it is short and plain, ours otherwise.
@@ -217,11 +191,7 @@ impl RequestIds {
         if let Some(value) = given {
             return value.clone();
         }
-        let id = format!(
-            "{:08x}-{:x}",
-            self.prefix >> 32,
-            self.next.fetch_add(1, Ordering::Relaxed)
-        );
+        let id = format!("{:08x}-{:x}", self.prefix >> 32, self.next.fetch_add(1, Ordering::Relaxed));
         // Hexadecimal digits and a hyphen are always a header's value.
         HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("-"))
     }
@@ -274,10 +244,7 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::VARY, HeaderValue::from_static("origin"));
         if method == Method::OPTIONS {
-            headers.insert(
-                header::ACCESS_CONTROL_ALLOW_METHODS,
-                HeaderValue::from_static("GET, HEAD, POST"),
-            );
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST"));
             let allowed = "authorization, content-type, inference-header-content-length, x-request-id";
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
         }
@@ -314,13 +281,7 @@ fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>
         None
     } else {
         let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
-        let grant = auth::authorize(
-            state.keys(),
-            state.throttle(),
-            peer.0,
-            request.headers(),
-            now.into_std(),
-        )?;
+        let grant = auth::authorize(state.keys(), state.throttle(), peer.0, request.headers(), now.into_std())?;
         let Ok(permit) = state.admission().clone().try_acquire_owned() else {
             return Err(Refusal::new(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -333,9 +294,7 @@ fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>
         request.extensions_mut().insert(Admission(Arc::new(permit)));
         Some(grant)
     };
-    request
-        .extensions_mut()
-        .insert(Deadline(now + state.config().request_timeout));
+    request.extensions_mut().insert(Deadline(now + state.config().request_timeout));
     Ok(Passed::Route(grant))
 }
 
@@ -348,11 +307,7 @@ mod tests {
     fn hosts_are_split_strictly() {
         #[track_caller]
         fn check(text: &str, expect: Option<(&str, Option<u16>)>) {
-            assert_eq!(
-                split_host(text),
-                expect.map(|(host, port)| (host.to_owned(), port)),
-                "{text:?}"
-            );
+            assert_eq!(split_host(text), expect.map(|(host, port)| (host.to_owned(), port)), "{text:?}");
         }
         check("localhost", Some(("localhost", None)));
         check("LocalHost:80", Some(("localhost", Some(80))));

@@ -69,7 +69,8 @@ pub(crate) async fn answer<D: Dialect>(
     }
     let (frame, ask) = dialect.read(&served, &body)?;
     let n_rows = frame.n_rows();
-    if n_rows <= MAX_INLINE_ROWS && (n_rows == 0 || served.cost().is_short(n_rows)) {
+    let is_short = n_rows <= MAX_INLINE_ROWS && served.cost().is_short(n_rows) && !served.model().may_block();
+    if n_rows == 0 || is_short {
         let outputs = predict(&served, frame, &AtomicBool::new(false))?;
         return dialect.write(&served, ask, n_rows, &outputs);
     }
@@ -92,10 +93,7 @@ async fn elsewhere(
     let processors = Arc::clone(state.processors());
     let done = async move {
         // The semaphore is never closed.
-        let permit = processors
-            .acquire_owned()
-            .await
-            .map_err(|err| Refusal::internal(err.to_string()))?;
+        let permit = processors.acquire_owned().await.map_err(|err| Refusal::internal(err.to_string()))?;
         let done = tokio::task::spawn_blocking(move || {
             // Both are held until the work ends, also when its client has gone: the bounds are on work, not on clients.
             let _held = (admission, permit);
@@ -108,23 +106,15 @@ async fn elsewhere(
     };
     match tokio::time::timeout_at(deadline.0, done).await {
         Ok(done) => done,
-        Err(_) => Err(Refusal::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            Code::Timeout,
-            "the prediction took too long",
-        )
-        .hint("send fewer rows in one request")
-        .retry_after(1)),
+        Err(_) => Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, Code::Timeout, "the prediction took too long")
+            .hint("send fewer rows in one request")
+            .retry_after(1)),
     }
 }
 
 /// For nobody: the client has gone.
 fn cancelled() -> Refusal {
-    Refusal::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        Code::Cancelled,
-        "the request was cancelled",
-    )
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Cancelled, "the request was cancelled")
 }
 
 /// Predicts in batches and checks what the model says.
@@ -174,19 +164,15 @@ fn check(served: &Served, n_rows: usize, from: usize, outputs: &Outputs) -> Resu
         Outputs::Numbers(values) => (!signature.task.is_classification() && values.len() == n_rows, values, 1),
     };
     if !is_shaped {
-        return Err(Refusal::internal(format!(
-            "the model's outputs are not shaped for {n_rows} rows"
-        )));
+        return Err(Refusal::internal(format!("the model's outputs are not shaped for {n_rows} rows")));
     }
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
         Some(at) => {
             let row = from + at / width.max(1) + 1;
-            Err(
-                Failure::new(Code::BadData, format!("the model has no finite answer for row {row}"))
-                    .hint("its values are far outside of what the model was trained on")
-                    .into(),
-            )
+            Err(Failure::new(Code::BadData, format!("the model has no finite answer for row {row}"))
+                .hint("its values are far outside of what the model was trained on")
+                .into())
         }
     }
 }
@@ -201,10 +187,7 @@ fn slice(frame: &Frame, from: usize, to: usize) -> Result<Frame, Refusal> {
             ColumnData::Text(values) => ColumnData::Text(values[from..to].to_vec()),
             ColumnData::Datetime(values) => ColumnData::Datetime(values[from..to].to_vec()),
         };
-        Column {
-            name: Arc::clone(&column.name),
-            data,
-        }
+        Column { name: Arc::clone(&column.name), data }
     });
     Frame::new(columns.collect()).map_err(|err| Refusal::internal(err.to_string()))
 }

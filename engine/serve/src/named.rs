@@ -34,11 +34,7 @@ struct ModelInfo<'a> {
 
 impl<'a> ModelInfo<'a> {
     fn of(served: &'a Served) -> Self {
-        Self {
-            name: served.name(),
-            version: served.version(),
-            signature: served.signature(),
-        }
+        Self { name: served.name(), version: served.version(), signature: served.signature() }
     }
 }
 
@@ -49,9 +45,7 @@ struct ModelList<'a> {
 
 pub(crate) async fn list(Held(state): Held<State>) -> Result<Response, Refusal> {
     let all = state.models().all();
-    json(&ModelList {
-        models: all.values().flatten().map(|served| ModelInfo::of(served)).collect(),
-    })
+    json(&ModelList { models: all.values().flatten().map(|served| ModelInfo::of(served)).collect() })
 }
 
 pub(crate) async fn show(Held(state): Held<State>, target: Target) -> Result<Response, Refusal> {
@@ -112,10 +106,7 @@ impl Serialize for Predictions<'_> {
             Outputs::Classes { labels, probabilities } => {
                 // Shapes were checked; a classifier without classes would have been refused there.
                 for (label, values) in labels.iter().zip(probabilities.chunks(classes.len().max(1))) {
-                    rows.serialize_element(&ClassRow {
-                        label,
-                        probabilities: Probabilities { classes, values },
-                    })?;
+                    rows.serialize_element(&ClassRow { label, probabilities: Probabilities { classes, values } })?;
                 }
             }
             Outputs::Numbers(values) => {
@@ -136,15 +127,8 @@ impl Dialect for Named {
     }
 
     fn write(&self, served: &Served, (): (), _: usize, outputs: &Outputs) -> Result<Response, Refusal> {
-        let predictions = Predictions {
-            classes: &served.signature().classes,
-            outputs,
-        };
-        json(&Answer {
-            model: served.name(),
-            version: served.version(),
-            predictions,
-        })
+        let predictions = Predictions { classes: &served.signature().classes, outputs };
+        json(&Answer { model: served.name(), version: served.version(), predictions })
     }
 }
 
@@ -160,14 +144,10 @@ pub(crate) async fn predict(
     let served = state.served(words.model(), words.version())?;
     if body_kind(&headers)? != Some(BodyKind::Json) {
         let message = "the body must be JSON and say so";
-        return Err(
-            Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, message)
-                .hint("send 'Content-Type: application/json'"),
-        );
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, message)
+            .hint("send 'Content-Type: application/json'"));
     }
     let body = read_body(body, state.config(), deadline).await?;
-    let dialect = Named {
-        max_depth: state.config().max_json_depth,
-    };
+    let dialect = Named { max_depth: state.config().max_json_depth };
     infer::answer(&state, served, dialect, body, admission, deadline).await
 }

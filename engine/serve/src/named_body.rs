@@ -57,11 +57,7 @@ impl Reader<'_> {
     /// The place of a column that was not seen in this row yet.
     fn column(&mut self, name: &str, guess: usize, is_rows: bool) -> Result<usize, Failure> {
         let what = || {
-            if is_rows {
-                format!("in row {}, column", self.stamp)
-            } else {
-                "column".to_owned()
-            }
+            if is_rows { format!("in row {}, column", self.stamp) } else { "column".to_owned() }
         };
         let Some(at) = self.plan.find(name, guess) else {
             return Err(self.plan.unknown(&what(), name));
@@ -233,10 +229,7 @@ impl<'de> Visitor<'de> for Columns<'_, '_> {
                 Ok(at) => at,
                 Err(failure) => return Err(reader.fail(failure)),
             };
-            map.next_value_seed(Values {
-                reader: &mut *reader,
-                at,
-            })?;
+            map.next_value_seed(Values { reader: &mut *reader, at })?;
             let (len, first) = (reader.builder.len(at), *first.get_or_insert(at));
             let expected = reader.builder.len(first);
             if len != expected {
@@ -277,12 +270,7 @@ impl<'de> Visitor<'de> for Values<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self
-            .reader
-            .plan
-            .inputs()
-            .get(self.at)
-            .map_or("", |input| input.name.as_str());
+        let name = self.reader.plan.inputs().get(self.at).map_or("", |input| input.name.as_str());
         write!(f, "a list of values for column {}", quoted(name))
     }
 

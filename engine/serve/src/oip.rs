@@ -49,11 +49,7 @@ struct ServerMetadata {
 
 pub(crate) async fn server() -> Result<Response, Refusal> {
     let (name, version) = ("athanor", env!("CARGO_PKG_VERSION"));
-    oip_reply::json(&ServerMetadata {
-        name,
-        version,
-        extensions: ["binary_tensor_data"],
-    })
+    oip_reply::json(&ServerMetadata { name, version, extensions: ["binary_tensor_data"] })
 }
 
 #[derive(Serialize)]
@@ -82,11 +78,7 @@ pub(crate) async fn metadata(Held(state): Held<State>, target: Target) -> Result
     let words = path(target)?;
     let served = state.served(words.model(), words.version())?;
     let all = state.models().all();
-    let versions = all
-        .get(served.name())
-        .into_iter()
-        .flatten()
-        .map(|served| served.version().to_string());
+    let versions = all.get(served.name()).into_iter().flatten().map(|served| served.version().to_string());
     oip_reply::metadata(&served, versions.collect())
 }
 
@@ -99,10 +91,7 @@ struct ModelReady<'a> {
 pub(crate) async fn model_ready(Held(state): Held<State>, target: Target) -> Result<Response, Refusal> {
     let words = path(target)?;
     let served = state.served(words.model(), words.version())?;
-    oip_reply::json(&ModelReady {
-        name: served.name(),
-        ready: true,
-    })
+    oip_reply::json(&ModelReady { name: served.name(), ready: true })
 }
 
 struct Oip {
@@ -114,13 +103,7 @@ impl Dialect for Oip {
     type Ask = (Option<String>, Vec<Wanted>);
 
     fn read(&self, served: &Served, body: &[u8]) -> Result<(Frame, Self::Ask), Failure> {
-        let request = oip_body::read(
-            served.plan(),
-            served.signature(),
-            body,
-            self.json_length,
-            self.max_depth,
-        )?;
+        let request = oip_body::read(served.plan(), served.signature(), body, self.json_length, self.max_depth)?;
         Ok((request.frame, (request.id, request.wanted)))
     }
 
@@ -152,9 +135,6 @@ pub(crate) async fn infer(
         return Err(failure.hint("or send 'Content-Type: application/json'").into());
     }
     let body = read_body(body, state.config(), deadline).await?;
-    let dialect = Oip {
-        json_length,
-        max_depth: state.config().max_json_depth,
-    };
+    let dialect = Oip { json_length, max_depth: state.config().max_json_depth };
     infer::answer(&state, served, dialect, body, admission, deadline).await
 }

@@ -101,11 +101,7 @@ pub(crate) struct InferRequest {
 
 /// The names of a model's outputs.
 pub(crate) fn output_names(signature: &ModelSignature) -> &'static [&'static str] {
-    if signature.task.is_classification() {
-        &[OUTPUT_LABEL, OUTPUT_PROBABILITIES]
-    } else {
-        &[OUTPUT_VALUE]
-    }
+    if signature.task.is_classification() { &[OUTPUT_LABEL, OUTPUT_PROBABILITIES] } else { &[OUTPUT_VALUE] }
 }
 
 /// Reads a body. `json_length` is where the JSON ends and raw tensors begin.
@@ -120,9 +116,7 @@ pub(crate) fn read(
     max_depth: usize,
 ) -> Result<InferRequest, Failure> {
     let Some((json, raw)) = body.split_at_checked(json_length.unwrap_or(body.len())) else {
-        return Err(bad(
-            "the header 'Inference-Header-Content-Length' is larger than the body",
-        ));
+        return Err(bad("the header 'Inference-Header-Content-Length' is larger than the body"));
     };
     check_depth(json, max_depth)?;
     let request: InferJson<'_> = serde_json::from_slice(json).map_err(|err| not_json(&err))?;
@@ -133,11 +127,7 @@ pub(crate) fn read(
         [one] if COMBINED.contains(&&*one.name) && plan.find(&one.name, 0).is_none() => combined(plan, one)?,
         several => by_column(plan, several)?,
     };
-    Ok(InferRequest {
-        id: request.id,
-        wanted,
-        frame,
-    })
+    Ok(InferRequest { id: request.id, wanted, frame })
 }
 
 fn columns_hint(plan: &Plan) -> String {
@@ -150,10 +140,7 @@ fn columns_hint(plan: &Plan) -> String {
 /// The outputs that are asked for, or all.
 fn wanted(request: &InferJson<'_>, signature: &ModelSignature) -> Result<Vec<Wanted>, Failure> {
     let known = output_names(signature);
-    let all_raw = request
-        .parameters
-        .as_ref()
-        .is_some_and(|parameters| parameters.binary_data_output);
+    let all_raw = request.parameters.as_ref().is_some_and(|parameters| parameters.binary_data_output);
     let asked = request.outputs.as_deref().unwrap_or_default();
     if asked.is_empty() {
         return Ok(known.iter().map(|&name| Wanted { name, is_raw: all_raw }).collect());
@@ -221,10 +208,7 @@ fn attach<'a>(inputs: Vec<TensorJson<'a>>, mut raw: &'a [u8]) -> Result<Vec<Tens
             (Some(size), None) => {
                 let split = usize::try_from(size).ok().and_then(|size| raw.split_at_checked(size));
                 let Some((own, rest)) = split else {
-                    return Err(named(bad(format!(
-                        "{size} raw bytes are announced, {} are there",
-                        raw.len()
-                    ))));
+                    return Err(named(bad(format!("{size} raw bytes are announced, {} are there", raw.len()))));
                 };
                 raw = rest;
                 Payload::Raw(own)
@@ -232,35 +216,21 @@ fn attach<'a>(inputs: Vec<TensorJson<'a>>, mut raw: &'a [u8]) -> Result<Vec<Tens
             (None, Some(data)) => {
                 let n_found = data.values.len();
                 if n_found != n_values {
-                    return Err(named(bad(format!(
-                        "its shape has {n_values} values, its data {n_found}"
-                    ))));
+                    return Err(named(bad(format!("its shape has {n_values} values, its data {n_found}"))));
                 }
                 match data.nesting {
                     Some(found) if input.shape.len() != 2 || found != (n_rows, n_columns) => {
-                        let message = format!(
-                            "its data is nested as [{}, {}], which is not its shape",
-                            found.0, found.1
-                        );
+                        let message =
+                            format!("its data is nested as [{}, {}], which is not its shape", found.0, found.1);
                         return Err(named(bad(message)));
                     }
                     _ => Payload::Json(data),
                 }
             }
         };
-        tensors.push(Tensor {
-            name: input.name,
-            datatype,
-            n_rows,
-            n_columns,
-            payload,
-        });
+        tensors.push(Tensor { name: input.name, datatype, n_rows, n_columns, payload });
     }
-    if raw.is_empty() {
-        Ok(tensors)
-    } else {
-        Err(bad(format!("{} bytes follow the last raw tensor", raw.len())))
-    }
+    if raw.is_empty() { Ok(tensors) } else { Err(bad(format!("{} bytes follow the last raw tensor", raw.len()))) }
 }
 
 /// Rows and columns of a shape, whose product is within the limit.
@@ -275,10 +245,7 @@ fn dimensions(shape: &[i64]) -> Result<(usize, usize), Failure> {
         [] => return Err(bad("its shape is empty").hint(rank_hint)),
         more => return Err(bad(format!("its shape has {} dimensions", more.len())).hint(rank_hint)),
     };
-    let n_values = n_rows
-        .checked_mul(n_columns)
-        .and_then(|n| usize::try_from(n).ok())
-        .filter(|n| *n <= MAX_VALUES);
+    let n_values = n_rows.checked_mul(n_columns).and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= MAX_VALUES);
     // A product of zero can hide one huge dimension.
     match (n_values, usize::try_from(n_rows), usize::try_from(n_columns)) {
         (Some(_), Ok(n_rows), Ok(n_columns)) if n_rows <= MAX_VALUES && n_columns <= MAX_VALUES => {
@@ -299,19 +266,14 @@ impl Tensor<'_> {
             ..failure
         };
         match &self.payload {
-            Payload::Raw(bytes) => self
-                .datatype
-                .read_raw(bytes, self.n_rows * self.n_columns, |at, value| take(at, &value))
-                .map_err(named),
+            Payload::Raw(bytes) => {
+                self.datatype.read_raw(bytes, self.n_rows * self.n_columns, |at, value| take(at, &value)).map_err(named)
+            }
             Payload::Json(data) => {
                 for (at, value) in data.values.iter().enumerate() {
                     if !self.datatype.holds(value) {
-                        let message = format!(
-                            "value {} is {}, which is no {}",
-                            at + 1,
-                            found(value),
-                            self.datatype.as_str()
-                        );
+                        let message =
+                            format!("value {} is {}, which is no {}", at + 1, found(value), self.datatype.as_str());
                         return Err(named(bad(message)));
                     }
                     take(at, value).map_err(named)?;
@@ -336,11 +298,8 @@ fn combined(plan: &Plan, tensor: &Tensor<'_>) -> Result<Frame, Failure> {
     let inputs = plan.inputs();
     let is_number = |dtype| matches!(dtype, DataType::Bool | DataType::Int | DataType::Float);
     if let Some(other) = inputs.iter().find(|input| !is_number(input.dtype)) {
-        let message = format!(
-            "one tensor can't hold column {}, which is {}",
-            quoted(&other.name),
-            other.dtype.as_str()
-        );
+        let message =
+            format!("one tensor can't hold column {}, which is {}", quoted(&other.name), other.dtype.as_str());
         return Err(bad(message).on(&other.name).hint("send one tensor for each column"));
     }
     if tensor.datatype == Datatype::Bytes {
@@ -350,12 +309,8 @@ fn combined(plan: &Plan, tensor: &Tensor<'_>) -> Result<Frame, Failure> {
         )));
     }
     if tensor.n_columns != inputs.len() {
-        let message = format!(
-            "input {} has {} columns, the model {}",
-            quoted(&tensor.name),
-            tensor.n_columns,
-            inputs.len()
-        );
+        let message =
+            format!("input {} has {} columns, the model {}", quoted(&tensor.name), tensor.n_columns, inputs.len());
         return Err(bad(message).hint(columns_hint(plan)));
     }
     let mut builder = plan.builder(Taking::Exact);
@@ -372,31 +327,19 @@ fn by_column(plan: &Plan, tensors: &[Tensor<'_>]) -> Result<Frame, Failure> {
         let Some(at) = plan.find(&tensor.name, guess) else {
             let near = near_names(&tensor.name, plan.inputs().iter().map(|input| input.name.as_str()));
             let failure = plan.unknown("input", &tensor.name);
-            return Err(if near.is_empty() {
-                failure.hint(columns_hint(plan))
-            } else {
-                failure
-            });
+            return Err(if near.is_empty() { failure.hint(columns_hint(plan)) } else { failure });
         };
         if std::mem::replace(&mut is_there[at], true) {
             return Err(bad(format!("input {} is there twice", quoted(&tensor.name))));
         }
         if tensor.n_columns != 1 {
-            let message = format!(
-                "input {} has {} values in a row",
-                quoted(&tensor.name),
-                tensor.n_columns
-            );
+            let message = format!("input {} has {} values in a row", quoted(&tensor.name), tensor.n_columns);
             return Err(bad(message).hint("a column has the shape [n] or [n, 1]"));
         }
         if tensor.n_rows != n_rows {
             let first = tensors.first().map_or("", |first| &*first.name);
-            let message = format!(
-                "input {} has {} rows, {} has {n_rows}",
-                quoted(&tensor.name),
-                tensor.n_rows,
-                quoted(first)
-            );
+            let message =
+                format!("input {} has {} rows, {} has {n_rows}", quoted(&tensor.name), tensor.n_rows, quoted(first));
             return Err(bad(message));
         }
         tensor.values(|_, value| builder.push(at, value))?;

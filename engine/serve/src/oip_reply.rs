@@ -39,11 +39,7 @@ fn describe(served: &Served, name: &'static str, n_rows: i64) -> TensorMetadata<
         // Class lists are short; a vector's length always fits.
         _ => (Datatype::Fp64, vec![n_rows, served.signature().classes.len() as i64]),
     };
-    TensorMetadata {
-        name,
-        datatype: datatype.as_str(),
-        shape,
-    }
+    TensorMetadata { name, datatype: datatype.as_str(), shape }
 }
 
 /// The metadata of a model.
@@ -53,9 +49,7 @@ pub(crate) fn metadata(served: &Served, versions: Vec<String>) -> Result<Respons
         datatype: Datatype::of_column(input.dtype).as_str(),
         shape: vec![-1],
     });
-    let outputs = output_names(served.signature())
-        .iter()
-        .map(|&name| describe(served, name, -1));
+    let outputs = output_names(served.signature()).iter().map(|&name| describe(served, name, -1));
     json(&Metadata {
         name: served.name(),
         versions,
@@ -124,33 +118,21 @@ pub(crate) fn infer(
         };
         // Rows are bounded by the values of a request, far below the limits of the type.
         let TensorMetadata { name, datatype, shape } = describe(served, want.name, n_rows as i64);
-        let mut tensor = OutputTensor {
-            name,
-            datatype,
-            shape,
-            parameters: None,
-            data: None,
-        };
+        let mut tensor = OutputTensor { name, datatype, shape, parameters: None, data: None };
         if want.is_raw {
             let bytes = match data {
                 Data::Texts(texts) => raw_texts(texts.into_iter()),
                 Data::Numbers(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
             };
-            tensor.parameters = Some(RawSize {
-                binary_data_size: bytes.len(),
-            });
+            tensor.parameters = Some(RawSize { binary_data_size: bytes.len() });
             raw.extend_from_slice(&bytes);
         } else {
             tensor.data = Some(data);
         }
         tensors.push(tensor);
     }
-    let answer = InferAnswer {
-        model_name: served.name(),
-        model_version: served.version().to_string(),
-        id,
-        outputs: tensors,
-    };
+    let answer =
+        InferAnswer { model_name: served.name(), model_version: served.version().to_string(), id, outputs: tensors };
     if !wanted.iter().any(|want| want.is_raw) {
         return json(&answer);
     }

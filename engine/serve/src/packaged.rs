@@ -2,7 +2,7 @@
 
 use athanor_datasets::Replay;
 use athanor_learn::{package::Package, predictor::Predictor};
-use athanor_protocol::{Failure, columns::Frame, signature::ModelSignature};
+use athanor_protocol::{Failure, columns::Frame, recipe::FittedStep, signature::ModelSignature};
 
 use crate::{
     error::ServeError,
@@ -43,6 +43,11 @@ impl Model for PackagedModel {
         self.predictor.signature()
     }
 
+    /// Derived columns are computed by a query engine that asks its thread's runtime to let it block.
+    fn may_block(&self) -> bool {
+        self.predictor.recipe().steps.iter().any(|step| matches!(step, FittedStep::Derive { .. }))
+    }
+
     fn predict(&self, frame: &Frame) -> Result<Outputs, Failure> {
         let prepared = self.replay.apply(frame)?;
         let outputs = self.predictor.predict(&prepared)?;
@@ -52,18 +57,15 @@ impl Model for PackagedModel {
                 Ok(Outputs::Classes { labels, probabilities })
             }
             (None, None, Some(values)) => Ok(Outputs::Numbers(values)),
-            _ => Err(Failure::new(
-                athanor_protocol::Code::Internal,
-                "the predictor's outputs are not those of its task",
-            )),
+            _ => {
+                Err(Failure::new(athanor_protocol::Code::Internal, "the predictor's outputs are not those of its task"))
+            }
         }
     }
 }
 
 impl std::fmt::Debug for PackagedModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PackagedModel")
-            .field("signature", self.signature())
-            .finish_non_exhaustive()
+        f.debug_struct("PackagedModel").field("signature", self.signature()).finish_non_exhaustive()
     }
 }

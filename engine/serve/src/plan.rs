@@ -44,28 +44,17 @@ impl Plan {
             return Err("it is a classifier without classes".to_owned());
         }
         let mut index = HashMap::new();
-        let names: Vec<Arc<str>> = signature
-            .inputs
-            .iter()
-            .map(|input| Arc::from(input.name.as_str()))
-            .collect();
+        let names: Vec<Arc<str>> = signature.inputs.iter().map(|input| Arc::from(input.name.as_str())).collect();
         for (at, (input, name)) in signature.inputs.iter().zip(&names).enumerate() {
             if matches!(input.dtype, DataType::Duration | DataType::Time | DataType::Other) {
                 let dtype = input.dtype.as_str();
-                return Err(format!(
-                    "column {:?} is of type {dtype}, which no request can carry",
-                    input.name
-                ));
+                return Err(format!("column {:?} is of type {dtype}, which no request can carry", input.name));
             }
             if index.insert(Arc::clone(name), at).is_some() {
                 return Err(format!("column {:?} is there twice", input.name));
             }
         }
-        Ok(Self {
-            inputs: signature.inputs.clone(),
-            names,
-            index,
-        })
+        Ok(Self { inputs: signature.inputs.clone(), names, index })
     }
 
     /// The columns in order.
@@ -84,11 +73,7 @@ impl Plan {
     /// The failure for a name that is no column, with the names that look like it.
     pub(crate) fn unknown(&self, what: &str, name: &str) -> Failure {
         let near = near_names(name, self.inputs.iter().map(|input| input.name.as_str()));
-        let failure = bad(format!(
-            "{what} {} is not among the model's {} columns",
-            quoted(name),
-            self.inputs.len()
-        ));
+        let failure = bad(format!("{what} {} is not among the model's {} columns", quoted(name), self.inputs.len()));
         match near.as_slice() {
             [] => failure.hint("GET the model to see its columns"),
             near => failure.hint(format!("did you mean {}", near.join(" or "))),
@@ -97,16 +82,10 @@ impl Plan {
 
     /// The failure for columns that are not there.
     pub(crate) fn missing(&self, what: &str, is_there: impl Fn(usize) -> bool) -> Failure {
-        let missing: Vec<&str> = (0..self.inputs.len())
-            .filter(|&at| !is_there(at))
-            .map(|at| self.inputs[at].name.as_str())
-            .collect();
+        let missing: Vec<&str> =
+            (0..self.inputs.len()).filter(|&at| !is_there(at)).map(|at| self.inputs[at].name.as_str()).collect();
         let named: Vec<String> = missing.iter().take(10).map(|name| quoted(name)).collect();
-        let more = if missing.len() > 10 {
-            format!(" and {} more", missing.len() - 10)
-        } else {
-            String::new()
-        };
+        let more = if missing.len() > 10 { format!(" and {} more", missing.len() - 10) } else { String::new() };
         let mut failure = bad(format!("{what} misses {}{more}", named.join(", ")));
         failure.subject = missing.first().map(|&name| name.to_owned());
         failure.hint("every column must be given; a missing value is null")
@@ -115,12 +94,7 @@ impl Plan {
     /// Empty columns to fill.
     pub(crate) fn builder(&self, taking: Taking) -> Builder<'_> {
         let columns = self.inputs.iter().map(|input| Store::new(input.dtype)).collect();
-        Builder {
-            plan: self,
-            columns,
-            taking,
-            n_values: 0,
-        }
+        Builder { plan: self, columns, taking, n_values: 0 }
     }
 }
 
@@ -244,12 +218,7 @@ impl Builder<'_> {
             return Err(too_many_values());
         }
         let wrong = |column: &Store, message: String| {
-            bad(format!(
-                "column {} in row {} {message}",
-                quoted(&input.name),
-                column.len() + 1
-            ))
-            .on(&input.name)
+            bad(format!("column {} in row {} {message}", quoted(&input.name), column.len() + 1)).on(&input.name)
         };
         match value {
             Scalar::Null => {}
@@ -292,21 +261,15 @@ impl Builder<'_> {
                 Store::Text(values) => ColumnData::Text(values),
                 Store::Moment(values) => ColumnData::Datetime(values),
             };
-            Column {
-                name: Arc::clone(name),
-                data,
-            }
+            Column { name: Arc::clone(name), data }
         });
         Frame::new(columns.collect()).map_err(|err| bad(err.to_string()))
     }
 }
 
 fn too_many_values() -> Failure {
-    Failure::new(
-        athanor_protocol::Code::TooLarge,
-        format!("one request holds at most {MAX_VALUES} values"),
-    )
-    .hint("send fewer rows in one request")
+    Failure::new(athanor_protocol::Code::TooLarge, format!("one request holds at most {MAX_VALUES} values"))
+        .hint("send fewer rows in one request")
 }
 
 /// Names that differ from `name` in case or by at most two letters, nearest first, at most three, in quotes.
@@ -319,12 +282,7 @@ pub(crate) fn near_names<'a>(name: &str, names: impl Iterator<Item = &'a str>) -
     let mut near: Vec<(usize, &str)> = names
         .take(2_000)
         .filter(|other| other.len() <= 256)
-        .map(|other| {
-            (
-                distance(&wanted, &other.to_lowercase().chars().collect::<Vec<_>>()),
-                other,
-            )
-        })
+        .map(|other| (distance(&wanted, &other.to_lowercase().chars().collect::<Vec<_>>()), other))
         .filter(|(distance, other)| *distance <= 2 && *distance < other.chars().count())
         .collect();
     near.sort();
@@ -357,31 +315,16 @@ mod tests {
     use super::*;
 
     fn plan(dtype: DataType, nullable: bool) -> Plan {
-        let inputs = vec![InputColumn {
-            name: "x".to_owned(),
-            dtype,
-            nullable,
-        }];
-        Plan::new(&ModelSignature {
-            task: Task::Regression,
-            target: "y".to_owned(),
-            inputs,
-            classes: vec![],
-        })
-        .unwrap()
+        let inputs = vec![InputColumn { name: "x".to_owned(), dtype, nullable }];
+        Plan::new(&ModelSignature { task: Task::Regression, target: "y".to_owned(), inputs, classes: vec![] }).unwrap()
     }
 
     #[track_caller]
     fn check(dtype: DataType, taking: Taking, value: Scalar, expect: Result<ColumnData, &str>) {
         let plan = plan(dtype, false);
         let mut builder = plan.builder(taking);
-        let got = builder
-            .push(0, &value)
-            .map(|()| builder.finish().unwrap().columns()[0].data.clone());
-        assert_eq!(
-            got.map_err(|err| err.message),
-            expect.map_err(|err| format!("column \"x\" in row 1 {err}"))
-        );
+        let got = builder.push(0, &value).map(|()| builder.finish().unwrap().columns()[0].data.clone());
+        assert_eq!(got.map_err(|err| err.message), expect.map_err(|err| format!("column \"x\" in row 1 {err}")));
     }
 
     #[test]
@@ -391,29 +334,14 @@ mod tests {
         let text = |text: &str| Scalar::Text(text.into());
         check(DataType::Float, Strict, Int(3), Ok(ColumnData::Float(vec![3.0])));
         check(DataType::Float, Strict, Float(-0.0), Ok(ColumnData::Float(vec![-0.0])));
-        check(
-            DataType::Float,
-            Strict,
-            Big(u64::MAX),
-            Ok(ColumnData::Float(vec![u64::MAX as f64])),
-        );
-        check(
-            DataType::Float,
-            Strict,
-            Bool(true),
-            Err("expects a number, found true or false"),
-        );
+        check(DataType::Float, Strict, Big(u64::MAX), Ok(ColumnData::Float(vec![u64::MAX as f64])));
+        check(DataType::Float, Strict, Bool(true), Err("expects a number, found true or false"));
         check(DataType::Float, Exact, Bool(true), Ok(ColumnData::Float(vec![1.0])));
         check(DataType::Float, Strict, text("3"), Err("expects a number, found text"));
         check(DataType::Float, Strict, Null, Err("must not be missing"));
         check(DataType::Float, Exact, Float(f64::NAN), Err("must not be missing"));
         check(DataType::Float, Exact, Float(f64::INFINITY), Err("must be finite"));
-        check(
-            DataType::Int,
-            Strict,
-            Int(i64::MAX),
-            Ok(ColumnData::Int(vec![Some(i64::MAX)])),
-        );
+        check(DataType::Int, Strict, Int(i64::MAX), Ok(ColumnData::Int(vec![Some(i64::MAX)])));
         check(DataType::Int, Strict, Float(3.0), Ok(ColumnData::Int(vec![Some(3)])));
         let fraction = "expects a whole number, found a number with a fraction or beyond 64 bits";
         check(DataType::Int, Strict, Float(3.5), Err(fraction));
@@ -425,65 +353,26 @@ mod tests {
             Big(u64::MAX),
             Err("expects a whole number, found a number beyond 64 bits with sign"),
         );
-        check(
-            DataType::Bool,
-            Strict,
-            Int(1),
-            Err("expects true or false, found a number"),
-        );
+        check(DataType::Bool, Strict, Int(1), Err("expects true or false, found a number"));
         check(DataType::Bool, Exact, Int(1), Ok(ColumnData::Bool(vec![Some(true)])));
-        check(
-            DataType::Bool,
-            Exact,
-            Int(2),
-            Err("expects true or false, found a number"),
-        );
-        check(
-            DataType::Text,
-            Strict,
-            text("a"),
-            Ok(ColumnData::Text(vec![Some("a".into())])),
-        );
+        check(DataType::Bool, Exact, Int(2), Err("expects true or false, found a number"));
+        check(DataType::Text, Strict, text("a"), Ok(ColumnData::Text(vec![Some("a".into())])));
         check(DataType::Text, Exact, Int(1), Err("expects text, found a number"));
-        check(
-            DataType::Date,
-            Strict,
-            text("1970-01-02"),
-            Ok(ColumnData::Datetime(vec![Some(86_400_000_000)])),
-        );
+        check(DataType::Date, Strict, text("1970-01-02"), Ok(ColumnData::Datetime(vec![Some(86_400_000_000)])));
         let moment = "expects a date or time such as \"2024-01-31\" or \"2024-01-31T12:30:00Z\", found";
-        check(
-            DataType::Datetime,
-            Strict,
-            text("soon"),
-            Err(&format!("{moment} text that is none")),
-        );
+        check(DataType::Datetime, Strict, text("soon"), Err(&format!("{moment} text that is none")));
         check(DataType::Datetime, Strict, Int(0), Err(&format!("{moment} a number")));
-        check(
-            DataType::Float,
-            Strict,
-            Scalar::List,
-            Err("expects a number, found a list"),
-        );
+        check(DataType::Float, Strict, Scalar::List, Err("expects a number, found a list"));
     }
 
     #[test]
     fn missing_values_are_kept_where_they_may_be() {
-        for dtype in [
-            DataType::Float,
-            DataType::Int,
-            DataType::Bool,
-            DataType::Text,
-            DataType::Date,
-        ] {
+        for dtype in [DataType::Float, DataType::Int, DataType::Bool, DataType::Text, DataType::Date] {
             let plan = plan(dtype, true);
             let mut builder = plan.builder(Taking::Strict);
             builder.push(0, &Scalar::Null).unwrap();
             let frame = builder.finish().unwrap();
-            assert!(
-                frame.columns()[0].data.is_missing(0) && frame.n_rows() == 1,
-                "{dtype:?}"
-            );
+            assert!(frame.columns()[0].data.is_missing(0) && frame.n_rows() == 1, "{dtype:?}");
         }
     }
 
@@ -498,25 +387,13 @@ mod tests {
 
     #[test]
     fn columns_that_no_request_can_carry_are_refused_early() {
-        let inputs = vec![InputColumn {
-            name: "took".to_owned(),
-            dtype: DataType::Duration,
-            nullable: false,
-        }];
-        let signature = ModelSignature {
-            task: Task::Regression,
-            target: "y".to_owned(),
-            inputs,
-            classes: vec![],
-        };
+        let inputs = vec![InputColumn { name: "took".to_owned(), dtype: DataType::Duration, nullable: false }];
+        let signature = ModelSignature { task: Task::Regression, target: "y".to_owned(), inputs, classes: vec![] };
         assert_eq!(
             Plan::new(&signature).unwrap_err(),
             "column \"took\" is of type duration, which no request can carry"
         );
-        let none = ModelSignature {
-            inputs: vec![],
-            ..signature
-        };
+        let none = ModelSignature { inputs: vec![], ..signature };
         assert_eq!(Plan::new(&none).unwrap_err(), "it takes no columns");
     }
 }

@@ -26,13 +26,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            failure: Failure::new(code, message),
-            retry_after_secs: None,
-            cause: None,
-            close: false,
-        }
+        Self { status, failure: Failure::new(code, message), retry_after_secs: None, cause: None, close: false }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -67,12 +61,9 @@ impl Refusal {
         match failure.code {
             Code::InvalidArgument | Code::BadData | Code::TooLarge | Code::Unsupported => Self::from(failure),
             Code::Unavailable | Code::DeviceLost | Code::OutOfMemory | Code::Overloaded => {
-                let mut refusal = Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    Code::Unavailable,
-                    "the model can't answer right now",
-                )
-                .retry_after(5);
+                let mut refusal =
+                    Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "the model can't answer right now")
+                        .retry_after(5);
                 refusal.cause = Some(failure.to_string());
                 refusal
             }
@@ -96,12 +87,7 @@ impl Refusal {
             hint: Option<&'a str>,
             request_id: &'a str,
         }
-        let Failure {
-            code,
-            message,
-            subject,
-            hint,
-        } = &self.failure;
+        let Failure { code, message, subject, hint } = &self.failure;
         let message = cut(message, MAX_MESSAGE_CHARS);
         let body = if is_v2 {
             let error = match hint {
@@ -111,13 +97,7 @@ impl Refusal {
             serde_json::to_vec(&Short { error })
         } else {
             let (subject, hint) = (subject.as_deref(), hint.as_deref());
-            serde_json::to_vec(&Long {
-                error: &message,
-                code: *code,
-                subject,
-                hint,
-                request_id,
-            })
+            serde_json::to_vec(&Long { error: &message, code: *code, subject, hint, request_id })
         };
         // Strings and a unit variant always become JSON.
         let body = body.unwrap_or_else(|_| b"{\"error\":\"the error could not be written\"}".to_vec());
@@ -143,13 +123,7 @@ impl From<Failure> for Refusal {
             Code::Unsupported => StatusCode::UNPROCESSABLE_ENTITY,
             code => StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         };
-        Self {
-            status,
-            failure,
-            retry_after_secs: None,
-            cause: None,
-            close: false,
-        }
+        Self { status, failure, retry_after_secs: None, cause: None, close: false }
     }
 }
 

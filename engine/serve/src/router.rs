@@ -54,19 +54,13 @@ impl State {
         ];
         for (name, limit) in limits {
             if limit == 0 || limit > Semaphore::MAX_PERMITS {
-                return Err(ServeError::Setting {
-                    name,
-                    reason: format!("{limit} is out of range"),
-                });
+                return Err(ServeError::Setting { name, reason: format!("{limit} is out of range") });
             }
         }
         // The parser of JSON itself goes no deeper than 127 levels.
         if config.max_json_depth > 120 {
             let reason = "it is at most 120".to_owned();
-            return Err(ServeError::Setting {
-                name: "max_json_depth",
-                reason,
-            });
+            return Err(ServeError::Setting { name: "max_json_depth", reason });
         }
         let callers = Callers::new(config.bound, &config.allowed_hosts, &config.allowed_origins)?;
         let n_processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -157,29 +151,17 @@ impl State {
 pub(crate) fn path<T>(words: Result<Path<T>, PathRejection>) -> Result<T, Refusal> {
     match words {
         Ok(Path(words)) => Ok(words),
-        Err(_) => Err(Refusal::new(
-            StatusCode::BAD_REQUEST,
-            Code::InvalidArgument,
-            "the address is malformed",
-        )),
+        Err(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, "the address is malformed")),
     }
 }
 
 async fn no_route() -> Refusal {
-    Refusal::new(
-        StatusCode::NOT_FOUND,
-        Code::NotFound,
-        "there is nothing at this address",
-    )
-    .hint("see GET /v2 and GET /v1/models")
+    Refusal::new(StatusCode::NOT_FOUND, Code::NotFound, "there is nothing at this address")
+        .hint("see GET /v2 and GET /v1/models")
 }
 
 async fn no_method() -> Refusal {
-    Refusal::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        Code::InvalidArgument,
-        "this address does not take that method",
-    )
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidArgument, "this address does not take that method")
 }
 
 /// The endpoint without a socket: what `serve` answers with, for tests and for embedding.

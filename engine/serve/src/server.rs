@@ -101,11 +101,7 @@ async fn connection(
         router.clone().oneshot(request)
     });
     let config = state.config();
-    let stream = TokioIo::new(Impatient {
-        stream,
-        patience: config.request_timeout,
-        stalled: None,
-    });
+    let stream = TokioIo::new(Impatient { stream, patience: config.request_timeout, stalled: None });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_read_timeout)
@@ -141,9 +137,7 @@ impl Impatient {
             return poll;
         }
         let patience = self.patience;
-        let stalled = self
-            .stalled
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + patience)));
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + patience)));
         match stalled.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,

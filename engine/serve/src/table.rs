@@ -25,6 +25,12 @@ pub trait Model: Send + Sync {
     /// `BadData`, `InvalidArgument`, `TooLarge` and `Unsupported` are told to the client; everything else is logged and
     /// answered as a fault of ours.
     fn predict(&self, frame: &Frame) -> Result<Outputs, Failure>;
+
+    /// Whether [`Self::predict`] may wait for something or enter a runtime of its own, however small the request. Then
+    /// it is never called on a thread that answers requests. Must not change.
+    fn may_block(&self) -> bool {
+        false
+    }
 }
 
 /// Predictions for some rows.
@@ -45,10 +51,7 @@ impl Outputs {
     /// No rows, of the kind that the signature says.
     pub(crate) fn none(signature: &ModelSignature) -> Self {
         if signature.task.is_classification() {
-            Self::Classes {
-                labels: vec![],
-                probabilities: vec![],
-            }
+            Self::Classes { labels: vec![], probabilities: vec![] }
         } else {
             Self::Numbers(vec![])
         }
@@ -57,13 +60,7 @@ impl Outputs {
     /// Adds the rows of `more`; `false` where kinds differ.
     pub(crate) fn append(&mut self, more: Self) -> bool {
         match (self, more) {
-            (
-                Self::Classes { labels, probabilities },
-                Self::Classes {
-                    labels: l,
-                    probabilities: p,
-                },
-            ) => {
+            (Self::Classes { labels, probabilities }, Self::Classes { labels: l, probabilities: p }) => {
                 labels.extend(l);
                 probabilities.extend(p);
                 true
@@ -94,17 +91,9 @@ impl Served {
     pub fn new(name: impl Into<String>, version: u32, model: Arc<dyn Model>) -> Result<Self, ServeError> {
         let name = name.into();
         names::check_model_name(&name)?;
-        let plan = Plan::new(model.signature()).map_err(|reason| ServeError::Unservable {
-            model: name.clone(),
-            reason,
-        })?;
-        Ok(Self {
-            name,
-            version,
-            model,
-            plan,
-            cost: Cost::default(),
-        })
+        let plan =
+            Plan::new(model.signature()).map_err(|reason| ServeError::Unservable { model: name.clone(), reason })?;
+        Ok(Self { name, version, model, plan, cost: Cost::default() })
     }
 
     /// The model's name.
@@ -151,11 +140,7 @@ const MAX_INLINE: Duration = Duration::from_micros(500);
 
 impl Cost {
     fn slot(&self, n_rows: usize) -> Option<&AtomicU64> {
-        if n_rows > MAX_INLINE_ROWS {
-            None
-        } else {
-            self.0.get(n_rows.checked_ilog2()? as usize)
-        }
+        if n_rows > MAX_INLINE_ROWS { None } else { self.0.get(n_rows.checked_ilog2()? as usize) }
     }
 
     /// Whether a prediction of so many rows is known to be short.
@@ -170,11 +155,7 @@ impl Cost {
         let Some(slot) = self.slot(n_rows) else { return };
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).clamp(1, 1 << 40);
         let mean = slot.load(Ordering::Relaxed);
-        let next = if mean == 0 {
-            nanos
-        } else {
-            mean - mean / 8 + nanos.min(mean * 2) / 8
-        };
+        let next = if mean == 0 { nanos } else { mean - mean / 8 + nanos.min(mean * 2) / 8 };
         slot.store(next.max(1), Ordering::Relaxed);
     }
 }
@@ -205,10 +186,7 @@ impl ModelTable {
         for served in models {
             let versions = table.entry(served.name.clone()).or_default();
             if versions.iter().any(|other| other.version == served.version) {
-                return Err(ServeError::Twice {
-                    model: served.name,
-                    version: served.version,
-                });
+                return Err(ServeError::Twice { model: served.name, version: served.version });
             }
             versions.push(Arc::new(served));
         }

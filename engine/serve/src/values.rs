@@ -196,9 +196,7 @@ impl<'de> Visitor<'de> for Element<'_> {
             None => data.nesting = Some((1, length)),
             Some((n_lists, common)) if *common == length => *n_lists += 1,
             Some((_, common)) => {
-                return Err(de::Error::custom(format!(
-                    "data holds lists of {common} and of {length} values"
-                )));
+                return Err(de::Error::custom(format!("data holds lists of {common} and of {length} values")));
             }
         }
         Ok(())

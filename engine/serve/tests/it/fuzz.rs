@@ -87,22 +87,12 @@ fn check(house: &House, uri: &str, body: &[u8], json_length: Option<String>) -> 
         ask = ask.with("inference-header-content-length", length);
     }
     let answer = house.call(ask);
-    prop_assert!(
-        answer.status < 500,
-        "{} for {:?}: {}",
-        answer.status,
-        String::from_utf8_lossy(body),
-        answer.text()
-    );
+    prop_assert!(answer.status < 500, "{} for {:?}: {}", answer.status, String::from_utf8_lossy(body), answer.text());
     Ok(())
 }
 
-const URIS: [&str; 4] = [
-    "/v1/models/numbers/predict",
-    "/v1/models/mixed/predict",
-    "/v2/models/numbers/infer",
-    "/v2/models/mixed/infer",
-];
+const URIS: [&str; 4] =
+    ["/v1/models/numbers/predict", "/v1/models/mixed/predict", "/v2/models/numbers/infer", "/v2/models/mixed/infer"];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]

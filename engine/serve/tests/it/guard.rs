@@ -19,14 +19,10 @@ const ROUTES: [&str; 11] = [
     "/v1/models/numbers/predict",
     "/nothing/here",
 ];
-const METHODS: [&str; 10] = [
-    "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "BREW",
-];
+const METHODS: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "BREW"];
 
 fn everywhere() -> impl Iterator<Item = Ask> {
-    ROUTES
-        .into_iter()
-        .flat_map(|uri| METHODS.into_iter().map(move |method| ask(method, uri)))
+    ROUTES.into_iter().flat_map(|uri| METHODS.into_iter().map(move |method| ask(method, uri)))
 }
 
 #[test]
@@ -52,20 +48,8 @@ fn a_foreign_host_is_refused_on_every_route_and_method() {
 fn a_missing_or_double_host_is_refused_on_every_route_and_method() {
     let house = house(vec![numbers(1)]);
     for ask in everywhere() {
-        assert_eq!(
-            house.call(ask.clone().without("host")).status,
-            400,
-            "{} {}",
-            ask.method,
-            ask.uri
-        );
-        assert_eq!(
-            house.call(ask.clone().with("host", "localhost:8080")).status,
-            400,
-            "{} {}",
-            ask.method,
-            ask.uri
-        );
+        assert_eq!(house.call(ask.clone().without("host")).status, 400, "{} {}", ask.method, ask.uri);
+        assert_eq!(house.call(ask.clone().with("host", "localhost:8080")).status, 400, "{} {}", ask.method, ask.uri);
         assert_eq!(house.call(ask.set("host", b"localhost\xff")).status, 400);
     }
 }
@@ -80,14 +64,7 @@ fn the_targets_own_host_counts_too() {
 #[test]
 fn loopback_names_are_hosts() {
     let house = house(vec![numbers(1)]);
-    for host in [
-        "localhost",
-        "LOCALHOST:8080",
-        "127.0.0.1",
-        "127.0.0.1:8080",
-        "[::1]",
-        "[::1]:8080",
-    ] {
+    for host in ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:8080"] {
         assert_eq!(house.call(get("/v1/models").set("host", host)).status, 200, "{host}");
     }
 }
@@ -110,9 +87,7 @@ fn a_foreign_origin_is_refused_on_every_route_and_method() {
             assert!(answer.header("access-control-allow-origin").is_empty());
         }
     }
-    let double = get("/v1/models")
-        .with("origin", "http://localhost:8080")
-        .with("origin", "https://evil.example");
+    let double = get("/v1/models").with("origin", "http://localhost:8080").with("origin", "https://evil.example");
     assert_eq!(house.call(double).status, 403);
 }
 
@@ -122,31 +97,17 @@ fn own_and_allowed_origins_may_call() {
     config.allowed_origins = vec!["https://tool.example".to_owned()];
     let models = Arc::new(athanor_serve::ModelTable::new());
     models.replace(vec![numbers(1)]).unwrap();
-    let house = House {
-        state: State::new(config, Arc::new(TestKeys), models).unwrap(),
-    };
+    let house = House { state: State::new(config, Arc::new(TestKeys), models).unwrap() };
     let own = house.call(get("/v1/models").with("origin", "http://localhost:8080"));
     assert_eq!((own.status, own.header("access-control-allow-origin")), (200, ""));
     let allowed = house.call(get("/v1/models").with("origin", "https://tool.example"));
-    assert_eq!(
-        (allowed.status, allowed.header("access-control-allow-origin")),
-        (200, "https://tool.example")
-    );
+    assert_eq!((allowed.status, allowed.header("access-control-allow-origin")), (200, "https://tool.example"));
     assert_eq!(allowed.header("vary"), "origin");
-    let preflight = ask("OPTIONS", "/v1/models/numbers/predict")
-        .without("authorization")
-        .with("origin", "https://tool.example");
+    let preflight =
+        ask("OPTIONS", "/v1/models/numbers/predict").without("authorization").with("origin", "https://tool.example");
     let preflight = house.call(preflight.with("access-control-request-method", "POST"));
-    assert_eq!(
-        (preflight.status, preflight.header("access-control-allow-methods")),
-        (204, "GET, HEAD, POST")
-    );
-    assert_eq!(
-        house
-            .call(get("/v1/models").with("origin", "https://other.example"))
-            .status,
-        403
-    );
+    assert_eq!((preflight.status, preflight.header("access-control-allow-methods")), (204, "GET, HEAD, POST"));
+    assert_eq!(house.call(get("/v1/models").with("origin", "https://other.example")).status, 403);
 }
 
 #[test]
@@ -155,13 +116,7 @@ fn a_key_is_needed_everywhere_but_for_the_probes() {
     for ask in everywhere() {
         let is_probe = ask.uri.starts_with("/v2/health") && (ask.method == "GET" || ask.method == "HEAD");
         let answer = house.call(ask.clone().without("authorization"));
-        assert_eq!(
-            answer.status,
-            if is_probe { 200 } else { 401 },
-            "{} {}",
-            ask.method,
-            ask.uri
-        );
+        assert_eq!(answer.status, if is_probe { 200 } else { 401 }, "{} {}", ask.method, ask.uri);
         if !is_probe {
             assert_eq!(answer.header("www-authenticate"), "Bearer");
         }
@@ -199,12 +154,7 @@ fn variants_of_a_route_are_not_ways_around_the_key() {
         let answer = house.call(post("/v2/health/live", "").without("authorization").with(name, "GET"));
         assert_eq!(answer.status, 401, "{name}");
     }
-    for name in [
-        "x-original-url",
-        "x-rewrite-url",
-        "x-forwarded-host",
-        "x-forwarded-prefix",
-    ] {
+    for name in ["x-original-url", "x-rewrite-url", "x-forwarded-host", "x-forwarded-prefix"] {
         let answer = house.call(get("/v1/models").without("authorization").with(name, "/v2/health/live"));
         assert_eq!(answer.status, 401, "{name}");
     }
@@ -230,11 +180,7 @@ fn keys_that_are_wrong_say_how() {
         house.refuses(get("/v1/models").set("authorization", header), status, error);
     }
     let long = format!("Bearer {}", "k".repeat(10_000));
-    house.refuses(
-        get("/v1/models").set("authorization", long),
-        401,
-        "the key is not valid",
-    );
+    house.refuses(get("/v1/models").set("authorization", long), 401, "the key is not valid");
     house.refuses(
         get("/v1/models").set("authorization", b"Bearer \xff\xfe"),
         401,
@@ -245,17 +191,8 @@ fn keys_that_are_wrong_say_how() {
         401,
         "there is more than one 'Authorization' header",
     );
-    assert_eq!(
-        house
-            .call(get("/v1/models").set("authorization", "bearer k-good"))
-            .status,
-        200
-    );
-    house.refuses(
-        get("/v1/models?token=k-good").without("authorization"),
-        401,
-        "a key is needed",
-    );
+    assert_eq!(house.call(get("/v1/models").set("authorization", "bearer k-good")).status, 200);
+    house.refuses(get("/v1/models?token=k-good").without("authorization"), 401, "a key is needed");
 }
 
 #[test]
@@ -266,14 +203,8 @@ fn guessing_is_slowed_and_good_keys_are_spared() {
     let statuses: Vec<u16> = (0..30).map(|n| call(&format!("k-guess-{n}")).status).collect();
     assert_eq!(statuses[..10], [401; 10]);
     // One attempt comes back each second; the calls take far less, whatever the machine.
-    assert!(
-        statuses[10..].iter().filter(|&&status| status == 429).count() >= 10,
-        "{statuses:?}"
-    );
-    let slowed = (0..5)
-        .map(|n| call(&format!("k-more-{n}")))
-        .find(|answer| answer.status == 429)
-        .unwrap();
+    assert!(statuses[10..].iter().filter(|&&status| status == 429).count() >= 10, "{statuses:?}");
+    let slowed = (0..5).map(|n| call(&format!("k-more-{n}"))).find(|answer| answer.status == 429).unwrap();
     assert_eq!(slowed.header("retry-after"), "1");
     assert_eq!(call("k-good").status, 200, "a key that was right before is let through");
 }
@@ -295,13 +226,7 @@ fn methods_that_mean_nothing_are_405_with_a_key() {
             assert_eq!(answer.status, 405, "{} {}", ask.method, ask.uri);
             assert_eq!(answer.header("allow"), if is_get { "GET,HEAD" } else { "POST" });
         } else {
-            assert!(
-                [200, 400, 415].contains(&answer.status),
-                "{} {} {}",
-                ask.method,
-                ask.uri,
-                answer.status
-            );
+            assert!([200, 400, 415].contains(&answer.status), "{} {} {}", ask.method, ask.uri, answer.status);
         }
     }
 }
@@ -314,12 +239,8 @@ fn every_answer_has_an_id_and_may_not_be_guessed_about() {
         assert!(!answer.header("x-request-id").is_empty());
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
     }
-    let ours = |given: &[u8]| {
-        house
-            .call(get("/v1/models").with("x-request-id", given))
-            .header("x-request-id")
-            .to_owned()
-    };
+    let ours =
+        |given: &[u8]| house.call(get("/v1/models").with("x-request-id", given)).header("x-request-id").to_owned();
     assert_eq!(ours(b"abc-1.2_3"), "abc-1.2_3");
     assert_ne!(ours(b"<script>"), "<script>");
     assert_ne!(ours(&[b'a'; 101]), "a".repeat(101));

@@ -24,12 +24,7 @@ pub(crate) struct TestKeys;
 
 impl Keys for TestKeys {
     fn check(&self, token: &str) -> Result<Grant, KeyRefusal> {
-        let grant = |scope| {
-            Ok(Grant {
-                key_id: "id".to_owned(),
-                scopes: vec![scope],
-            })
-        };
+        let grant = |scope| Ok(Grant { key_id: "id".to_owned(), scopes: vec![scope] });
         match token {
             GOOD => grant(Scope::Predict),
             "k-admin" => grant(Scope::Admin),
@@ -42,18 +37,9 @@ impl Keys for TestKeys {
 }
 
 pub(crate) fn signature(task: Task, columns: &[(&str, DataType, bool)], classes: &[&str]) -> ModelSignature {
-    let inputs = columns.iter().map(|&(name, dtype, nullable)| InputColumn {
-        name: name.to_owned(),
-        dtype,
-        nullable,
-    });
+    let inputs = columns.iter().map(|&(name, dtype, nullable)| InputColumn { name: name.to_owned(), dtype, nullable });
     let classes = classes.iter().map(|&class| class.to_owned()).collect();
-    ModelSignature {
-        task,
-        target: "target".to_owned(),
-        inputs: inputs.collect(),
-        classes,
-    }
+    ModelSignature { task, target: "target".to_owned(), inputs: inputs.collect(), classes }
 }
 
 /// A model that a closure is.
@@ -99,45 +85,19 @@ pub(crate) fn mixed() -> Served {
         ("colour", DataType::Text, true),
         ("seen", DataType::Date, true),
     ];
-    served(
-        "mixed",
-        1,
-        Made {
-            signature: signature(Task::Regression, &columns, &[]),
-            predict: sum,
-        },
-    )
+    served("mixed", 1, Made { signature: signature(Task::Regression, &columns, &[]), predict: sum })
 }
 
 /// `numbers`: three columns of numbers; `yes` with the probability of their sum cut to 0 to 1.
 pub(crate) fn numbers(version: u32) -> Served {
-    let columns = [
-        ("a", DataType::Float, true),
-        ("b", DataType::Int, false),
-        ("c", DataType::Bool, false),
-    ];
+    let columns = [("a", DataType::Float, true), ("b", DataType::Int, false), ("c", DataType::Bool, false)];
     let predict = |frame: &Frame| {
-        let Outputs::Numbers(sums) = sum(frame)? else {
-            unreachable!()
-        };
+        let Outputs::Numbers(sums) = sum(frame)? else { unreachable!() };
         let yes: Vec<f64> = sums.into_iter().map(|sum| sum.clamp(0.0, 1.0)).collect();
-        let labels = yes
-            .iter()
-            .map(|&p| Arc::from(if p > 0.5 { "yes" } else { "no" }))
-            .collect();
-        Ok(Outputs::Classes {
-            labels,
-            probabilities: yes.iter().flat_map(|&p| [1.0 - p, p]).collect(),
-        })
+        let labels = yes.iter().map(|&p| Arc::from(if p > 0.5 { "yes" } else { "no" })).collect();
+        Ok(Outputs::Classes { labels, probabilities: yes.iter().flat_map(|&p| [1.0 - p, p]).collect() })
     };
-    served(
-        "numbers",
-        version,
-        Made {
-            signature: signature(Task::Binary, &columns, &["no", "yes"]),
-            predict,
-        },
-    )
+    served("numbers", version, Made { signature: signature(Task::Binary, &columns, &["no", "yes"]), predict })
 }
 
 /// `x`: one column `x`, doing what it is told.
@@ -164,10 +124,7 @@ impl Door {
 
     /// Waits until so many have come.
     pub(crate) fn wait_for(&self, n: usize) {
-        let _state = self
-            .changed
-            .wait_while(self.state.lock().unwrap(), |state| state.0 < n)
-            .unwrap();
+        let _state = self.changed.wait_while(self.state.lock().unwrap(), |state| state.0 < n).unwrap();
     }
 
     pub(crate) fn open(&self) {
@@ -202,9 +159,7 @@ pub(crate) struct House {
 }
 
 pub(crate) fn house(models: Vec<Served>) -> House {
-    House {
-        state: state(config(), models),
-    }
+    House { state: state(config(), models) }
 }
 
 /// A request of the tests: with a good host and key unless told otherwise.
@@ -219,12 +174,7 @@ pub(crate) struct Ask {
 pub(crate) fn ask(method: &str, uri: &str) -> Ask {
     let headers = [("host", "localhost:8080"), ("authorization", "Bearer k-good")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.into())).to_vec();
-    Ask {
-        method: method.to_owned(),
-        uri: uri.to_owned(),
-        headers,
-        body: vec![],
-    }
+    Ask { method: method.to_owned(), uri: uri.to_owned(), headers, body: vec![] }
 }
 
 pub(crate) fn get(uri: &str) -> Ask {
@@ -284,35 +234,19 @@ impl Answer {
 
 impl House {
     pub(crate) async fn call_async(&self, ask: Ask) -> Answer {
-        let Ask {
-            method,
-            uri,
-            headers,
-            body,
-        } = ask;
+        let Ask { method, uri, headers, body } = ask;
         let mut request = Request::builder().method(method.as_str()).uri(uri);
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let response = router(&self.state)
-            .oneshot(request.body(Body::from(body)).unwrap())
-            .await
-            .unwrap();
+        let response = router(&self.state).oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
-        Answer {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            body,
-        }
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
     pub(crate) fn call(&self, ask: Ask) -> Answer {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(self.call_async(ask))
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(self.call_async(ask))
     }
 
     /// Calls and expects a status and the beginning of an error.
@@ -320,11 +254,7 @@ impl House {
     pub(crate) fn refuses(&self, ask: Ask, status: u16, error: &str) {
         let answer = self.call(ask);
         assert_eq!(answer.status, status, "{}", answer.text());
-        assert!(
-            answer.error().starts_with(error),
-            "{:?} does not start with {error:?}",
-            answer.error()
-        );
+        assert!(answer.error().starts_with(error), "{:?} does not start with {error:?}", answer.error());
         assert_eq!(answer.header("content-type"), "application/json");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
     }
@@ -345,19 +275,11 @@ pub(crate) fn live(change: impl FnOnce(&mut ServeConfig), models: Vec<Served>) -
     let state = state(config, models);
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let stopped = async { drop(stopped.await) };
         runtime.block_on(serve(listener, &state, stopped)).unwrap();
     });
-    Live {
-        addr,
-        stop: Some(stop),
-        thread: Some(thread),
-    }
+    Live { addr, stop: Some(stop), thread: Some(thread) }
 }
 
 impl Live {

@@ -13,51 +13,22 @@ const ROW: &str = r#"{"row":{"x":1}}"#;
 fn house_with(change: impl FnOnce(&mut ServeConfig), models: Vec<Served>) -> House {
     let mut config = config();
     change(&mut config);
-    House {
-        state: state(config, models),
-    }
+    House { state: state(config, models) }
 }
 
 #[test]
 fn nesting_beyond_a_hundred_is_refused_and_fifty_is_read() {
     let house = house(vec![one_column(sum), numbers(1)]);
-    let nested = |depth: usize| {
-        format!(
-            r#"{{"row":{{"x":{}1{}}}}}"#,
-            "[".repeat(depth - 2),
-            "]".repeat(depth - 2)
-        )
-    };
-    house.refuses(
-        post(PREDICT, nested(50)),
-        400,
-        "column \"x\" in row 1 expects a number, found a list",
-    );
-    house.refuses(
-        post(PREDICT, nested(100)),
-        400,
-        "column \"x\" in row 1 expects a number, found a list",
-    );
+    let nested = |depth: usize| format!(r#"{{"row":{{"x":{}1{}}}}}"#, "[".repeat(depth - 2), "]".repeat(depth - 2));
+    house.refuses(post(PREDICT, nested(50)), 400, "column \"x\" in row 1 expects a number, found a list");
+    house.refuses(post(PREDICT, nested(100)), 400, "column \"x\" in row 1 expects a number, found a list");
     for depth in [101, 120, 1_000, 1_000_000] {
-        house.refuses(
-            post(PREDICT, nested(depth)),
-            400,
-            "the JSON is nested deeper than 100 levels",
-        );
+        house.refuses(post(PREDICT, nested(depth)), 400, "the JSON is nested deeper than 100 levels");
     }
-    let unknown = |depth: usize| {
-        format!(
-            r#"{{"inputs":[],"more":{}{}}}"#,
-            "[".repeat(depth - 1),
-            "]".repeat(depth - 1)
-        )
-    };
+    let unknown =
+        |depth: usize| format!(r#"{{"inputs":[],"more":{}{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
     house.refuses(post("/v2/models/numbers/infer", unknown(50)), 400, "'inputs' is empty");
-    house.refuses(
-        post("/v2/models/numbers/infer", unknown(120)),
-        400,
-        "the JSON is nested deeper than 100 levels",
-    );
+    house.refuses(post("/v2/models/numbers/infer", unknown(120)), 400, "the JSON is nested deeper than 100 levels");
 }
 
 #[test]
@@ -78,10 +49,7 @@ fn values_are_counted_before_they_are_kept() {
         413,
         "one request holds at most 2097152 values",
     );
-    let tensor = format!(
-        r#"{{"inputs":[{{"name":"x","shape":[{n}],"datatype":"UINT8","data":[{}]}}]}}"#,
-        zeros(n)
-    );
+    let tensor = format!(r#"{{"inputs":[{{"name":"x","shape":[{n}],"datatype":"UINT8","data":[{}]}}]}}"#, zeros(n));
     house.refuses(
         post("/v2/models/x/infer", tensor),
         400,
@@ -113,44 +81,21 @@ fn only_json_in_utf8_is_read() {
             let answer = house.call(post(uri, ROW).set("content-type", content_type));
             assert_eq!(answer.status, 415, "{:?}", String::from_utf8_lossy(content_type));
             let text = answer.text();
-            assert!(
-                !text.contains("script") && !text.contains("pickle") && !text.contains("utf-16"),
-                "{text}"
-            );
+            assert!(!text.contains("script") && !text.contains("pickle") && !text.contains("utf-16"), "{text}");
         }
     }
-    house.refuses(
-        post(PREDICT, ROW).without("content-type"),
-        415,
-        "the body must be JSON and say so",
-    );
-    house.refuses(
-        post(PREDICT, ROW).set("content-type", "application/octet-stream"),
-        415,
-        "the body must be JSON",
-    );
+    house.refuses(post(PREDICT, ROW).without("content-type"), 415, "the body must be JSON and say so");
+    house.refuses(post(PREDICT, ROW).set("content-type", "application/octet-stream"), 415, "the body must be JSON");
     house.refuses(
         post(PREDICT, ROW).with("content-type", "application/json"),
         415,
         "there is more than one 'Content-Type' header",
     );
     for encoding in ["gzip", "deflate", "br", "identity", "args-number"] {
-        house.refuses(
-            post(PREDICT, ROW).with("content-encoding", encoding),
-            415,
-            "compressed bodies are not read",
-        );
+        house.refuses(post(PREDICT, ROW).with("content-encoding", encoding), 415, "compressed bodies are not read");
     }
-    for content_type in [
-        "application/json",
-        "Application/JSON; Charset=UTF-8",
-        "application/json;charset=\"utf-8\"",
-    ] {
-        assert_eq!(
-            house.call(post(PREDICT, ROW).set("content-type", content_type)).status,
-            200,
-            "{content_type}"
-        );
+    for content_type in ["application/json", "Application/JSON; Charset=UTF-8", "application/json;charset=\"utf-8\""] {
+        assert_eq!(house.call(post(PREDICT, ROW).set("content-type", content_type)).status, 200, "{content_type}");
     }
 }
 
@@ -159,10 +104,7 @@ fn what_a_client_wrote_comes_back_escaped_and_cut() {
     let house = house(vec![mixed()]);
     let name = format!("<img src=x onerror=alert(1)>{}", "é".repeat(5_000));
     let answer = house.call(post("/v1/models/mixed/predict", json!({"row":{name:1}}).to_string()));
-    assert_eq!(
-        (answer.status, answer.header("content-type")),
-        (400, "application/json")
-    );
+    assert_eq!((answer.status, answer.header("content-type")), (400, "application/json"));
     assert!(answer.body.len() < 500, "{}", answer.body.len());
     let text = json!({"row": "x".repeat(100_000)}).to_string();
     let answer = house.call(post("/v1/models/mixed/predict", text));
@@ -193,17 +135,10 @@ fn outputs_of_the_wrong_shape_are_our_fault() {
     for outputs in [
         Outputs::Numbers(vec![]),
         Outputs::Numbers(vec![1.0; 2]),
-        Outputs::Classes {
-            labels: vec!["a".into()],
-            probabilities: vec![],
-        },
+        Outputs::Classes { labels: vec!["a".into()], probabilities: vec![] },
     ] {
         let house = house(vec![one_column(move |_| Ok(outputs.clone()))]);
-        house.refuses(
-            post(PREDICT, ROW),
-            500,
-            "the request failed because of a fault in the endpoint",
-        );
+        house.refuses(post(PREDICT, ROW), 500, "the request failed because of a fault in the endpoint");
     }
 }
 
@@ -233,11 +168,7 @@ async fn more_requests_than_allowed_are_429_and_then_welcome_again() {
         tokio::task::yield_now().await;
     };
     assert_eq!(refused.header("retry-after"), "1");
-    assert_eq!(
-        house.call_async(get("/v2/health/live")).await.status,
-        200,
-        "probes are always answered"
-    );
+    assert_eq!(house.call_async(get("/v2/health/live")).await.status, 200, "probes are always answered");
     door.open();
     for call in calls {
         assert_eq!(call.await.unwrap(), 200);
@@ -259,15 +190,8 @@ async fn a_slow_model_is_504_and_keeps_its_place_until_it_is_done() {
     };
     let house = house_with(change, vec![model]);
     let answer = house.call_async(post(PREDICT, ROW)).await;
-    assert_eq!(
-        (answer.status, answer.error()),
-        (504, "the prediction took too long".to_owned())
-    );
-    assert_eq!(
-        house.call_async(get("/v1/models")).await.status,
-        429,
-        "work that nobody waits for still counts"
-    );
+    assert_eq!((answer.status, answer.error()), (504, "the prediction took too long".to_owned()));
+    assert_eq!(house.call_async(get("/v1/models")).await.status, 429, "work that nobody waits for still counts");
     door.open();
     while house.call_async(get("/v1/models")).await.status == 429 {
         tokio::task::yield_now().await;
@@ -281,11 +205,7 @@ async fn models_are_swapped_while_requests_run() {
     let swapping = Arc::clone(&house);
     let swaps = tokio::task::spawn_blocking(move || {
         for version in 2..200 {
-            swapping
-                .state
-                .models()
-                .replace(vec![numbers(version), mixed()])
-                .unwrap();
+            swapping.state.models().replace(vec![numbers(version), mixed()]).unwrap();
         }
     });
     let mut last = 0;
@@ -299,10 +219,7 @@ async fn models_are_swapped_while_requests_run() {
     let answer = house.call_async(post("/v1/models/numbers/predict", body)).await;
     assert_eq!(answer.json()["version"], 199);
     house.state.models().replace(vec![mixed()]).unwrap();
-    assert_eq!(
-        house.call_async(post("/v1/models/numbers/predict", body)).await.status,
-        404
-    );
+    assert_eq!(house.call_async(post("/v1/models/numbers/predict", body)).await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -325,11 +242,7 @@ async fn a_request_keeps_the_model_that_it_found() {
 #[test]
 fn a_version_twice_replaces_nothing() {
     let house = house(vec![numbers(1)]);
-    let err = house
-        .state
-        .models()
-        .replace(vec![mixed(), numbers(2), numbers(2)])
-        .unwrap_err();
+    let err = house.state.models().replace(vec![mixed(), numbers(2), numbers(2)]).unwrap_err();
     assert_eq!(err.to_string(), "model \"numbers\" version 2 is listed twice");
     assert_eq!(house.call(get("/v1/models/numbers")).json()["version"], 1);
 }
@@ -337,10 +250,7 @@ fn a_version_twice_replaces_nothing() {
 #[test]
 fn names_that_no_address_can_carry_are_refused() {
     for name in ["", "..", "a/b", "a b", "con", "é", "x."] {
-        let model = crate::house::Made {
-            signature: mixed().signature().clone(),
-            predict: sum,
-        };
+        let model = crate::house::Made { signature: mixed().signature().clone(), predict: sum };
         assert!(Served::new(name, 1, Arc::new(model)).is_err(), "{name:?}");
     }
 }

@@ -8,4 +8,5 @@ mod limits;
 mod named;
 mod oip;
 mod oip_binary;
+mod packaged;
 mod wire;

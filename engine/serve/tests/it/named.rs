@@ -13,19 +13,12 @@ fn rows_columns_and_one_row_say_the_same() {
     let house = house(vec![mixed()]);
     let expect = json!({"model":"mixed","version":1,"predictions":[{"value":9.5}]});
     let columns = r#"{"columns":{"seen":["1970-01-01"],"height":[1.5],"width":[null],"legs":[4],"tame":[true],"colour":["red"]}}"#;
-    for body in [
-        format!(r#"{{"rows":[{ROW}]}}"#),
-        format!(r#"{{"row":{ROW}}}"#),
-        columns.to_owned(),
-    ] {
+    for body in [format!(r#"{{"rows":[{ROW}]}}"#), format!(r#"{{"row":{ROW}}}"#), columns.to_owned()] {
         let answer = house.call(post(PREDICT, body));
         assert_eq!((answer.status, answer.json()), (200, expect.clone()));
         assert_eq!(answer.header("content-type"), "application/json");
     }
-    let answer = house.call(post(
-        "/v1/models/mixed/versions/1/predict",
-        format!(r#"{{"row":{ROW}}}"#),
-    ));
+    let answer = house.call(post("/v1/models/mixed/versions/1/predict", format!(r#"{{"row":{ROW}}}"#)));
     assert_eq!(answer.status, 200);
 }
 
@@ -51,10 +44,7 @@ fn no_rows_have_no_predictions() {
 fn many_rows_are_predicted_in_order() {
     let house = house(vec![one_column(sum)]);
     let values: Vec<f64> = (0..10_000).map(f64::from).collect();
-    let answer = house.call(post(
-        "/v1/models/x/predict",
-        json!({"columns":{"x":values}}).to_string(),
-    ));
+    let answer = house.call(post("/v1/models/x/predict", json!({"columns":{"x":values}}).to_string()));
     let predictions = answer.json()["predictions"]
         .as_array()
         .unwrap()
@@ -72,69 +62,27 @@ fn mistakes_are_named() {
     for (body, error) in [
         (row("\"legs\":4,", ""), "row 2 misses \"legs\""),
         (row("\"legs\":4,\"tame\":true,", ""), "row 2 misses \"legs\", \"tame\""),
-        (
-            row("\"legs\"", "\"legs \""),
-            "in row 2, column \"legs \" is not among the model's 6 columns",
-        ),
-        (
-            row("\"legs\":4", "\"tame\":true"),
-            "in row 2, column \"tame\" is there twice",
-        ),
-        (
-            row("1.5", "\"1.5\""),
-            "column \"height\" in row 2 expects a number, found text",
-        ),
+        (row("\"legs\"", "\"legs \""), "in row 2, column \"legs \" is not among the model's 6 columns"),
+        (row("\"legs\":4", "\"tame\":true"), "in row 2, column \"tame\" is there twice"),
+        (row("1.5", "\"1.5\""), "column \"height\" in row 2 expects a number, found text"),
         (row("1.5", "null"), "column \"height\" in row 2 must not be missing"),
-        (
-            row("1.5", "[1.5]"),
-            "column \"height\" in row 2 expects a number, found a list",
-        ),
-        (
-            row("1.5", "{\"a\":{}}"),
-            "column \"height\" in row 2 expects a number, found an object",
-        ),
-        (
-            row(":4", ":4.5"),
-            "column \"legs\" in row 2 expects a whole number, found a number with a fraction",
-        ),
-        (
-            row("true", "1"),
-            "column \"tame\" in row 2 expects true or false, found a number",
-        ),
-        (
-            row("\"red\"", "7"),
-            "column \"colour\" in row 2 expects text, found a number",
-        ),
-        (
-            row("1970-01-01", "yesterday"),
-            "column \"seen\" in row 2 expects a date or time",
-        ),
+        (row("1.5", "[1.5]"), "column \"height\" in row 2 expects a number, found a list"),
+        (row("1.5", "{\"a\":{}}"), "column \"height\" in row 2 expects a number, found an object"),
+        (row(":4", ":4.5"), "column \"legs\" in row 2 expects a whole number, found a number with a fraction"),
+        (row("true", "1"), "column \"tame\" in row 2 expects true or false, found a number"),
+        (row("\"red\"", "7"), "column \"colour\" in row 2 expects text, found a number"),
+        (row("1970-01-01", "yesterday"), "column \"seen\" in row 2 expects a date or time"),
         (row("1.5", "NaN"), "the body can't be read: expected value"),
         (row("1.5", "Infinity"), "the body can't be read: expected value"),
         (row("1.5", "1e400"), "the body can't be read: number out of range"),
         (forms(""), "the body can't be read: EOF"),
         (forms("{}"), "the body is empty"),
-        (
-            forms("[]"),
-            "the body can't be read: invalid type: sequence, expected an object with 'rows'",
-        ),
-        (
-            forms("{\"rows\":{}}"),
-            "the body can't be read: invalid type: map, expected a list of rows",
-        ),
-        (
-            forms("{\"rows\":[1]}"),
-            "the body can't be read: invalid type: integer `1`, expected a row",
-        ),
+        (forms("[]"), "the body can't be read: invalid type: sequence, expected an object with 'rows'"),
+        (forms("{\"rows\":{}}"), "the body can't be read: invalid type: map, expected a list of rows"),
+        (forms("{\"rows\":[1]}"), "the body can't be read: invalid type: integer `1`, expected a row"),
         (forms("{\"rows\":[]}x"), "the body can't be read: trailing characters"),
-        (
-            forms("{\"rows\":[],\"rows\":[]}"),
-            "the body holds \"rows\" beside \"rows\"",
-        ),
-        (
-            forms("{\"instances\":[]}"),
-            "the body holds \"instances\", which means nothing here",
-        ),
+        (forms("{\"rows\":[],\"rows\":[]}"), "the body holds \"rows\" beside \"rows\""),
+        (forms("{\"instances\":[]}"), "the body holds \"instances\", which means nothing here"),
         (
             forms("{\"columns\":{\"height\":1}}"),
             "the body can't be read: invalid type: integer `1`, expected a list of values for column \"height\"",
@@ -143,22 +91,12 @@ fn mistakes_are_named() {
             forms("{\"columns\":{\"height\":[1]}}"),
             "the request misses \"width\", \"legs\", \"tame\", \"colour\", \"seen\"",
         ),
-        (
-            forms("{\"columns\":{\"height\":[1],\"width\":[]}}"),
-            "column \"width\" has 0 values, \"height\" has 1",
-        ),
-        (
-            forms("{\"columns\":{\"height\":[1],\"height\":[1]}}"),
-            "column \"height\" is there twice",
-        ),
+        (forms("{\"columns\":{\"height\":[1],\"width\":[]}}"), "column \"width\" has 0 values, \"height\" has 1"),
+        (forms("{\"columns\":{\"height\":[1],\"height\":[1]}}"), "column \"height\" is there twice"),
     ] {
         house.refuses(post(PREDICT, body), 400, error);
     }
-    house.refuses(
-        post(PREDICT, b"{\"rows\":[{\"\xff\":1}]}".to_vec()),
-        400,
-        "the body can't be read",
-    );
+    house.refuses(post(PREDICT, b"{\"rows\":[{\"\xff\":1}]}".to_vec()), 400, "the body can't be read");
     let near = house.call(post(PREDICT, r#"{"row":{"heigth":1}}"#)).json();
     assert_eq!(near["hint"], "did you mean \"height\"");
     assert_eq!(near["code"], "invalid_argument");
@@ -171,14 +109,7 @@ fn names_with_escapes_are_the_same_names() {
         &[("é\"\n", athanor_protocol::table::DataType::Float, false)],
         &[],
     );
-    let house = house(vec![served(
-        "odd",
-        1,
-        Made {
-            signature,
-            predict: sum,
-        },
-    )]);
+    let house = house(vec![served("odd", 1, Made { signature, predict: sum })]);
     for body in [r#"{"row":{"é\"\n":2}}"#, r#"{"row":{"\u00e9\"\n":2}}"#] {
         let answer = house.call(post("/v1/models/odd/predict", body));
         assert_eq!(answer.json()["predictions"][0]["value"], 2.0, "{body}");
@@ -190,17 +121,11 @@ fn models_are_listed_with_their_signatures() {
     let house = house(vec![numbers(2), numbers(1), mixed()]);
     let answer = house.call(get("/v1/models")).json();
     let models = answer["models"].as_array().unwrap();
-    let names: Vec<_> = models
-        .iter()
-        .map(|model| (model["name"].as_str().unwrap(), model["version"].as_u64().unwrap()))
-        .collect();
+    let names: Vec<_> =
+        models.iter().map(|model| (model["name"].as_str().unwrap(), model["version"].as_u64().unwrap())).collect();
     assert_eq!(names, [("mixed", 1), ("numbers", 2), ("numbers", 1)]);
     assert_eq!(models[1]["signature"]["classes"], json!(["no", "yes"]));
-    assert_eq!(
-        house.call(get("/v1/models/numbers")).json(),
-        models[1],
-        "the first listed version is the default"
-    );
+    assert_eq!(house.call(get("/v1/models/numbers")).json(), models[1], "the first listed version is the default");
     assert_eq!(house.call(get("/v1/models/numbers/versions/1")).json(), models[2]);
 }
 
@@ -208,38 +133,24 @@ fn models_are_listed_with_their_signatures() {
 fn unknown_models_and_versions_are_404() {
     let house = house(vec![numbers(2), mixed()]);
     let body = r#"{"rows":[]}"#;
-    house.refuses(
-        post("/v1/models/nobody/predict", body),
-        404,
-        "no model of that name is served here",
-    );
+    house.refuses(post("/v1/models/nobody/predict", body), 404, "no model of that name is served here");
     house.refuses(
         post("/v1/models/numbers/versions/1/predict", body),
         404,
         "that version of the model is not served here",
     );
     for version in ["02", "+2", "2.0", "-1", "latest", "99999999999999999999", "%32%00"] {
-        house.refuses(
-            get(&format!("/v1/models/numbers/versions/{version}")),
-            404,
-            "that version of the model",
-        );
+        house.refuses(get(&format!("/v1/models/numbers/versions/{version}")), 404, "that version of the model");
     }
-    assert_eq!(
-        house.call(get("/v1/models/number")).json()["hint"],
-        "did you mean \"numbers\""
-    );
+    assert_eq!(house.call(get("/v1/models/number")).json()["hint"], "did you mean \"numbers\"");
 }
 
 #[test]
 fn a_models_complaint_about_data_is_told_and_its_faults_are_not() {
     let body = r#"{"row":{"x":1}}"#;
-    for (code, status) in [
-        (Code::BadData, 422),
-        (Code::InvalidArgument, 400),
-        (Code::Unsupported, 422),
-        (Code::TooLarge, 413),
-    ] {
+    for (code, status) in
+        [(Code::BadData, 422), (Code::InvalidArgument, 400), (Code::Unsupported, 422), (Code::TooLarge, 413)]
+    {
         let answer = house(vec![failing(code)]).call(post("/v1/models/x/predict", body));
         assert_eq!(answer.status, status);
         assert_eq!(
@@ -266,9 +177,7 @@ fn a_models_complaint_about_data_is_told_and_its_faults_are_not() {
 fn answers_that_are_not_finite_are_the_rows_fault_by_name() {
     let house = house(vec![one_column(|frame| {
         Ok(athanor_serve::Outputs::Numbers(
-            (0..frame.n_rows())
-                .map(|row| 1.0 / frame.columns()[0].data.number(row))
-                .collect(),
+            (0..frame.n_rows()).map(|row| 1.0 / frame.columns()[0].data.number(row)).collect(),
         ))
     })]);
     house.refuses(

@@ -27,15 +27,9 @@ fn health_and_metadata() {
     };
     check("/v2/health/live", json!({"live":true}));
     check("/v2/health/ready", json!({"ready":true}));
-    check(
-        "/v2",
-        json!({"name":"athanor","version":env!("CARGO_PKG_VERSION"),"extensions":["binary_tensor_data"]}),
-    );
+    check("/v2", json!({"name":"athanor","version":env!("CARGO_PKG_VERSION"),"extensions":["binary_tensor_data"]}));
     check("/v2/models/numbers/ready", json!({"name":"numbers","ready":true}));
-    check(
-        "/v2/models/numbers/versions/1/ready",
-        json!({"name":"numbers","ready":true}),
-    );
+    check("/v2/models/numbers/versions/1/ready", json!({"name":"numbers","ready":true}));
     let metadata = json!({
         "name":"numbers","versions":["2","1"],"platform":"athanor",
         "inputs":[{"name":"a","datatype":"FP64","shape":[-1]},{"name":"b","datatype":"INT64","shape":[-1]},{"name":"c","datatype":"BOOL","shape":[-1]}],
@@ -44,14 +38,8 @@ fn health_and_metadata() {
     check("/v2/models/numbers", metadata.clone());
     check("/v2/models/numbers/versions/1", metadata);
     let mixed = house.call(get("/v2/models/mixed")).json();
-    assert_eq!(
-        mixed["inputs"][5],
-        json!({"name":"seen","datatype":"BYTES","shape":[-1]})
-    );
-    assert_eq!(
-        mixed["outputs"],
-        json!([{"name":"value","datatype":"FP64","shape":[-1]}])
-    );
+    assert_eq!(mixed["inputs"][5], json!({"name":"seen","datatype":"BYTES","shape":[-1]}));
+    assert_eq!(mixed["outputs"], json!([{"name":"value","datatype":"FP64","shape":[-1]}]));
     house.refuses(get("/v2/models/nobody"), 404, "no model of that name");
     house.refuses(get("/v2/models/nobody/ready"), 404, "no model of that name");
     house.refuses(get("/v2/models/numbers/versions/9/ready"), 404, "that version");
@@ -60,14 +48,8 @@ fn health_and_metadata() {
 #[test]
 fn head_is_get_without_a_body() {
     let house = house(vec![numbers(1)]);
-    for uri in [
-        "/v2/health/live",
-        "/v2/health/ready",
-        "/v2",
-        "/v2/models/numbers",
-        "/v1/models",
-        "/v1/models/numbers",
-    ] {
+    for uri in ["/v2/health/live", "/v2/health/ready", "/v2", "/v2/models/numbers", "/v1/models", "/v1/models/numbers"]
+    {
         let answer = house.call(crate::house::ask("HEAD", uri));
         assert_eq!((answer.status, answer.body.len()), (200, 0), "{uri}");
     }
@@ -101,10 +83,7 @@ fn a_tensor_for_each_column() {
     assert_eq!((answer.status, answer.json()), (200, expect));
     let mut reversed = columns();
     reversed.reverse();
-    let answer = house.call(post(
-        "/v2/models/numbers/versions/1/infer",
-        json!({"inputs":reversed}).to_string(),
-    ));
+    let answer = house.call(post("/v2/models/numbers/versions/1/infer", json!({"inputs":reversed}).to_string()));
     assert_eq!(answer.json()["outputs"][0]["data"], json!(["no", "yes"]));
     assert!(answer.json().get("id").is_none());
 }
@@ -120,12 +99,7 @@ fn one_tensor_for_all_columns() {
     ] {
         let body = json!({"inputs":[tensor(name, datatype, json!([2, 3]), data)]});
         let answer = house.call(post(INFER, body.to_string()));
-        assert_eq!(
-            answer.json()["outputs"][0]["data"],
-            json!(["no", "yes"]),
-            "{datatype} {}",
-            answer.text()
-        );
+        assert_eq!(answer.json()["outputs"][0]["data"], json!(["no", "yes"]), "{datatype} {}", answer.text());
     }
     let bad = |data: Value| json!({"inputs":[data]}).to_string();
     house.refuses(
@@ -139,10 +113,7 @@ fn one_tensor_for_all_columns() {
         "input \"input\" has 1 columns, the model 3",
     );
     house.refuses(
-        post(
-            INFER,
-            bad(tensor("input", "BYTES", json!([1, 3]), json!(["1", "2", "3"]))),
-        ),
+        post(INFER, bad(tensor("input", "BYTES", json!([1, 3]), json!(["1", "2", "3"])))),
         400,
         "input \"input\" holds all columns and must be of a number's datatype",
     );
@@ -153,10 +124,7 @@ fn one_tensor_for_all_columns() {
     );
     let uri = "/v2/models/mixed/infer";
     house.refuses(
-        post(
-            uri,
-            bad(tensor("input", "FP32", json!([1, 6]), json!([1, 2, 3, 4, 5, 6]))),
-        ),
+        post(uri, bad(tensor("input", "FP32", json!([1, 6]), json!([1, 2, 3, 4, 5, 6])))),
         400,
         "one tensor can't hold column \"colour\", which is text",
     );
@@ -181,12 +149,7 @@ fn every_datatype_reaches_a_column_of_numbers() {
         let body = json!({"inputs":[tensor("x", datatype, json!([1]), json!([value]))]});
         let answer = house.call(post("/v2/models/x/infer", body.to_string()));
         let expect = value.as_f64().unwrap_or(1.0);
-        assert_eq!(
-            answer.json()["outputs"][0]["data"],
-            json!([expect]),
-            "{datatype} {}",
-            answer.text()
-        );
+        assert_eq!(answer.json()["outputs"][0]["data"], json!([expect]), "{datatype} {}", answer.text());
     }
 }
 
@@ -204,36 +167,21 @@ fn outputs_are_chosen() {
     };
     assert_eq!(names(&call(json!([{"name":"probabilities"}]))), ["probabilities"]);
     assert_eq!(
-        names(&call(
-            json!([{"name":"probabilities"},{"name":"label","parameters":{"binary_data":false}}])
-        )),
+        names(&call(json!([{"name":"probabilities"},{"name":"label","parameters":{"binary_data":false}}]))),
         ["probabilities", "label"]
     );
     assert_eq!(names(&call(json!([]))), ["label", "probabilities"]);
     assert_eq!(names(&call(json!(null))), ["label", "probabilities"]);
     let refuses = |outputs: Value, error: &str| {
-        house.refuses(
-            post(INFER, json!({"inputs":columns(),"outputs":outputs}).to_string()),
-            400,
-            error,
-        )
+        house.refuses(post(INFER, json!({"inputs":columns(),"outputs":outputs}).to_string()), 400, error)
     };
-    refuses(
-        json!([{"name":"value"}]),
-        "the model has no output \"value\"; its outputs are label and probabilities",
-    );
-    refuses(
-        json!([{"name":"label"},{"name":"label"}]),
-        "output \"label\" is asked for twice",
-    );
+    refuses(json!([{"name":"value"}]), "the model has no output \"value\"; its outputs are label and probabilities");
+    refuses(json!([{"name":"label"},{"name":"label"}]), "output \"label\" is asked for twice");
     refuses(
         json!([{"name":"label","parameters":{"classification":3}}]),
         "the parameter 'classification' is not known here",
     );
-    refuses(
-        json!([{"name":"label","parameters":{"shared_memory_region":"r"}}]),
-        "shared memory is not used here",
-    );
+    refuses(json!([{"name":"label","parameters":{"shared_memory_region":"r"}}]), "shared memory is not used here");
 }
 
 #[test]
@@ -261,84 +209,30 @@ fn hostile_shapes_and_values_are_400() {
             a(json!([18_446_744_073_709_551_615_u64]), json!([1])),
             "the body can't be read: invalid value: integer `18446744073709551615`, expected i64",
         ),
-        (
-            a(json!([-2]), json!([1, 2])),
-            "input \"a\": its shape has the negative dimension -2",
-        ),
-        (
-            a(json!([-1, -2]), json!([1, 2])),
-            "input \"a\": its shape has the negative dimension -1",
-        ),
-        (
-            a(json!([2.0]), json!([1, 2])),
-            "the body can't be read: invalid type: floating point `2.0`",
-        ),
+        (a(json!([-2]), json!([1, 2])), "input \"a\": its shape has the negative dimension -2"),
+        (a(json!([-1, -2]), json!([1, 2])), "input \"a\": its shape has the negative dimension -1"),
+        (a(json!([2.0]), json!([1, 2])), "the body can't be read: invalid type: floating point `2.0`"),
         (a(json!([]), json!([1])), "input \"a\": its shape is empty"),
-        (
-            a(json!([2, 1, 1]), json!([1, 2])),
-            "input \"a\": its shape has 3 dimensions",
-        ),
-        (
-            a(json!([2, 2]), json!([1, 2, 3, 4])),
-            "input \"a\" has 2 values in a row",
-        ),
-        (
-            a(json!([2]), json!([1])),
-            "input \"a\": its shape has 2 values, its data 1",
-        ),
-        (
-            a(json!([2]), json!([1, 2, 3])),
-            "input \"a\": its shape has 2 values, its data 3",
-        ),
-        (
-            a(json!([2]), json!([[1], [2]])),
-            "input \"a\": its data is nested as [2, 1], which is not its shape",
-        ),
-        (
-            a(json!([2, 1]), json!([[1, 2]])),
-            "input \"a\": its data is nested as [1, 2], which is not its shape",
-        ),
-        (
-            a(json!([2, 1]), json!([[1], [2, 3]])),
-            "the body can't be read: data holds lists of 1 and of 2 values",
-        ),
-        (
-            a(json!([2, 1]), json!([[[1]], [[2]]])),
-            "the body can't be read: data is nested deeper than two levels",
-        ),
-        (
-            a(json!([2]), json!([1, "2"])),
-            "input \"a\": value 2 is text, which is no FP32",
-        ),
-        (
-            a(json!([2]), json!([1, true])),
-            "input \"a\": value 2 is true or false, which is no FP32",
-        ),
+        (a(json!([2, 1, 1]), json!([1, 2])), "input \"a\": its shape has 3 dimensions"),
+        (a(json!([2, 2]), json!([1, 2, 3, 4])), "input \"a\" has 2 values in a row"),
+        (a(json!([2]), json!([1])), "input \"a\": its shape has 2 values, its data 1"),
+        (a(json!([2]), json!([1, 2, 3])), "input \"a\": its shape has 2 values, its data 3"),
+        (a(json!([2]), json!([[1], [2]])), "input \"a\": its data is nested as [2, 1], which is not its shape"),
+        (a(json!([2, 1]), json!([[1, 2]])), "input \"a\": its data is nested as [1, 2], which is not its shape"),
+        (a(json!([2, 1]), json!([[1], [2, 3]])), "the body can't be read: data holds lists of 1 and of 2 values"),
+        (a(json!([2, 1]), json!([[[1]], [[2]]])), "the body can't be read: data is nested deeper than two levels"),
+        (a(json!([2]), json!([1, "2"])), "input \"a\": value 2 is text, which is no FP32"),
+        (a(json!([2]), json!([1, true])), "input \"a\": value 2 is true or false, which is no FP32"),
         (a(json!([2]), json!([1, 1e39])), "input \"a\": value 2 is 1"),
-        (
-            a(json!([2]), json!("12")),
-            "the body can't be read: invalid type: string",
-        ),
-        (
-            with_a(tensor("a", "FP16", json!([2]), json!([1, 2]))),
-            "input \"a\": datatype FP16 is not read",
-        ),
-        (
-            with_a(tensor("a", "fp32", json!([2]), json!([1, 2]))),
-            "input \"a\": there is no datatype \"fp32\"",
-        ),
+        (a(json!([2]), json!("12")), "the body can't be read: invalid type: string"),
+        (with_a(tensor("a", "FP16", json!([2]), json!([1, 2]))), "input \"a\": datatype FP16 is not read"),
+        (with_a(tensor("a", "fp32", json!([2]), json!([1, 2]))), "input \"a\": there is no datatype \"fp32\""),
         (
             with_a(tensor("a", "BYTES", json!([2]), json!(["x", "y"]))),
             "input \"a\": column \"a\" in row 1 expects a number, found text",
         ),
-        (
-            with_a(tensor("a", "INT8", json!([2]), json!([1, 300]))),
-            "input \"a\": value 2 is 300, which is no INT8",
-        ),
-        (
-            with_a(tensor("a", "INT64", json!([2]), json!([1, 1.5]))),
-            "input \"a\": value 2 is 1.5, which is no INT64",
-        ),
+        (with_a(tensor("a", "INT8", json!([2]), json!([1, 300]))), "input \"a\": value 2 is 300, which is no INT8"),
+        (with_a(tensor("a", "INT64", json!([2]), json!([1, 1.5]))), "input \"a\": value 2 is 1.5, which is no INT64"),
         (
             with_a(json!({"name":"a","shape":[2],"datatype":"FP32"})),
             "input \"a\": it has neither 'data' nor 'binary_data_size'",
@@ -357,45 +251,21 @@ fn hostile_shapes_and_values_are_400() {
             with_a(tensor("A", "FP32", json!([2]), json!([1, 2]))),
             "input \"A\" is not among the model's 3 columns; did you mean \"a\"",
         ),
-        (
-            with_a(tensor("zzz", "FP32", json!([2]), json!([1, 2]))),
-            "input \"zzz\" is not among the model's 3 columns",
-        ),
+        (with_a(tensor("zzz", "FP32", json!([2]), json!([1, 2]))), "input \"zzz\" is not among the model's 3 columns"),
         (with_a(good[1].clone()), "input \"b\" is there twice"),
-        (
-            with_a(tensor("a", "FP32", json!([1]), json!([1]))),
-            "input \"b\" has 2 rows, \"a\" has 1",
-        ),
-        (
-            json!({"inputs":[good[0], good[1]]}).to_string(),
-            "the request misses \"c\"",
-        ),
+        (with_a(tensor("a", "FP32", json!([1]), json!([1]))), "input \"b\" has 2 rows, \"a\" has 1"),
+        (json!({"inputs":[good[0], good[1]]}).to_string(), "the request misses \"c\""),
         (json!({"inputs":[]}).to_string(), "'inputs' is empty"),
         (json!({}).to_string(), "the body can't be read: missing field `inputs`"),
         (
             json!({"inputs":[good[0], tensor("b", "INT64", json!([2]), json!([1, null])), good[2]]}).to_string(),
             "input \"b\": column \"b\" in row 2 must not be missing",
         ),
-        (
-            json!({"id":7,"inputs":good}).to_string(),
-            "the body can't be read: invalid type: integer `7`",
-        ),
-        (
-            a(json!([2]), json!([1, 2])).replace("[1,2]", "[1,NaN]"),
-            "the body can't be read: expected value",
-        ),
-        (
-            a(json!([2]), json!([1, 2])).replace("[1,2]", "[1,-Infinity]"),
-            "the body can't be read: invalid number",
-        ),
-        (
-            a(json!([2]), json!([1, 2])).replace("[1,2]", "[1,1e400]"),
-            "the body can't be read: number out of range",
-        ),
-        (
-            r#"{"inputs":[],"inputs":[]}"#.to_owned(),
-            "the body can't be read: duplicate field `inputs`",
-        ),
+        (json!({"id":7,"inputs":good}).to_string(), "the body can't be read: invalid type: integer `7`"),
+        (a(json!([2]), json!([1, 2])).replace("[1,2]", "[1,NaN]"), "the body can't be read: expected value"),
+        (a(json!([2]), json!([1, 2])).replace("[1,2]", "[1,-Infinity]"), "the body can't be read: invalid number"),
+        (a(json!([2]), json!([1, 2])).replace("[1,2]", "[1,1e400]"), "the body can't be read: number out of range"),
+        (r#"{"inputs":[],"inputs":[]}"#.to_owned(), "the body can't be read: duplicate field `inputs`"),
         (
             with_a(json!(0)).replacen('0', r#"{"name":"a","name":"b"}"#, 1),
             "the body can't be read: duplicate field `name`",

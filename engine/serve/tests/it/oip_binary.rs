@@ -12,9 +12,7 @@ fn binary(uri: &str, json: &Value, raw: &[u8]) -> Ask {
     let length = json.len().to_string();
     let mut body = json.into_bytes();
     body.extend_from_slice(raw);
-    post(uri, body)
-        .without("content-type")
-        .with("Inference-Header-Content-Length", length)
+    post(uri, body).without("content-type").with("Inference-Header-Content-Length", length)
 }
 
 /// Splits an answer into JSON and raw bytes.
@@ -26,10 +24,7 @@ fn split(answer: &Answer) -> (Value, Vec<u8>) {
         String::from_utf8_lossy(&answer.body)
     );
     let length: usize = answer.header("inference-header-content-length").parse().unwrap();
-    (
-        serde_json::from_slice(&answer.body[..length]).unwrap(),
-        answer.body[length..].to_vec(),
-    )
+    (serde_json::from_slice(&answer.body[..length]).unwrap(), answer.body[length..].to_vec())
 }
 
 fn raw_tensor(name: &str, datatype: &str, shape: &[usize], n_bytes: usize) -> Value {
@@ -38,11 +33,8 @@ fn raw_tensor(name: &str, datatype: &str, shape: &[usize], n_bytes: usize) -> Va
 
 /// Two rows for `numbers`, all raw.
 fn two_rows() -> (Vec<Value>, Vec<u8>) {
-    let inputs = vec![
-        raw_tensor("a", "FP32", &[2], 8),
-        raw_tensor("b", "INT64", &[2, 1], 16),
-        raw_tensor("c", "BOOL", &[2], 2),
-    ];
+    let inputs =
+        vec![raw_tensor("a", "FP32", &[2], 8), raw_tensor("b", "INT64", &[2, 1], 16), raw_tensor("c", "BOOL", &[2], 2)];
     let mut raw = vec![];
     raw.extend(0.25_f32.to_le_bytes());
     raw.extend(f32::NAN.to_le_bytes());
@@ -56,11 +48,7 @@ fn two_rows() -> (Vec<Value>, Vec<u8>) {
 fn raw_in_and_raw_out_as_clients_do_by_default() {
     let house = house(vec![numbers(1)]);
     let (inputs, raw) = two_rows();
-    let ask = binary(
-        INFER,
-        &json!({"id":"7","inputs":inputs,"parameters":{"binary_data_output":true}}),
-        &raw,
-    );
+    let ask = binary(INFER, &json!({"id":"7","inputs":inputs,"parameters":{"binary_data_output":true}}), &raw);
     for ask in [ask.clone(), ask.with("content-type", "application/octet-stream")] {
         let answer = house.call(ask);
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -72,10 +60,8 @@ fn raw_in_and_raw_out_as_clients_do_by_default() {
         });
         assert_eq!(head, expect);
         assert_eq!(&raw[..13], b"\x02\0\0\0no\x03\0\0\0yes");
-        let numbers: Vec<f64> = raw[13..]
-            .chunks(8)
-            .map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap()))
-            .collect();
+        let numbers: Vec<f64> =
+            raw[13..].chunks(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap())).collect();
         assert_eq!(numbers, [0.75, 0.25, 0.0, 1.0]);
     }
 }
@@ -98,12 +84,7 @@ fn raw_and_json_tensors_may_be_mixed() {
     inputs[1] = json!({"name":"b","shape":[2],"datatype":"UINT8","data":[0, 1]});
     let raw = [&raw[..8], &raw[24..]].concat();
     let answer = house.call(binary(INFER, &json!({"inputs":inputs}), &raw));
-    assert_eq!(
-        answer.json()["outputs"][0]["data"],
-        json!(["no", "yes"]),
-        "{}",
-        answer.text()
-    );
+    assert_eq!(answer.json()["outputs"][0]["data"], json!(["no", "yes"]), "{}", answer.text());
 }
 
 #[test]
@@ -133,23 +114,11 @@ fn hostile_lengths_are_400() {
     let good = json!({"inputs":inputs});
     let length = "the header 'Inference-Header-Content-Length' is no count of bytes";
     for value in ["-1", "+5", "0x10", "", "ten", "1e3", "18446744073709551616", "5 5"] {
-        house.refuses(
-            binary(INFER, &good, &raw).set("Inference-Header-Content-Length", value),
-            400,
-            length,
-        );
+        house.refuses(binary(INFER, &good, &raw).set("Inference-Header-Content-Length", value), 400, length);
     }
-    house.refuses(
-        binary(INFER, &good, &raw).with("Inference-Header-Content-Length", "5"),
-        400,
-        length,
-    );
+    house.refuses(binary(INFER, &good, &raw).with("Inference-Header-Content-Length", "5"), 400, length);
     let larger = "the header 'Inference-Header-Content-Length' is larger than the body";
-    house.refuses(
-        binary(INFER, &good, &raw).set("Inference-Header-Content-Length", "100000"),
-        400,
-        larger,
-    );
+    house.refuses(binary(INFER, &good, &raw).set("Inference-Header-Content-Length", "100000"), 400, larger);
     house.refuses(
         binary(INFER, &good, &raw).set("Inference-Header-Content-Length", usize::MAX.to_string()),
         400,
@@ -171,19 +140,11 @@ fn hostile_lengths_are_400() {
         400,
         "input \"c\": 2 raw bytes are announced, 1 are there",
     );
-    house.refuses(
-        binary(INFER, &good, &[&raw[..], b"x"].concat()),
-        400,
-        "1 bytes follow the last raw tensor",
-    );
+    house.refuses(binary(INFER, &good, &[&raw[..], b"x"].concat()), 400, "1 bytes follow the last raw tensor");
     let mut lying = inputs.clone();
     lying[0] = raw_tensor("a", "FP32", &[2], 7);
     lying[1] = raw_tensor("b", "INT64", &[2], 17);
-    house.refuses(
-        binary(INFER, &json!({"inputs":lying}), &raw),
-        400,
-        "input \"a\": 7 bytes are not 2 values of FP32",
-    );
+    house.refuses(binary(INFER, &json!({"inputs":lying}), &raw), 400, "input \"a\": 7 bytes are not 2 values of FP32");
     lying[0]["parameters"]["binary_data_size"] = json!(-8);
     house.refuses(
         binary(INFER, &json!({"inputs":lying}), &raw),
@@ -196,10 +157,7 @@ fn hostile_lengths_are_400() {
         400,
         "input \"a\": 18446744073709551615 raw bytes are announced, 26 are there",
     );
-    for shape in [
-        json!([16, 1_152_921_504_606_846_978_i64]),
-        json!([4, 1_152_921_504_606_846_978_i64]),
-    ] {
+    for shape in [json!([16, 1_152_921_504_606_846_978_i64]), json!([4, 1_152_921_504_606_846_978_i64])] {
         lying[0] = json!({"name":"a","shape":shape,"datatype":"FP32","parameters":{"binary_data_size":8}});
         house.refuses(
             binary(INFER, &json!({"inputs":lying}), &raw),
@@ -213,11 +171,7 @@ fn hostile_lengths_are_400() {
 fn a_binary_body_needs_the_length_of_its_json() {
     let house = house(vec![numbers(1)]);
     let ask = post(INFER, "{}").set("content-type", "application/octet-stream");
-    house.refuses(
-        ask,
-        400,
-        "a binary body needs the header 'Inference-Header-Content-Length'",
-    );
+    house.refuses(ask, 400, "a binary body needs the header 'Inference-Header-Content-Length'");
 }
 
 #[test]

@@ -17,10 +17,7 @@ fn request(live: &Live, method: &str, path: &str, more: &str, body: &str) -> Str
 }
 
 fn predict(live: &Live, more: &str) -> String {
-    let more = format!(
-        "content-type: application/json\r\ncontent-length: {}\r\n{more}",
-        ROW.len()
-    );
+    let more = format!("content-type: application/json\r\ncontent-length: {}\r\n{more}", ROW.len());
     request(live, "POST", "/v1/models/x/predict", &more, ROW)
 }
 
@@ -30,9 +27,7 @@ fn plain() -> Live {
 
 /// Status codes of all answers in what came back.
 fn statuses(text: &str) -> Vec<u16> {
-    text.match_indices("HTTP/1.1 ")
-        .map(|(at, _)| text[at + 9..at + 12].parse().unwrap())
-        .collect()
+    text.match_indices("HTTP/1.1 ").map(|(at, _)| text[at + 9..at + 12].parse().unwrap()).collect()
 }
 
 #[test]
@@ -40,21 +35,15 @@ fn a_prediction_over_a_socket() {
     let live = plain();
     let answer = live.exchange(predict(&live, "connection: close\r\n").as_bytes());
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(
-        answer.ends_with(r#"{"model":"x","version":1,"predictions":[{"value":1.0}]}"#),
-        "{answer}"
-    );
+    assert!(answer.ends_with(r#"{"model":"x","version":1,"predictions":[{"value":1.0}]}"#), "{answer}");
 }
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     let live = plain();
-    let bytes = [
-        predict(&live, ""),
-        request(&live, "GET", "/v1/nothing", "", ""),
-        predict(&live, "connection: close\r\n"),
-    ]
-    .concat();
+    let bytes =
+        [predict(&live, ""), request(&live, "GET", "/v1/nothing", "", ""), predict(&live, "connection: close\r\n")]
+            .concat();
     assert_eq!(statuses(&live.exchange(bytes.as_bytes())), [200, 404, 200]);
 }
 
@@ -63,17 +52,13 @@ fn a_length_beside_chunks_leaves_nothing_for_a_smuggled_request() {
     let live = plain();
     let smuggled = request(&live, "GET", "/v1/models", "", "");
     let chunked = format!("{:x}\r\n{ROW}\r\n0\r\n\r\n{smuggled}", ROW.len());
-    for framing in [
-        "content-length: 4\r\ntransfer-encoding: chunked\r\n",
-        "transfer-encoding: chunked\r\ncontent-length: 4\r\n",
-    ] {
+    for framing in
+        ["content-length: 4\r\ntransfer-encoding: chunked\r\n", "transfer-encoding: chunked\r\ncontent-length: 4\r\n"]
+    {
         let more = format!("content-type: application/json\r\n{framing}");
         let answer = live.exchange(request(&live, "POST", "/v1/models/x/predict", &more, &chunked).as_bytes());
         let statuses = statuses(&answer);
-        assert!(
-            statuses == [200] || statuses == [400],
-            "one answer, then the connection is closed: {answer}"
-        );
+        assert!(statuses == [200] || statuses == [400], "one answer, then the connection is closed: {answer}");
     }
 }
 
@@ -104,17 +89,10 @@ fn malformed_framing_is_refused() {
     ] {
         let answer = live.exchange(bytes.as_bytes());
         let status = statuses(&answer).first().copied();
-        assert!(
-            status.is_none_or(|status| (400..=505).contains(&status) && status != 500),
-            "{bytes:?}: {answer:?}"
-        );
+        assert!(status.is_none_or(|status| (400..=505).contains(&status) && status != 500), "{bytes:?}: {answer:?}");
         assert!(statuses(&answer).len() <= 1, "{bytes:?}: {answer:?}");
     }
-    assert_eq!(
-        statuses(&live.exchange(predict(&live, "connection: close\r\n").as_bytes())),
-        [200],
-        "it still answers"
-    );
+    assert_eq!(statuses(&live.exchange(predict(&live, "connection: close\r\n").as_bytes())), [200], "it still answers");
 }
 
 #[test]
@@ -145,10 +123,7 @@ fn odd_targets_are_refused() {
     ] {
         let answer = live.exchange(format!("{line}\r\nhost: {host}\r\nconnection: close\r\n\r\n").as_bytes());
         let statuses = statuses(&answer);
-        assert!(
-            statuses.len() == 1 && (400..500).contains(&statuses[0]),
-            "{line}: {answer}"
-        );
+        assert!(statuses.len() == 1 && (400..500).contains(&statuses[0]), "{line}: {answer}");
     }
 }
 
@@ -165,20 +140,14 @@ fn huge_heads_are_refused() {
     ] {
         let answer = live.exchange(bytes.as_bytes());
         let statuses = statuses(&answer);
-        assert!(
-            statuses.is_empty() || [400, 414, 431].contains(&statuses[0]),
-            "{answer}"
-        );
+        assert!(statuses.is_empty() || [400, 414, 431].contains(&statuses[0]), "{answer}");
         assert!(!answer.contains("live\":true"));
     }
 }
 
 #[test]
 fn silent_and_slow_clients_are_let_go() {
-    let live = live(
-        |config| config.header_read_timeout = Duration::from_millis(200),
-        vec![one_column(sum)],
-    );
+    let live = live(|config| config.header_read_timeout = Duration::from_millis(200), vec![one_column(sum)]);
     let mut silent = live.connect();
     assert_eq!(read_to_end(&mut silent), "", "nothing was said");
     let mut slow = live.connect();
@@ -187,24 +156,15 @@ fn silent_and_slow_clients_are_let_go() {
     assert!(!answer.contains("200 OK"), "{answer}");
     let mut idle = live.connect();
     idle.write_all(predict(&live, "").as_bytes()).unwrap();
-    assert_eq!(
-        statuses(&read_to_end(&mut idle)),
-        [200],
-        "an open connection without a next request is closed"
-    );
+    assert_eq!(statuses(&read_to_end(&mut idle)), [200], "an open connection without a next request is closed");
 }
 
 #[test]
 fn a_body_that_does_not_arrive_is_408() {
-    let live = live(
-        |config| config.request_timeout = Duration::from_millis(100),
-        vec![one_column(sum)],
-    );
+    let live = live(|config| config.request_timeout = Duration::from_millis(100), vec![one_column(sum)]);
     let mut stream = live.connect();
     let more = "content-type: application/json\r\ncontent-length: 100\r\n";
-    stream
-        .write_all(request(&live, "POST", "/v1/models/x/predict", more, "{").as_bytes())
-        .unwrap();
+    stream.write_all(request(&live, "POST", "/v1/models/x/predict", more, "{").as_bytes()).unwrap();
     assert_eq!(statuses(&read_to_end(&mut stream)), [408]);
 }
 
@@ -233,10 +193,7 @@ fn a_flood_of_tiny_chunks_is_cut_off() {
     let answer = live.exchange(request(&live, "POST", "/v1/models/x/predict", more, &chunked(200_000)).as_bytes());
     // The rest that is still on its way may reset the connection before the answer is read.
     assert!(matches!(statuses(&answer)[..], [] | [413]), "{answer}");
-    assert_eq!(
-        statuses(&live.exchange(predict(&live, "connection: close\r\n").as_bytes())),
-        [200]
-    );
+    assert_eq!(statuses(&live.exchange(predict(&live, "connection: close\r\n").as_bytes())), [200]);
 }
 
 #[test]
@@ -247,9 +204,7 @@ fn expect_continue_is_answered_before_the_body() {
         "content-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\nconnection: close\r\n",
         ROW.len()
     );
-    stream
-        .write_all(request(&live, "POST", "/v1/models/x/predict", &more, "").as_bytes())
-        .unwrap();
+    stream.write_all(request(&live, "POST", "/v1/models/x/predict", &more, "").as_bytes()).unwrap();
     let mut first = [0; 25];
     stream.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -265,10 +220,7 @@ fn connections_beyond_the_limit_are_told() {
     let mut byte = [0; 12];
     first.read_exact(&mut byte).unwrap();
     let answer = read_to_end(&mut live.connect());
-    assert!(
-        answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 1"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 1"), "{answer}");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains(&format!("content-length: {}", body.len())), "{answer}");
     drop(first);
@@ -304,9 +256,7 @@ fn a_client_that_breaks_off_frees_its_place() {
 fn a_half_closed_connection_does_not_stay() {
     let live = plain();
     let mut stream = live.connect();
-    stream
-        .write_all(b"POST /v1/models/x/predict HTTP/1.1\r\nhost: ")
-        .unwrap();
+    stream.write_all(b"POST /v1/models/x/predict HTTP/1.1\r\nhost: ").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     assert!(!read_to_end(&mut stream).contains("200 OK"));
 }
@@ -328,10 +278,7 @@ fn stopping_ends_requests_under_way_first() {
     std::thread::spawn(move || opening.open());
     live.stop();
     assert_eq!(statuses(&reading.join().unwrap()), [200]);
-    assert!(
-        std::net::TcpStream::connect(live.addr).is_err(),
-        "nobody listens any more"
-    );
+    assert!(std::net::TcpStream::connect(live.addr).is_err(), "nobody listens any more");
 }
 
 #[test]
@@ -342,10 +289,7 @@ fn stopping_does_not_wait_for_ever() {
         behind.pass();
         sum(frame)
     });
-    let mut live = live(
-        |config| config.drain_timeout = Duration::from_millis(100),
-        vec![model, numbers(1)],
-    );
+    let mut live = live(|config| config.drain_timeout = Duration::from_millis(100), vec![model, numbers(1)]);
     let mut stream = live.connect();
     stream.write_all(predict(&live, "").as_bytes()).unwrap();
     door.wait_for(1);
