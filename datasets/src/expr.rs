@@ -15,6 +15,9 @@ use crate::{
     words::{check_words, refused},
 };
 
+/// Most parts of a parsed expression. BETWEEN and its like use their operand twice, so that nesting them doubles the
+/// work with each level.
+const MAX_NODES: usize = 5_000;
 /// Most tokens that are parsed on the caller's own stack.
 const MAX_TOKENS_INLINE: usize = 60;
 
@@ -24,7 +27,13 @@ fn walk(text: &str, expr: &Expr, roots: &mut Vec<String>) -> Result<(), DatasetE
     let several = || Err(refused(text, "it does not stay within one row", Some("an expression sees one row")));
     // A list instead of recursion, so that depth costs no stack.
     let mut open = vec![expr];
+    let mut n_nodes = 0;
     while let Some(expr) = open.pop() {
+        n_nodes += 1;
+        if n_nodes > MAX_NODES {
+            let hint = "split it over several derived columns";
+            return Err(refused(text, "it is too complex once its parts are written out", Some(hint)));
+        }
         match expr {
             Expr::Column(name) => {
                 if !roots.iter().any(|root| root == name.as_str()) {

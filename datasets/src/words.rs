@@ -7,8 +7,10 @@ use athanor_protocol::recipe::MAX_EXPRESSION_BYTES;
 
 use crate::error::{DatasetError, cut};
 
-/// Deepest nesting of parentheses and CASE.
-const MAX_DEPTH: usize = 24;
+/// Deepest nesting of parentheses and CASE: on malformed text the parser tries some levels twice.
+const MAX_DEPTH: usize = 12;
+/// Most `NOT`s before a parenthesis or another `NOT`: the parser tries each of them in two ways.
+const MAX_NOTS: usize = 10;
 /// Most words, operators and brackets.
 const MAX_TOKENS: usize = 1_000;
 /// Functions that look at one row and make no more than they are given.
@@ -148,6 +150,17 @@ pub(crate) fn check_words(text: &str) -> Result<usize, DatasetError> {
     }
     // Each sign before a value nests one level deeper in the parser.
     let longest = tokens.chunk_by(|a, b| prefix(a) && prefix(b)).map(<[Token<'_>]>::len).max().unwrap_or(0);
+    let is_not = |token: &Token<'_>| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case("not"));
+    let opens = |token: &Token<'_>| *token == Token::Sign(b'(') || is_not(token);
+    if tokens.windows(2).filter(|pair| is_not(&pair[0]) && opens(&pair[1])).count() > MAX_NOTS {
+        let hint = "use <>, IS NOT or NOT IN, or split it over several derived columns";
+        return Err(refused(text, format!("it has more than {MAX_NOTS} NOTs before parentheses"), Some(hint)));
+    }
+    if tokens.iter().filter(|token| **token == Token::Sign(b'(')).count()
+        != tokens.iter().filter(|token| **token == Token::Sign(b')')).count()
+    {
+        return Err(refused(text, "the parentheses do not match", None));
+    }
     if longest > MAX_DEPTH {
         return Err(refused(text, format!("more than {MAX_DEPTH} signs follow one another"), None));
     }
