@@ -6,20 +6,24 @@ use serde_json::{Value, json};
 use crate::sandbox::{Sandbox, samples};
 
 fn flow(table: &str, target: &str, stratify: bool) -> String {
-    let mut split = json!({ "n_folds": 5, "valid": 0.1 });
-    if stratify {
-        split["stratify"] = json!(target);
-    }
     let node = |id: &str, kind: &str, params: Value| json!({ "id": id, "kind": kind, "params": params });
-    let mut nodes =
-        vec![node("open", "table.open", json!({ "path": samples().join(table) })), node("split", "split", split)];
-    let mut links = vec![json!({ "from": "open.table", "to": "split.table" })];
-    for (id, kind) in [("linear", "train.linear"), ("mlp", "train.mlp"), ("trees", "train.trees")] {
+    let mut nodes = vec![node("open", "table.open", json!({ "path": samples().join(table) }))];
+    let mut links = vec![];
+    // Learners that stop by themselves need rows to watch; the linear model learns from all, as scikit-learn's does.
+    for (split, valid) in [("all", 0.0), ("watched", 0.1)] {
+        let mut params = json!({ "n_folds": 5, "valid": valid });
+        if stratify {
+            params["stratify"] = json!(target);
+        }
+        nodes.push(node(split, "split", params));
+        links.push(json!({ "from": "open.table", "to": format!("{split}.table") }));
+    }
+    for (id, split) in [("linear", "all"), ("mlp", "watched"), ("trees", "watched")] {
         let judge = format!("judge_{id}");
-        nodes.push(node(id, kind, json!({ "target": target })));
+        nodes.push(node(id, &format!("train.{id}"), json!({ "target": target })));
         nodes.push(node(&judge, "evaluate", json!({})));
-        links.push(json!({ "from": "split.splits", "to": format!("{id}.splits") }));
-        links.push(json!({ "from": "split.splits", "to": format!("{judge}.splits") }));
+        links.push(json!({ "from": format!("{split}.splits"), "to": format!("{id}.splits") }));
+        links.push(json!({ "from": format!("{split}.splits"), "to": format!("{judge}.splits") }));
         links.push(json!({ "from": format!("{id}.model"), "to": format!("{judge}.model") }));
     }
     json!({ "version": 1, "name": "folds", "nodes": nodes, "links": links }).to_string()
@@ -30,8 +34,8 @@ fn check(table: &str, target: &str, metric: &str, least: [(&str, f64); 3]) {
     let file = sandbox.write("folds.json", &flow(table, target, metric == "accuracy"));
     let mut sums = [0.0; 3];
     for fold in 0..5 {
-        let fold = format!("split.fold={fold}");
-        let run = sandbox.ok(&["run", file.to_str().unwrap(), "--device", "cpu", "--set", &fold]);
+        let (all, watched) = (format!("all.fold={fold}"), format!("watched.fold={fold}"));
+        let run = sandbox.ok(&["run", file.to_str().unwrap(), "--device", "cpu", "--set", &all, "--set", &watched]);
         for (sum, (learner, _)) in sums.iter_mut().zip(least) {
             let key = format!("test/judge_{learner}.{metric}");
             *sum += run["metrics"][&key].as_f64().unwrap_or_else(|| panic!("no {key} in {}", run["metrics"]));

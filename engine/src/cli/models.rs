@@ -24,6 +24,7 @@ pub(crate) fn run(context: &Context, command: ModelsCommand) -> Result<bool> {
     match command {
         ModelsCommand::List => list(context)?,
         ModelsCommand::Show { model } => {
+            known_form(&model)?;
             let workspace = context.open()?;
             let version = registry::resolve(&workspace, &model)?;
             show(context, &version);
@@ -40,6 +41,7 @@ pub(crate) fn run(context: &Context, command: ModelsCommand) -> Result<bool> {
         }
         ModelsCommand::Alias { name, alias, version, remove } => alias_to(context, &name, &alias, version, remove)?,
         ModelsCommand::Export { model, output } => {
+            known_form(&model)?;
             let version = registry::export(&context.open()?, &model, &output)?;
             let value = json!({ "model": version.model, "version": version.version, "file": output, "sha256": version.sha256, "n_bytes": version.n_bytes });
             context.out.result(&value, || {
@@ -72,6 +74,12 @@ pub(crate) fn run(context: &Context, command: ModelsCommand) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Refuses what can be no model before anything is opened: that is wrong usage, whatever the workspace holds.
+fn known_form(reference: &str) -> Result<()> {
+    reference.parse::<ModelRef>()?;
+    Ok(())
 }
 
 fn registered(context: &Context, version: &ModelVersion, existed: bool) {
@@ -161,11 +169,12 @@ fn alias_to(context: &Context, name: &str, alias: &str, version: Option<String>,
 }
 
 pub(crate) fn predict(context: &Context, args: &PredictArgs) -> Result<()> {
-    let workspace = context.open()?;
+    known_form(&args.model)?;
     let name = args.output.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     if ![".csv", ".parquet"].iter().any(|ending| name.ends_with(ending)) {
         return Err(EngineError::Usage(format!("the output must end in .csv or .parquet: {}", args.output.display())));
     }
+    let workspace = context.open()?;
     stop_on_signal(&context.stop);
     let bar = context.out.progress();
     let device = devices::resolve(&context.program, &args.device)?;

@@ -262,6 +262,7 @@ fn attempt(
     if status == RunStatus::Finished {
         // Nothing in the folder is needed any more but the job itself, which is small and says what was done.
         let _ = fs::remove_dir_all(workspace.job_folder(&run).join(worker::CHECKPOINTS));
+        let _ = fs::remove_dir_all(workspace.job_folder(&run).join(worker::HISTORY));
     }
     Ok(RunOutcome { detail: store.run(&run)?, registered, seconds: began.elapsed().as_secs_f64() })
 }

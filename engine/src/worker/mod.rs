@@ -5,6 +5,7 @@
 //! its supervisor is gone and it stops as well, with a checkpoint.
 
 pub mod events;
+pub mod history;
 pub mod stop;
 
 mod nodes;
@@ -40,6 +41,8 @@ pub const LOCK_FILE: &str = "worker.lock";
 pub const PID_FILE: &str = "worker.pid";
 /// The folder for checkpoints in a job's folder; one folder for each step key in it.
 pub const CHECKPOINTS: &str = "checkpoints";
+/// The folder for the curves that belong to them; one folder for each step key in it.
+pub const HISTORY: &str = "history";
 /// The package in the folder of a training step.
 pub const PACKAGE_FILE: &str = "model.athanor";
 const MAX_JOB_BYTES: u64 = 256 << 20;
@@ -91,6 +94,8 @@ pub(crate) struct StepContext<'a> {
     pub(crate) out: &'a Path,
     /// Where checkpoints go; kept when the step is interrupted.
     pub(crate) checkpoints: PathBuf,
+    /// Where the curve goes that belongs to the checkpoints.
+    pub(crate) history: PathBuf,
     pub(crate) reporter: &'a Reporter,
     pub(crate) stop: &'a StopFlag,
 }
@@ -211,7 +216,17 @@ fn one_step(
     let draft = cache.begin(&step.key)?;
     // The folder is named by the key, not by the node: a changed parameter never meets an old checkpoint.
     let checkpoints = folder.join(CHECKPOINTS).join(&step.key);
-    let ctx = StepContext { job, cache, step, out: draft.path(), checkpoints: checkpoints.clone(), reporter, stop };
+    let history = folder.join(HISTORY).join(&step.key);
+    let ctx = StepContext {
+        job,
+        cache,
+        step,
+        out: draft.path(),
+        checkpoints: checkpoints.clone(),
+        history: history.clone(),
+        reporter,
+        stop,
+    };
     // A panic in a library ends this step with a message instead of the process without one.
     let outcome =
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| nodes::run(&ctx))).unwrap_or_else(|panic| {
@@ -229,5 +244,6 @@ fn one_step(
     }
     draft.keep(&outcome)?;
     let _ = std::fs::remove_dir_all(&checkpoints);
+    let _ = std::fs::remove_dir_all(&history);
     Ok(())
 }

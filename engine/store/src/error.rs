@@ -221,12 +221,19 @@ impl StoreError {
             E::ReadOnly | E::PermissionDenied => Self::ReadOnly { path, reason },
             E::DiskFull => Self::DiskFull { path },
             E::DatabaseBusy | E::DatabaseLocked => Self::Busy { path },
+            // The index of the write-ahead log grows when a database is opened; on a full disk it is what fails first.
+            E::SystemIoFailure if is_no_room_for_index(&err) => Self::DiskFull { path },
             E::SystemIoFailure => Self::Disk { path, reason },
             E::CannotOpen => Self::CannotOpen { path, code: Code::Unavailable, reason },
             E::OutOfMemory => Self::Sql { path, code: Code::OutOfMemory, source: Box::new(err) },
             _ => Self::Sql { path, code: Code::Internal, source: Box::new(err) },
         }
     }
+}
+
+/// SQLITE_IOERR_SHMSIZE: SQLite could not make room in its shared-memory file (sqlite.org/rescode.html).
+fn is_no_room_for_index(err: &rusqlite::Error) -> bool {
+    err.sqlite_error().is_some_and(|inner| inner.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
 }
 
 /// Text in errors is cut to a readable length.

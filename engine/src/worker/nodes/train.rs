@@ -25,9 +25,8 @@ use crate::{
     files,
     flow::cache::{Outcome, OutcomeFile},
     ids::{Clock, System},
+    worker::{PACKAGE_FILE as PACKAGE, history::History},
 };
-
-use crate::worker::PACKAGE_FILE as PACKAGE;
 
 pub(super) fn run(ctx: &StepContext<'_>, learner: &str) -> Result<Outcome> {
     let node = ctx.step.node.as_str();
@@ -121,6 +120,7 @@ pub(super) fn run(ctx: &StepContext<'_>, learner: &str) -> Result<Outcome> {
 struct Sink<'a> {
     ctx: &'a StepContext<'a>,
     prefix: Option<String>,
+    history: Option<History>,
     last: Vec<MetricPoint>,
     reproducibility: Option<Reproducibility>,
     notes: Vec<String>,
@@ -131,7 +131,7 @@ impl<'a> Sink<'a> {
         // Two learners in one workflow would otherwise write one curve.
         let n_learners = ctx.job.steps.iter().filter(|step| step.kind.starts_with("train.")).count();
         let prefix = (n_learners > 1).then(|| format!("{}.", ctx.step.node));
-        Self { ctx, prefix, last: vec![], reproducibility: None, notes: vec![] }
+        Self { ctx, prefix, history: None, last: vec![], reproducibility: None, notes: vec![] }
     }
 
     fn remember(&mut self, point: &MetricPoint) {
@@ -142,6 +142,11 @@ impl<'a> Sink<'a> {
     }
 }
 
+/// What training hears when its curve cannot be kept: the run ends with the reason, a full disk for example.
+fn sink_failed(err: EngineError) -> LearnError {
+    LearnError::Sink(err.into_failure())
+}
+
 impl TrainSink for Sink<'_> {
     fn event(&mut self, event: TrainEvent) -> Result<(), LearnError> {
         let node = || self.ctx.step.node.clone();
@@ -150,6 +155,12 @@ impl TrainSink for Sink<'_> {
                 self.reproducibility = Some(reproducibility);
                 self.ctx.reporter.send(WorkerEventBody::Training { node: node(), reproducibility });
                 self.ctx.reporter.log("info", format!("{}: {n_parameters} parameters", node()));
+                let from = resumed_from_step.unwrap_or(0);
+                let (history, earlier) =
+                    History::begin(&self.ctx.history, self.ctx.job.attempt, from).map_err(sink_failed)?;
+                self.history = Some(history);
+                earlier.iter().for_each(|point| self.remember(point));
+                self.ctx.reporter.metrics(earlier);
                 if let Some(step) = resumed_from_step {
                     self.ctx.reporter.log("info", format!("{}: goes on from the checkpoint at step {step}", node()));
                 }
@@ -167,8 +178,11 @@ impl TrainSink for Sink<'_> {
                         value: value.into(),
                     })
                     .collect();
-                for point in points.iter().filter(|point| point.split != Split::System) {
-                    self.remember(point);
+                let learned: Vec<MetricPoint> =
+                    points.iter().filter(|point| point.split != Split::System).cloned().collect();
+                learned.iter().for_each(|point| self.remember(point));
+                if let Some(history) = &mut self.history {
+                    history.add(&learned).map_err(sink_failed)?;
                 }
                 self.ctx.reporter.metrics(points);
             }
