@@ -1,7 +1,9 @@
 //! Graphics cards through wgpu.
 //!
-//! `vulkan:N` and `metal:N` compile kernels natively (SPIR-V, MSL). `webgpu:N` is the same adapters through WGSL, which
-//! every conforming driver runs, software ones included: Mesa's lavapipe crashes on our SPIR-V.
+//! `vulkan:N` and `metal:N` compile kernels natively (SPIR-V, MSL). `webgpu:N` compiles WGSL, which every conforming
+//! driver runs, software ones included. Burn picks the compiler by graphics API, so WGSL means DirectX 12 on Windows,
+//! Metal where the `metal` feature is off, and elsewhere OpenGL, or Vulkan where the `vulkan` feature is off. Mesa's
+//! software Vulkan (lavapipe 22.3) crashes on SPIR-V, so software adapters are never listed as `vulkan:N`.
 
 use std::{
     collections::HashMap,
@@ -10,8 +12,8 @@ use std::{
 };
 
 use burn::tensor::{
-    Device,
-    wgpu::{WgpuSetup, wgpu},
+    Device, DeviceKind as BurnKind,
+    wgpu::{WgpuBackend, wgpu},
 };
 
 use super::{DeviceInfo, DeviceKind};
@@ -20,10 +22,28 @@ use crate::LearnError;
 /// The graphics APIs that a name stands for.
 fn backends(api: &str) -> wgpu::Backends {
     match api {
-        "vulkan" if cfg!(not(target_os = "macos")) => wgpu::Backends::VULKAN,
+        "vulkan" if cfg!(all(not(target_os = "macos"), feature = "vulkan")) => wgpu::Backends::VULKAN,
         "metal" if cfg!(all(target_os = "macos", feature = "metal")) => wgpu::Backends::METAL,
-        "webgpu" => wgpu::Backends::PRIMARY,
+        "webgpu" => match wgsl_api() {
+            WgpuBackend::Dx12 => wgpu::Backends::DX12,
+            WgpuBackend::Metal => wgpu::Backends::METAL,
+            WgpuBackend::Vulkan => wgpu::Backends::VULKAN,
+            _ => wgpu::Backends::GL,
+        },
         _ => wgpu::Backends::empty(),
+    }
+}
+
+/// The graphics API on which this build compiles WGSL.
+fn wgsl_api() -> WgpuBackend {
+    if cfg!(target_os = "windows") {
+        WgpuBackend::Dx12
+    } else if cfg!(all(target_os = "macos", not(feature = "metal"))) {
+        WgpuBackend::Metal
+    } else if cfg!(not(feature = "vulkan")) {
+        WgpuBackend::Vulkan
+    } else {
+        WgpuBackend::Gl
     }
 }
 
@@ -35,7 +55,7 @@ fn instance(backends: wgpu::Backends) -> wgpu::Instance {
 }
 
 /// The adapters in the order in which they are numbered: that of the driver, software last.
-fn adapters(api: &str) -> Vec<(wgpu::Instance, wgpu::Adapter)> {
+fn adapters(api: &str) -> Vec<wgpu::Adapter> {
     let backends = backends(api);
     if backends.is_empty() {
         return Vec::new();
@@ -43,7 +63,7 @@ fn adapters(api: &str) -> Vec<(wgpu::Instance, wgpu::Adapter)> {
     let instance = instance(backends);
     let mut adapters = burn::tensor::read_sync(instance.enumerate_adapters(backends));
     adapters.sort_by_key(|adapter| adapter.get_info().device_type == wgpu::DeviceType::Cpu);
-    adapters.into_iter().map(|adapter| (instance.clone(), adapter)).collect()
+    adapters
 }
 
 fn kind(device_type: wgpu::DeviceType) -> DeviceKind {
@@ -62,7 +82,7 @@ pub(super) fn devices() -> Vec<DeviceInfo> {
     for api in ["vulkan", "metal", "webgpu"] {
         // A library that panics on a strange driver means that this way is not there.
         let found = catch_unwind(|| adapters(api)).unwrap_or_default();
-        for (index, (_, adapter)) in found.iter().enumerate() {
+        for (index, adapter) in found.iter().enumerate() {
             let info = adapter.get_info();
             let kind = kind(info.device_type);
             if kind == DeviceKind::Software && api != "webgpu" {
@@ -90,53 +110,28 @@ pub(super) fn open(name: &str, api: &str, index: usize) -> Result<Device, LearnE
         return Ok(device.clone());
     }
     let failed = |message: String| LearnError::Device { name: name.to_owned(), message };
-    let (instance, adapter) = adapters(api)
-        .into_iter()
-        .nth(index)
-        .ok_or_else(|| failed(format!("there are fewer than {} such devices", index + 1)))?;
-    let device = match api {
-        "webgpu" => open_wgsl(instance, adapter).map_err(failed)?,
-        _ => open_native(api, index, &adapter),
-    };
-    opened.insert(name.to_owned(), device.clone());
-    Ok(device)
-}
-
-/// Burn counts the adapters of each kind from zero; ours are counted over all kinds.
-fn open_native(api: &str, index: usize, adapter: &wgpu::Adapter) -> Device {
-    use burn::tensor::DeviceKind as BurnKind;
-    let device_type = adapter.get_info().device_type;
-    let before = adapters(api).into_iter().take(index);
-    let nth = before.filter(|(_, other)| other.get_info().device_type == device_type).count();
-    let kind = match device_type {
+    let adapters = adapters(api);
+    let info = adapters.get(index).map(wgpu::Adapter::get_info);
+    let info = info.ok_or_else(|| failed(format!("there are only {} such devices", adapters.len())))?;
+    // Burn counts the adapters of each kind from zero; ours are counted over all kinds.
+    let nth = adapters.iter().take(index).filter(|other| other.get_info().device_type == info.device_type).count();
+    let kind = match info.device_type {
         wgpu::DeviceType::DiscreteGpu => BurnKind::DiscreteGpu(nth),
         wgpu::DeviceType::IntegratedGpu => BurnKind::IntegratedGpu(nth),
         wgpu::DeviceType::VirtualGpu => BurnKind::VirtualGpu(nth),
         wgpu::DeviceType::Cpu => BurnKind::Cpu,
         wgpu::DeviceType::Other => BurnKind::DefaultDevice,
     };
-    #[cfg(feature = "metal")]
-    if api == "metal" {
-        return Device::metal(kind);
-    }
-    Device::vulkan(kind)
-}
-
-/// Opens an adapter with WGSL as the kernels' language: Burn picks the compiler by the backend that a setup names, and
-/// takes WGSL for every backend that has no compiler of its own.
-fn open_wgsl(instance: wgpu::Instance, adapter: wgpu::Adapter) -> Result<Device, String> {
-    let descriptor = wgpu::DeviceDescriptor {
-        label: None,
-        required_features: adapter.features().difference(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS),
-        required_limits: adapter.limits(),
-        // Burn makes its own pools out of few large buffers.
-        memory_hints: wgpu::MemoryHints::MemoryUsage,
-        trace: wgpu::Trace::Off,
-        // Shaders come from our own kernels; the experimental features of the adapter are not asked for.
-        experimental_features: wgpu::ExperimentalFeatures::disabled(),
+    let device = match api {
+        #[cfg(feature = "vulkan")]
+        "vulkan" => Device::vulkan(kind),
+        #[cfg(feature = "metal")]
+        "metal" => Device::metal(kind),
+        _ => {
+            let options = Device::wgpu_options().device_kind(kind).graphics_api(wgsl_api());
+            options.init().map_err(|err| failed(err.to_string()))?
+        }
     };
-    let (device, queue) =
-        burn::tensor::read_sync(adapter.request_device(&descriptor)).map_err(|err| err.to_string())?;
-    let setup = WgpuSetup { instance, adapter, device, queue, backend: wgpu::Backend::BrowserWebGpu };
-    Device::wgpu_options().setup(setup).init().map_err(|err| err.to_string())
+    opened.insert(name.to_owned(), device.clone());
+    Ok(device)
 }

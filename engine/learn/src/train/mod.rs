@@ -9,8 +9,6 @@ mod data;
 mod gradient;
 mod job;
 mod optim;
-#[cfg(test)]
-mod tests;
 
 pub use job::{Point, StopFlag, TrainEvent, TrainJob, TrainOutcome, TrainSink};
 
