@@ -448,7 +448,7 @@ mod builtin {
                 ],
             },
             train("constant", "Constant", "Always says the same: the baseline to beat.", vec![]),
-            train("linear", "Linear model", "Linear or logistic regression.", optim(200, 32, 0.02, 1e-4, 0)),
+            train("linear", "Linear model", "Linear or logistic regression.", optim(200, 32, 0.02, 0.1, 0)),
             train("mlp", "Neural network", "Fully connected layers.", {
                 let mut params = vec![
                     param(
