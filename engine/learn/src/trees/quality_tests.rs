@@ -70,7 +70,7 @@ fn score(name: &str, task: TaskChoice, with_valid: bool) -> f64 {
     for fold in 0..N_FOLDS {
         let (mut train, mut valid, mut test) = (Vec::new(), Vec::new(), Vec::new());
         for (at, row) in rows.iter().enumerate() {
-            match (at % N_FOLDS == fold, with_valid && at / N_FOLDS % 6 == 0) {
+            match (at % N_FOLDS == fold, with_valid && (at / N_FOLDS).is_multiple_of(6)) {
                 (true, _) => test.push(row),
                 (_, true) => valid.push(row),
                 _ => train.push(row),
