@@ -133,7 +133,9 @@ impl LearnError {
     /// The kind of error.
     pub fn code(&self) -> Code {
         match self {
-            Self::MissingColumn { .. } | Self::Column { .. } | Self::BadData { .. } | Self::Diverged { .. } => Code::BadData,
+            Self::MissingColumn { .. } | Self::Column { .. } | Self::BadData { .. } | Self::Diverged { .. } => {
+                Code::BadData
+            }
             Self::FeatureCount { .. } => Code::BadData,
             Self::Setting { .. } | Self::Layer(_) => Code::InvalidArgument,
             Self::Device { .. } | Self::Unsupported { .. } | Self::Version { .. } => Code::Unsupported,
@@ -153,7 +155,9 @@ impl LearnError {
             Self::MissingColumn { .. } => "check the spelling, or add the column to the table",
             Self::Diverged { .. } => "lower learning_rate, or standardise the inputs",
             Self::Device { .. } => "choose one of the devices listed, or 'auto'",
-            Self::DeviceLost { .. } => "run again, on 'cpu' if it keeps failing; a smaller batch_size needs less memory",
+            Self::DeviceLost { .. } => {
+                "run again, on 'cpu' if it keeps failing; a smaller batch_size needs less memory"
+            }
             Self::Version { .. } => "use a newer version of this program",
             Self::BadData { hint, .. } | Self::Unsupported { hint, .. } => return hint.clone(),
             Self::Sink(failure) => return failure.hint.clone(),

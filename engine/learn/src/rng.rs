@@ -20,7 +20,8 @@ fn mix(mut z: u64) -> u64 {
 impl Rng {
     /// The stream that belongs to these keys, in this order.
     pub(crate) fn new(keys: &[u64]) -> Self {
-        let state = keys.iter().fold(0, |state: u64, &key| mix(state.wrapping_add(GOLDEN) ^ mix(key.wrapping_add(GOLDEN))));
+        let state =
+            keys.iter().fold(0, |state: u64, &key| mix(state.wrapping_add(GOLDEN) ^ mix(key.wrapping_add(GOLDEN))));
         Self { state }
     }
 

@@ -1,9 +1,10 @@
 //! Graphics cards through wgpu.
 //!
-//! `vulkan:N` and `metal:N` compile kernels natively (SPIR-V, MSL). `webgpu:N` compiles WGSL, which every conforming
-//! driver runs, software ones included. Burn picks the compiler by graphics API, so WGSL means DirectX 12 on Windows,
-//! Metal where the `metal` feature is off, and elsewhere OpenGL, or Vulkan where the `vulkan` feature is off. Mesa's
-//! software Vulkan (lavapipe 22.3) crashes on SPIR-V, so software adapters are never listed as `vulkan:N`.
+//! Burn picks the compiler by graphics API and build: `vulkan:N` takes WGSL, or SPIR-V in a build with the feature
+//! `spirv`; `metal:N` takes MSL in a build with the feature `metal`. `webgpu:N` always takes WGSL, which every conforming
+//! driver runs, software ones included: on DirectX 12 on Windows, on Metal on a Mac, else on Vulkan, or on OpenGL where
+//! Vulkan takes SPIR-V. Mesa's software Vulkan (lavapipe 22.3) crashes on SPIR-V, so software adapters are no `vulkan:N`
+//! then.
 
 use std::{
     collections::HashMap,
@@ -22,7 +23,7 @@ use crate::LearnError;
 /// The graphics APIs that a name stands for.
 fn backends(api: &str) -> wgpu::Backends {
     match api {
-        "vulkan" if cfg!(all(not(target_os = "macos"), feature = "vulkan")) => wgpu::Backends::VULKAN,
+        "vulkan" if cfg!(not(target_os = "macos")) => wgpu::Backends::VULKAN,
         "metal" if cfg!(all(target_os = "macos", feature = "metal")) => wgpu::Backends::METAL,
         "webgpu" => match wgsl_api() {
             WgpuBackend::Dx12 => wgpu::Backends::DX12,
@@ -40,7 +41,7 @@ fn wgsl_api() -> WgpuBackend {
         WgpuBackend::Dx12
     } else if cfg!(all(target_os = "macos", not(feature = "metal"))) {
         WgpuBackend::Metal
-    } else if cfg!(not(feature = "vulkan")) {
+    } else if cfg!(not(feature = "spirv")) {
         WgpuBackend::Vulkan
     } else {
         WgpuBackend::Gl
@@ -48,10 +49,7 @@ fn wgsl_api() -> WgpuBackend {
 }
 
 fn instance(backends: wgpu::Backends) -> wgpu::Instance {
-    wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    })
+    wgpu::Instance::new(wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() })
 }
 
 /// The adapters in the order in which they are numbered: that of the driver, software last.
@@ -85,7 +83,7 @@ pub(super) fn devices() -> Vec<DeviceInfo> {
         for (index, adapter) in found.iter().enumerate() {
             let info = adapter.get_info();
             let kind = kind(info.device_type);
-            if kind == DeviceKind::Software && api != "webgpu" {
+            if kind == DeviceKind::Software && api != "webgpu" && cfg!(feature = "spirv") {
                 continue;
             }
             let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
@@ -123,12 +121,13 @@ pub(super) fn open(name: &str, api: &str, index: usize) -> Result<Device, LearnE
         wgpu::DeviceType::Other => BurnKind::DefaultDevice,
     };
     let device = match api {
-        #[cfg(feature = "vulkan")]
+        #[cfg(feature = "spirv")]
         "vulkan" => Device::vulkan(kind),
         #[cfg(feature = "metal")]
         "metal" => Device::metal(kind),
         _ => {
-            let options = Device::wgpu_options().device_kind(kind).graphics_api(wgsl_api());
+            let api = if api == "vulkan" { WgpuBackend::Vulkan } else { wgsl_api() };
+            let options = Device::wgpu_options().device_kind(kind).graphics_api(api);
             options.init().map_err(|err| failed(err.to_string()))?
         }
     };

@@ -224,7 +224,10 @@ fn fit_common(columns: &[&Column], rows: &[usize], notes: &mut Vec<String>) -> R
     let std = variance.sqrt();
     if !mean.is_finite() || !std.is_finite() {
         let message = "the pixel values are too large to be scaled".to_owned();
-        return Err(LearnError::BadData { message, hint: Some("divide them by their greatest value first".to_owned()) });
+        return Err(LearnError::BadData {
+            message,
+            hint: Some("divide them by their greatest value first".to_owned()),
+        });
     }
     let scale = if std > 0.0 { std } else { 1.0 };
     let number = || Encoding::Number { fill: Some(mean), offset: mean, scale, indicator: false };

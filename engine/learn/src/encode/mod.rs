@@ -99,7 +99,9 @@ impl EncodeOptions {
             LearnerSpec::Trees { .. } => {
                 Self { scale: Scale::None, impute: false, max_categories: 10_000, ordinal_above: Some(16) }
             }
-            LearnerSpec::Network { model, .. } if model.image.is_some() => Self { scale: Scale::Common, ..Self::default() },
+            LearnerSpec::Network { model, .. } if model.image.is_some() => {
+                Self { scale: Scale::Common, ..Self::default() }
+            }
             _ => Self::default(),
         }
     }
@@ -128,7 +130,9 @@ impl EncodedColumn {
     fn width(&self) -> usize {
         match &self.encoding {
             Encoding::Number { indicator, .. } => 1 + usize::from(*indicator),
-            Encoding::OneHot { categories, missing, other } => categories.len() + usize::from(*missing) + usize::from(*other),
+            Encoding::OneHot { categories, missing, other } => {
+                categories.len() + usize::from(*missing) + usize::from(*other)
+            }
             Encoding::Ordinal { .. } => 1,
         }
     }
@@ -281,7 +285,11 @@ impl FittedEncoder {
         let corrupt = |message: String| LearnError::Corrupt { part: "encoder".to_owned(), message };
         let head: Head = serde_json::from_slice(json).map_err(|err| corrupt(err.to_string()))?;
         if head.version == 0 || head.version > ENCODER_VERSION {
-            return Err(LearnError::Version { part: "encoder".to_owned(), found: head.version, newest: ENCODER_VERSION });
+            return Err(LearnError::Version {
+                part: "encoder".to_owned(),
+                found: head.version,
+                newest: ENCODER_VERSION,
+            });
         }
         let encoder: Self = serde_json::from_slice(json).map_err(|err| corrupt(err.to_string()))?;
         encoder.validate().map_err(corrupt)?;
@@ -334,7 +342,9 @@ impl FittedEncoder {
                     numbers_only(column)?;
                     out.number(&column.data, *fill, *offset, *scale, *indicator, self.options.scale);
                 }
-                Encoding::OneHot { categories, missing, other } => out.one_hot(&column.data, categories, *missing, *other),
+                Encoding::OneHot { categories, missing, other } => {
+                    out.one_hot(&column.data, categories, *missing, *other)
+                }
                 Encoding::Ordinal { categories } => out.ordinal(&column.data, categories),
             }
             start += encoded.width();
@@ -425,9 +435,8 @@ impl Cells<'_> {
 
     fn ordinal(&mut self, data: &ColumnData, categories: &[String]) {
         self.each(|row, out| {
-            let position = label(data, row).and_then(|label| {
-                categories.binary_search_by(|category| category.as_str().cmp(&label)).ok()
-            });
+            let position = label(data, row)
+                .and_then(|label| categories.binary_search_by(|category| category.as_str().cmp(&label)).ok());
             out[0] = position.map_or(f32::NAN, |position| position as f32);
         });
     }

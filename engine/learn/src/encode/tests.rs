@@ -46,14 +46,12 @@ fn numbers_are_standardised_and_gaps_filled_with_the_median() {
     // Mean 3, population deviation √(8/3); the gap is filled with the median 3.
     let gap = [1.0, f64::NAN, 5.0, 3.0];
     let far = (2.0 / (8.0f64 / 3.0).sqrt()) as f32;
-    check_rows(
-        vec![floats("x", &gap), floats("y", &Y4)],
-        &[&[-far, 0.0], &[0.0, 1.0], &[far, 0.0], &[0.0, 0.0]],
-    );
+    check_rows(vec![floats("x", &gap), floats("y", &Y4)], &[&[-far, 0.0], &[0.0, 1.0], &[far, 0.0], &[0.0, 0.0]]);
     check_rows(vec![ints("x", &[1, 1, 3, 3]), floats("y", &Y4)], &[&[-1.0], &[-1.0], &[1.0], &[1.0]]);
     let flags = [Some(true), Some(false), Some(true), Some(false)];
     check_rows(vec![bools("x", &flags), floats("y", &Y4)], &[&[1.0], &[-1.0], &[1.0], &[-1.0]]);
-    let times = Column { name: "x".into(), data: ColumnData::Datetime([0, 2, 0, 2].map(|s| Some(s * 1_000_000)).to_vec()) };
+    let times =
+        Column { name: "x".into(), data: ColumnData::Datetime([0, 2, 0, 2].map(|s| Some(s * 1_000_000)).to_vec()) };
     check_rows(vec![times, floats("y", &Y4)], &[&[-1.0], &[1.0], &[-1.0], &[1.0]]);
 }
 
@@ -116,12 +114,16 @@ fn columns_that_say_nothing_are_left_out_with_a_note() {
 
 #[test]
 fn a_constant_column_with_gaps_stays_for_its_gaps() {
-    check_rows(vec![floats("x", &[2.0, f64::NAN, 2.0, 2.0]), floats("y", &Y4)], &[&[0.0, 0.0], &[0.0, 1.0], &[0.0, 0.0], &[0.0, 0.0]]);
+    check_rows(
+        vec![floats("x", &[2.0, f64::NAN, 2.0, 2.0]), floats("y", &Y4)],
+        &[&[0.0, 0.0], &[0.0, 1.0], &[0.0, 0.0], &[0.0, 0.0]],
+    );
 }
 
 #[test]
 fn trees_take_numbers_as_they_are_and_gaps_as_gaps() {
-    let learner = serde_json::from_value(serde_json::json!({"learner":"trees","trees":{"n_rounds":1,"learning_rate":0.1,
+    let learner =
+        serde_json::from_value(serde_json::json!({"learner":"trees","trees":{"n_rounds":1,"learning_rate":0.1,
         "n_leaves":2,"min_rows_in_leaf":1,"feature_fraction":1.0,"bagging_fraction":1.0,"l2":0.0,"patience":null}}));
     let options = EncodeOptions::for_learner(&learner.unwrap());
     let codes: Vec<String> = (0..40).map(|row| format!("k{:02}", row % 20)).collect();
@@ -204,7 +206,8 @@ fn rows_without_a_target_are_left_out_with_a_note() {
 
 #[test]
 fn columns_that_do_not_fit_are_named() {
-    let (encoder, _) = fit(vec![floats("x", &[1.0, 2.0, 3.0, 4.0]), texts("t", &["a", "b", "a", "b"]), floats("y", &Y4)]).unwrap();
+    let (encoder, _) =
+        fit(vec![floats("x", &[1.0, 2.0, 3.0, 4.0]), texts("t", &["a", "b", "a", "b"]), floats("y", &Y4)]).unwrap();
     let missing = encoder.encode(&frame(vec![floats("x", &[1.0])])).unwrap_err();
     assert_eq!((missing.to_string().as_str(), missing.code()), ("column \"t\" is missing", Code::BadData));
     let text = encoder.encode(&frame(vec![texts("x", &["one"]), texts("t", &["a"])])).unwrap_err();
@@ -224,7 +227,12 @@ fn columns_that_do_not_fit_are_named() {
 
 #[test]
 fn the_order_of_columns_does_not_matter() {
-    let columns = vec![floats("a", &[1.0, 2.0, 3.0, 4.0]), floats("b", &[4.0, 3.0, 1.0, 2.0]), floats("c", &[0.0, 1.0, 0.0, 1.0]), floats("y", &Y4)];
+    let columns = vec![
+        floats("a", &[1.0, 2.0, 3.0, 4.0]),
+        floats("b", &[4.0, 3.0, 1.0, 2.0]),
+        floats("c", &[0.0, 1.0, 0.0, 1.0]),
+        floats("y", &Y4),
+    ];
     let (encoder, _) = fit(columns.clone()).unwrap();
     let reversed = frame(columns.iter().rev().cloned().collect());
     assert_eq!(encoder.encode(&frame(columns)).unwrap(), encoder.encode(&reversed).unwrap());

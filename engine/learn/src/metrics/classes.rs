@@ -35,8 +35,7 @@ pub(super) fn evaluate(classes: &[Arc<str>], probabilities: &[f32], labels: &[u3
     }
     metrics.push(("log_loss", Some(log_loss(rows(), labels))));
     metrics.push(("brier", Some(brier(rows(), labels))));
-    evaluation.metrics =
-        metrics.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect();
+    evaluation.metrics = metrics.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect();
     evaluation.calibration = calibration(rows(), labels, &predicted);
     evaluation.curves = curves;
     evaluation.confusion = (n_classes <= MAX_DETAILED_CLASSES).then_some(counts.confusion);

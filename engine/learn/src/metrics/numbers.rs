@@ -18,15 +18,15 @@ pub(super) fn evaluate(predicted: &[f64], values: &[f64]) -> Evaluation {
     let r2 = (values.len() >= 2 && total > 0.0).then(|| 1.0 - squares / total);
     absolute.sort_unstable_by(f64::total_cmp);
     let middle = absolute.len() / 2;
-    let median = if absolute.len() % 2 == 1 { absolute[middle] } else { (absolute[middle - 1] + absolute[middle]) / 2.0 };
+    let median =
+        if absolute.len() % 2 == 1 { absolute[middle] } else { (absolute[middle - 1] + absolute[middle]) / 2.0 };
     let metrics = [
         ("r2", r2),
         ("rmse", Some((squares / n).sqrt())),
         ("mae", Some(absolute.iter().sum::<f64>() / n)),
         ("median_absolute_error", Some(median)),
     ];
-    evaluation.metrics =
-        metrics.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect();
+    evaluation.metrics = metrics.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect();
     evaluation.residuals = histogram(&residuals);
     evaluation
 }

@@ -6,9 +6,9 @@
 mod model;
 mod plan;
 mod run;
-mod value;
 #[cfg(test)]
 mod tests;
+mod value;
 
 pub use model::{Head, NetworkModel, NetworkStructure};
 pub(crate) use model::{forward_rows, from_safetensors, host_values, to_safetensors};

@@ -135,7 +135,10 @@ impl NetworkModel {
             let name = &slot.name;
             let (shape, values) = tensors.remove(name).ok_or_else(|| corrupt(format!("tensor {name:?} is missing")))?;
             if shape != slot.shape {
-                return Err(corrupt(format!("tensor {name:?} has shape {shape:?}, the network needs {:?}", slot.shape)));
+                return Err(corrupt(format!(
+                    "tensor {name:?} has shape {shape:?}, the network needs {:?}",
+                    slot.shape
+                )));
             }
             if let Some(found) = values.iter().find(|value| !value.is_finite()) {
                 return Err(corrupt(format!("tensor {name:?} holds {found}, which is not a finite number")));

@@ -86,7 +86,13 @@ impl Plan {
 
     fn slot(&mut self, index: usize, leaf: &str, shape: &[usize], kind: (bool, bool), init: Init) -> usize {
         let (is_trained, decays) = kind;
-        self.slots.push(Slot { name: format!("layers.{index}.{leaf}"), shape: shape.to_vec(), is_trained, decays, init });
+        self.slots.push(Slot {
+            name: format!("layers.{index}.{leaf}"),
+            shape: shape.to_vec(),
+            is_trained,
+            decays,
+            init,
+        });
         self.slots.len() - 1
     }
 

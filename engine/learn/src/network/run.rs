@@ -49,7 +49,12 @@ impl Plan {
     /// `input` is `[batch, n_features]`, the result `[batch, n_outputs]`: logits, or scaled values.
     ///
     /// The shapes were checked when the plan was made, so Burn's own assertions cannot fire.
-    pub(crate) fn forward(&self, values: &[Value], input: Tensor<2>, mut training: Option<&mut Training<'_>>) -> Tensor<2> {
+    pub(crate) fn forward(
+        &self,
+        values: &[Value],
+        input: Tensor<2>,
+        mut training: Option<&mut Training<'_>>,
+    ) -> Tensor<2> {
         let [n_rows, _] = input.dims();
         let mut flow = match self.image {
             Some([c, h, w]) => Flow::Image(input.reshape([n_rows, c, h, w])),

@@ -21,7 +21,9 @@ fn check(image: Option<[usize; 3]>, layers: Vec<Layer>, input: &[f32], expect: &
             let values = if at == n_slots - 2 {
                 // The output copies its input.
                 let side = slot.shape[0];
-                (0..n).map(|i| if i / slot.shape[1] == i % slot.shape[1] && i / side < side { 1.0 } else { 0.0 }).collect()
+                (0..n)
+                    .map(|i| if i / slot.shape[1] == i % slot.shape[1] && i / side < side { 1.0 } else { 0.0 })
+                    .collect()
             } else if slot.decays {
                 (1..=n).map(|i| i as f32 / 10.0).collect()
             } else {

@@ -117,7 +117,12 @@ fn sync_dir(_dir: &Path) -> std::io::Result<()> {
 ///
 /// # Errors
 /// If the folder is there but cannot be listed.
-pub(super) fn load(dir: &Path, digest: &str, slots: &[Slot], n_moments: usize) -> Result<(Option<State>, Vec<String>), LearnError> {
+pub(super) fn load(
+    dir: &Path,
+    digest: &str,
+    slots: &[Slot],
+    n_moments: usize,
+) -> Result<(Option<State>, Vec<String>), LearnError> {
     let mut notes = Vec::new();
     if !dir.exists() {
         return Ok((None, notes));
@@ -177,7 +182,8 @@ fn to_bytes(digest: &str, state: &State, slots: &[Slot]) -> Result<Vec<u8>, Lear
         epochs_since_best: state.best.epochs_since,
         has_best: state.best.values.is_some(),
     };
-    let head = serde_json::to_vec(&head).map_err(|err| LearnError::Internal(format!("cannot write checkpoint: {err}")))?;
+    let head =
+        serde_json::to_vec(&head).map_err(|err| LearnError::Internal(format!("cannot write checkpoint: {err}")))?;
     let tensors = to_safetensors(&tensors)?;
     let mut bytes = Vec::with_capacity(MAGIC.len() + 8 + head.len() + tensors.len() + HASH_BYTES);
     bytes.extend_from_slice(MAGIC);
@@ -201,7 +207,8 @@ fn from_bytes(bytes: &[u8], slots: &[Slot], n_moments: usize) -> Result<(String,
     let head: Head = serde_json::from_slice(head).map_err(|err| corrupt(err.to_string()))?;
     let mut tensors = from_safetensors(tensors, "checkpoint")?;
     let mut take = |group: &str| -> Option<Vec<Vec<f32>>> {
-        let mut one = |slot: &Slot| tensors.remove(&format!("{group}/{}", slot.name)).filter(|(shape, _)| *shape == slot.shape);
+        let mut one =
+            |slot: &Slot| tensors.remove(&format!("{group}/{}", slot.name)).filter(|(shape, _)| *shape == slot.shape);
         slots.iter().map(|slot| one(slot).map(|(_, values)| values)).collect()
     };
     // Tensors that do not fit belong to another network: that is for the digest to say, not an error.

@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn a_last_batch_of_one_row_joins_the_one_before() {
-        let check = |n_rows, batch_size, expect| assert_eq!(per_epoch(n_rows, batch_size), expect, "{n_rows} {batch_size}");
+        let check =
+            |n_rows, batch_size, expect| assert_eq!(per_epoch(n_rows, batch_size), expect, "{n_rows} {batch_size}");
         check(1, 1, 1);
         check(10, 5, 2);
         check(11, 5, 2);

@@ -24,7 +24,9 @@ use crate::{
     LearnError, device,
     encode::mean_and_std,
     model::TrainedModel,
-    network::{BatchStatistics, Head, NetworkModel, NetworkStructure, Plan, Training, Value, forward_rows, host_values},
+    network::{
+        BatchStatistics, Head, NetworkModel, NetworkStructure, Plan, Training, Value, forward_rows, host_values,
+    },
     samples::{Samples, Targets},
 };
 
@@ -224,7 +226,9 @@ impl<'a> Loop<'a> {
                     Best { loss: best.loss, epochs_since: best.epochs_since, values: best.values.map(&on_device) };
                 (step, on_device(values), best)
             }
-            None => (0, on_device((0..plan.slots.len()).map(|slot| plan.initial(slot, spec.seed)).collect()), Best::none()),
+            None => {
+                (0, on_device((0..plan.slots.len()).map(|slot| plan.initial(slot, spec.seed)).collect()), Best::none())
+            }
         };
         let now = Instant::now();
         let reporter = Reporter { sink, points: Vec::new(), last: now, steps_total, per_epoch, epochs };
@@ -286,15 +290,17 @@ impl<'a> Loop<'a> {
         self.reporter.now(self.step)?;
         if self.has_waited_enough() && self.step < steps_total {
             let since = self.best.epochs_since;
-            let text = format!("stopped early after epoch {}: no better validation loss in {since} epochs", self.step / per_epoch);
+            let text = format!(
+                "stopped early after epoch {}: no better validation loss in {since} epochs",
+                self.step / per_epoch
+            );
             self.reporter.sink.event(TrainEvent::Note(text))?;
         }
         let values = match (self.patience, self.best.values) {
             (Some(_), Some(best)) => best,
             _ => self.values,
         };
-        let model =
-            NetworkModel::new(self.structure, self.plan, values, self.device, self.device_name);
+        let model = NetworkModel::new(self.structure, self.plan, values, self.device, self.device_name);
         Ok(TrainOutcome::Done(TrainedModel::Network(model)))
     }
 
@@ -307,8 +313,12 @@ impl<'a> Loop<'a> {
         let (epoch, position) = (self.step / per_epoch, self.step % per_epoch);
         let (features, targets) = self.batches.batch(epoch, position);
         let slots = &self.plan.slots;
-        let tracked: Vec<Value> =
-            self.values.iter().zip(slots).map(|(value, slot)| if slot.is_trained { value.tracked() } else { value.clone() }).collect();
+        let tracked: Vec<Value> = self
+            .values
+            .iter()
+            .zip(slots)
+            .map(|(value, slot)| if slot.is_trained { value.tracked() } else { value.clone() })
+            .collect();
         let mut training = Training { seed: self.seed, step: self.step, device: &self.tape, statistics: Vec::new() };
         let outputs = self.plan.forward(&tracked, features, Some(&mut training));
         let statistics = training.statistics;
@@ -348,8 +358,10 @@ impl<'a> Loop<'a> {
     fn take_statistics(&mut self, batch: BatchStatistics) {
         let n = batch.n_values as f64;
         let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
-        let pairs =
-            [(batch.mean_slot, batch.mean, RUNNING_SHARE), (batch.variance_slot, batch.variance, RUNNING_SHARE * unbiased)];
+        let pairs = [
+            (batch.mean_slot, batch.mean, RUNNING_SHARE),
+            (batch.variance_slot, batch.variance, RUNNING_SHARE * unbiased),
+        ];
         for (slot, new, share) in pairs {
             if let Some(old) = self.values[slot].vector() {
                 self.values[slot] = Value::V1(old.clone().mul_scalar(1.0 - RUNNING_SHARE).add(new.mul_scalar(share)));
@@ -468,8 +480,11 @@ fn judge(outputs: &[f32], targets: &Targets, head: Head) -> (f64, &'static str, 
                 Head::Number { mean, std } => (mean, std),
                 Head::Classes => (0.0, 1.0),
             };
-            let squares: f64 =
-                outputs.iter().zip(values).map(|(&output, value)| (f64::from(output) - (value - mean) / std).powi(2)).sum();
+            let squares: f64 = outputs
+                .iter()
+                .zip(values)
+                .map(|(&output, value)| (f64::from(output) - (value - mean) / std).powi(2))
+                .sum();
             let loss = squares / values.len() as f64;
             (loss, "rmse", loss.sqrt() * std)
         }

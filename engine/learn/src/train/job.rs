@@ -108,7 +108,8 @@ impl StopFlag {
     /// [`Self::reason`], or that the limit on steps is reached.
     pub(crate) fn reason_at(&self, step: u64) -> Option<String> {
         let max_steps = self.max_steps.load(Ordering::Relaxed);
-        let at_limit = (max_steps > 0 && step >= max_steps).then(|| format!("the limit of {max_steps} steps is reached"));
+        let at_limit =
+            (max_steps > 0 && step >= max_steps).then(|| format!("the limit of {max_steps} steps is reached"));
         self.reason().map(str::to_owned).or(at_limit)
     }
 

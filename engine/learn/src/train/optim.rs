@@ -60,8 +60,11 @@ impl Optim {
     /// Puts back what [`Self::state`] gave.
     pub(super) fn restore(&mut self, state: Vec<Vec<f32>>, plan: &Plan, on: &Where<'_>) {
         let n = plan.slots.len();
-        let moments: Vec<Moment> =
-            state.into_iter().zip(plan.slots.iter().cycle()).map(|(values, slot)| on.moment(values, &slot.shape)).collect();
+        let moments: Vec<Moment> = state
+            .into_iter()
+            .zip(plan.slots.iter().cycle())
+            .map(|(values, slot)| on.moment(values, &slot.shape))
+            .collect();
         let mut moments = moments.into_iter();
         self.first = moments.by_ref().take(n).collect();
         self.second = moments.collect();
@@ -173,7 +176,13 @@ fn host_step(weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: O
     }
 }
 
-fn device_step(value: Value, gradient: Value, first: &mut Value, second: Option<&mut Value>, factors: Factors) -> Value {
+fn device_step(
+    value: Value,
+    gradient: Value,
+    first: &mut Value,
+    second: Option<&mut Value>,
+    factors: Factors,
+) -> Value {
     let kept = if factors.keep == 1.0 { value } else { value.scale(factors.keep) };
     match second {
         Some(second) => {

@@ -65,19 +65,3 @@ fn image_network_on_digits() {
     println!("digits cnn: {accuracy:.4}");
     assert!(accuracy >= 0.96, "{accuracy}");
 }
-
-#[test]
-#[ignore]
-fn sweep() {
-    for lr in [0.005, 0.01, 0.02] {
-        for wd in [1e-4, 0.01, 0.1, 0.3] {
-            for epochs in [100u32, 200] {
-                let learner = || LearnerSpec::Linear { optim: athanor_protocol::learner::OptimConfig { learning_rate: lr, weight_decay: wd, epochs, ..default_optim("train.linear") } };
-                println!("--- lr {lr} wd {wd} epochs {epochs}");
-                check("wine.csv", "cultivar", learner(), "accuracy", 0.0);
-                check("breast_cancer.csv", "diagnosis", learner(), "accuracy", 0.0);
-                check("diabetes.csv", "progression", learner(), "r2", 0.0);
-            }
-        }
-    }
-}

@@ -136,7 +136,8 @@ fn a_run_can_be_stopped_and_resumed_many_times() {
 fn another_seed_gives_other_weights() {
     let learner = busy(optim());
     let data = wine(&learner);
-    let trained = |seed| weights(&run_with(&spec(learner.clone(), "cultivar", seed), &data, None, &StopFlag::new()).unwrap().0);
+    let trained =
+        |seed| weights(&run_with(&spec(learner.clone(), "cultivar", seed), &data, None, &StopFlag::new()).unwrap().0);
     assert!(trained(1) == trained(1));
     assert!(trained(1) != trained(2));
 }
@@ -154,7 +155,11 @@ fn check_damage(damage: impl Fn(&Path, Vec<u8>), expect: &str) {
     let (resumed, from, events) = resume(&spec, &data, dir.path());
     assert_eq!(from, Some(4), "goes on from the one before");
     assert!(resumed == unbroken);
-    assert!(notes(&events).iter().any(|note| note.contains("000000000009") && note.contains(expect)), "{:?}", notes(&events));
+    assert!(
+        notes(&events).iter().any(|note| note.contains("000000000009") && note.contains(expect)),
+        "{:?}",
+        notes(&events)
+    );
 }
 
 #[test]

@@ -59,13 +59,17 @@ fn events_come_in_order_and_say_what_happens() {
         })
         .flatten()
         .collect();
-    let count = |key: &str, split: Split| points.iter().filter(|point| point.0 == key && point.1 == split).count() as u64;
+    let count =
+        |key: &str, split: Split| points.iter().filter(|point| point.0 == key && point.1 == split).count() as u64;
     assert_eq!(count("loss", Split::Train), n_steps);
     assert_eq!(count("loss", Split::Valid), 3);
     assert_eq!(count("accuracy", Split::Valid), 3);
     assert_eq!(count("learning_rate", Split::Train), 3);
     assert!(count("samples_per_sec", Split::System) >= 1);
-    assert!(points.iter().all(|point| athanor_protocol::metric::metric_info(point.0).is_some()), "keys of the protocol");
+    assert!(
+        points.iter().all(|point| athanor_protocol::metric::metric_info(point.0).is_some()),
+        "keys of the protocol"
+    );
     let last = TrainEvent::Progress { step: n_steps, steps_total: n_steps, epoch: 3, epochs: 3 };
     assert_eq!(events.last(), Some(&last));
 }
@@ -167,7 +171,11 @@ fn early_stopping_keeps_the_best_weights() {
     let TrainOutcome::Done(model) = outcome else { panic!("stopped") };
     let predictions = model.predict(&data.valid.samples).unwrap();
     let Targets::Class { labels, .. } = &data.valid.targets else { panic!("classes") };
-    let loss = predictions.probabilities.chunks(2).zip(labels).map(|(p, &label)| -f64::from(p[label as usize]).max(1e-12).ln());
+    let loss = predictions
+        .probabilities
+        .chunks(2)
+        .zip(labels)
+        .map(|(p, &label)| -f64::from(p[label as usize]).max(1e-12).ln());
     let loss = loss.sum::<f64>() / labels.len() as f64;
     assert!((loss - best).abs() < 1e-4 * best.max(1.0), "{loss} is not the best {best}");
 }
