@@ -1,4 +1,5 @@
-//! Times our training loop against a bare Burn loop: same network, data, batch size, device and optimiser, in turns.
+//! Times our training loop against a bare Burn loop: same network, data, batch size, device and optimiser, in turns; and
+//! the prediction of one row.
 //!
 //! `cargo run --release -p athanor-learn --example bare_loop [device] [seconds per turn]`, prints one JSON object.
 //!
@@ -12,7 +13,7 @@ use athanor_learn::{
     LearnError,
     encode::{EncodeOptions, FittedEncoder, TaskChoice},
     samples::{Samples, Targets},
-    train::{StopFlag, TrainEvent, TrainJob, TrainSink, train},
+    train::{StopFlag, TrainEvent, TrainJob, TrainOutcome, TrainSink, train},
 };
 use athanor_protocol::{
     columns::{Column, ColumnData, Frame},
@@ -101,11 +102,8 @@ fn main() {
     let secs: f64 = std::env::args().nth(2).and_then(|text| text.parse().ok()).unwrap_or(4.0);
     let name = athanor_learn::device::resolve(&name).unwrap();
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u32;
-    let device = match name.split_once(':') {
-        None => Device::flex(),
-        Some(("vulkan", index)) => Device::vulkan(DeviceKind::DiscreteGpu(index.parse().unwrap())),
-        Some(_) => panic!("the bare loop runs on cpu and vulkan:N"),
-    };
+    // Without an index to choose by, the bare loop takes the first card, so ours should be told to take it too.
+    let device = if name == "cpu" { Device::flex() } else { Device::wgpu(DeviceKind::DefaultDevice) };
     let (samples, labels) = synthetic();
     let targets = Targets::Class { labels: labels.clone(), n_classes: N_CLASSES };
     let column = |name: &str, data| Column { name: name.into(), data };
@@ -135,7 +133,7 @@ fn main() {
         };
         let mut sink = Count(0);
         let start = Instant::now();
-        train(TrainJob {
+        let outcome = train(TrainJob {
             spec: &spec,
             encoder: &encoder,
             train: (&samples, &targets),
@@ -147,23 +145,35 @@ fn main() {
         .unwrap();
         let rate = (epochs * N_ROWS) as f64 / start.elapsed().as_secs_f64();
         assert!(sink.0 >= (epochs * N_ROWS / BATCH_SIZE) as u64, "every step's loss is recorded");
-        rate
+        let TrainOutcome::Done(model) = outcome else { panic!("nobody stopped it") };
+        (rate, model)
     };
     // Warm up, and find out how many epochs a turn takes.
-    let rate = bare(&device, &samples, &labels, 1).min(ours(1));
+    let (our_rate, model) = ours(1);
+    let rate = bare(&device, &samples, &labels, 1).min(our_rate);
     let epochs = ((rate * secs / N_ROWS as f64).round() as usize).max(1);
     let (mut bare_rates, mut our_rates) = (vec![], vec![]);
     for _ in 0..N_ROUNDS {
         bare_rates.push(bare(&device, &samples, &labels, epochs));
-        our_rates.push(ours(epochs));
+        our_rates.push(ours(epochs).0);
     }
     let median = |rates: &mut Vec<f64>| {
         rates.sort_by(f64::total_cmp);
         rates[rates.len() / 2]
     };
     let (bare, ours) = (median(&mut bare_rates), median(&mut our_rates));
+    // One row, as serving predicts it, reading the result included.
+    let one = Samples::new(1, N_FEATURES, samples.row(0).to_vec()).unwrap();
+    let mut micros: Vec<f64> = (0..2000)
+        .map(|_| {
+            let start = Instant::now();
+            std::hint::black_box(model.predict(&one).unwrap());
+            start.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    let one_row = median(&mut micros);
     println!(
-        "{{\"device\":\"{name}\",\"threads\":{threads},\"bare_samples_per_sec\":{bare:.1},\"ours_samples_per_sec\":{ours:.1},\"ratio\":{:.4}}}",
+        "{{\"device\":\"{name}\",\"threads\":{threads},\"bare_samples_per_sec\":{bare:.1},\"ours_samples_per_sec\":{ours:.1},\"ratio\":{:.4},\"one_row_micros\":{one_row:.1}}}",
         ours / bare
     );
 }

@@ -27,7 +27,7 @@ pub enum TrainedModel {
     /// Always says the same.
     Constant(ConstantModel),
     /// A network (linear models are networks of one layer).
-    Network(NetworkModel),
+    Network(Box<NetworkModel>),
     /// Boosted trees.
     Trees(Forest),
 }
@@ -204,7 +204,7 @@ impl TrainedModel {
             }
             "network" => {
                 let weights = weights.ok_or_else(|| corrupt("the network's weights are missing"))?;
-                NetworkModel::load(body(model_json)?, weights, device).map(Self::Network)
+                NetworkModel::load(body(model_json)?, weights, device).map(|model| Self::Network(Box::new(model)))
             }
             other => Err(corrupt(format!("there is no model of kind '{other}'"))),
         }

@@ -98,13 +98,14 @@ pub(super) fn devices() -> Vec<DeviceInfo> {
     devices
 }
 
-/// One opened device for each name: opening twice would double its memory pools.
-static OPENED: Mutex<Option<HashMap<String, Device>>> = Mutex::new(None);
+/// Opened devices by the way to them and their number. One way may have two names, and Burn refuses to open it twice.
+static OPENED: Mutex<Option<HashMap<(String, usize), Device>>> = Mutex::new(None);
 
 pub(super) fn open(name: &str, api: &str, index: usize) -> Result<Device, LearnError> {
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     let opened = opened.get_or_insert_with(HashMap::new);
-    if let Some(device) = opened.get(name) {
+    let key = (format!("{:?}", backends(api)), index);
+    if let Some(device) = opened.get(&key) {
         return Ok(device.clone());
     }
     let failed = |message: String| LearnError::Device { name: name.to_owned(), message };
@@ -131,6 +132,6 @@ pub(super) fn open(name: &str, api: &str, index: usize) -> Result<Device, LearnE
             options.init().map_err(|err| failed(err.to_string()))?
         }
     };
-    opened.insert(name.to_owned(), device.clone());
+    opened.insert(key, device.clone());
     Ok(device)
 }

@@ -108,7 +108,7 @@ pub(crate) fn mean_and_std(values: &[f64]) -> (f64, f64) {
         return (0.0, 0.0);
     }
     // Only extreme values need the division; ordinary ones keep every bit.
-    let unit = if largest > 1e100 || largest < 1e-100 { largest } else { 1.0 };
+    let unit = if (1e-100..=1e100).contains(&largest) { 1.0 } else { largest };
     let n = values.len() as f64;
     let mean = values.iter().map(|value| value / unit).sum::<f64>() / n;
     let variance = values.iter().map(|value| (value / unit - mean).powi(2)).sum::<f64>() / n;

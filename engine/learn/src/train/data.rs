@@ -26,6 +26,7 @@ enum HostTargets {
     Number(Vec<f32>),
 }
 
+#[expect(clippy::large_enum_variant, reason = "one value for each run")]
 enum Rows<'a> {
     Host { samples: &'a Samples, targets: HostTargets },
     Resident { features: Tensor<2>, targets: BatchTargets },

@@ -301,7 +301,7 @@ impl<'a> Loop<'a> {
             _ => self.values,
         };
         let model = NetworkModel::new(self.structure, self.plan, values, self.device, self.device_name);
-        Ok(TrainOutcome::Done(TrainedModel::Network(model)))
+        Ok(TrainOutcome::Done(TrainedModel::Network(Box::new(model))))
     }
 
     fn has_waited_enough(&self) -> bool {

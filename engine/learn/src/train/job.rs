@@ -139,7 +139,7 @@ pub struct TrainJob<'a> {
 
 /// How a training run ended.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "one value for each run, moved once")]
+#[allow(clippy::large_enum_variant, reason = "one value for each run, moved once")]
 pub enum TrainOutcome {
     /// It is trained.
     Done(TrainedModel),

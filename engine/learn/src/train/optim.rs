@@ -28,7 +28,7 @@ const PARALLEL_ABOVE: usize = 1 << 15;
 #[derive(Debug, Clone)]
 enum Moment {
     Host(Vec<f32>),
-    Device(Value),
+    Device(Box<Value>),
 }
 
 /// The optimiser and its state.
@@ -123,7 +123,7 @@ impl Optim {
             }
             Moment::Device(first) => {
                 let second = match self.second.get_mut(slot) {
-                    Some(Moment::Device(second)) => Some(second),
+                    Some(Moment::Device(second)) => Some(second.as_mut()),
                     _ => None,
                 };
                 Ok(device_step(value, gradient, first, second, factors))
@@ -140,7 +140,11 @@ pub(super) struct Where<'a> {
 
 impl Where<'_> {
     fn moment(&self, values: Vec<f32>, shape: &[usize]) -> Moment {
-        if self.name == "cpu" { Moment::Host(values) } else { Moment::Device(Value::new(values, shape, self.device)) }
+        if self.name == "cpu" {
+            Moment::Host(values)
+        } else {
+            Moment::Device(Box::new(Value::new(values, shape, self.device)))
+        }
     }
 }
 
