@@ -118,7 +118,9 @@ fn row(run: &RunSummary) -> Vec<String> {
         (Some(from), Some(to)) => format!("{:.1}", (to - from) as f64 / 1000.0),
         _ => "-".to_owned(),
     };
-    let metrics = run.latest.iter().filter(|point| point.split == Split::Test).take(3);
+    // The one figure that people compare by; 'runs show' has all.
+    let telling = |key: &str| ["accuracy", "r2"].contains(&key.rsplit('.').next().unwrap_or(key));
+    let metrics = run.latest.iter().filter(|point| point.split == Split::Test && telling(&point.key)).take(3);
     let metrics: Vec<String> = metrics.map(|point| format!("{} {}", point.key, number(point.value.to_f64()))).collect();
     vec![
         run.id.to_string(),

@@ -333,6 +333,13 @@ fn conclude(workspace: &Workspace, job: &JobSpec, registered: &mut Vec<effects::
     // A number that the worker's batches cannot reach: this batch is the engine's own.
     workspace.store.record(&job.run_id, job.attempt, CONCLUSION, &batch)?;
     *registered = effects::apply(workspace, job)?;
+    let done = |registered: &effects::Registered| StepUpdate {
+        node: registered.node.clone(),
+        state: if registered.existed { StepState::Cached } else { StepState::Done },
+        millis: None,
+    };
+    let steps = registered.iter().map(done).collect();
+    workspace.store.record(&job.run_id, job.attempt, CONCLUSION + 1, &Batch { steps, ..Batch::default() })?;
     Ok(())
 }
 

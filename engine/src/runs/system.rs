@@ -21,37 +21,38 @@ pub struct Monitor {
     pid: u32,
     /// `None` where the system cannot be asked; then nothing is known of the process.
     system: Option<sysinfo::System>,
+    /// When CPU time was read last, and how much the process had used.
+    last_cpu: Option<(Instant, f64)>,
     last_gpu: Option<(Instant, Option<(f64, u64)>)>,
 }
 
 impl Monitor {
     /// Watches a process.
     pub fn new(pid: u32) -> Self {
-        Self { pid, system: sysinfo::System::new().ok(), last_gpu: None }
+        Self { pid, system: sysinfo::System::new().ok(), last_cpu: None, last_gpu: None }
     }
 
     /// Resident memory of the process in bytes, cheaply; `None` once it is gone.
     pub fn memory_bytes(&mut self) -> Option<u64> {
-        self.refresh(false).map(|process| process.memory())
+        self.refresh().map(sysinfo::Process::memory)
     }
 
     /// Looks at everything; `None` once the process is gone.
     pub fn sample(&mut self) -> Option<Sample> {
-        let process = self.refresh(true)?;
-        let (cpu_percent, memory_bytes) = (f64::from(process.cpu_usage()), process.memory());
+        let process = self.refresh()?;
+        let (memory_bytes, used) = (process.memory(), process.accumulated_cpu_time() as f64 / 1e3);
+        let now = Instant::now();
+        let (began, before) = self.last_cpu.replace((now, used)).unwrap_or((now, used));
+        let seconds = now.duration_since(began).as_secs_f64();
+        let cpu_percent = if seconds > 0.0 { (used - before).max(0.0) / seconds * 100.0 } else { 0.0 };
         let gpu = self.gpu();
-        Some(Sample {
-            cpu_percent,
-            memory_bytes,
-            gpu_percent: gpu.map(|gpu| gpu.0),
-            gpu_memory_bytes: gpu.map(|gpu| gpu.1),
-        })
+        let (gpu_percent, gpu_memory_bytes) = (gpu.map(|gpu| gpu.0), gpu.map(|gpu| gpu.1));
+        Some(Sample { cpu_percent, memory_bytes, gpu_percent, gpu_memory_bytes })
     }
 
-    fn refresh(&mut self, cpu: bool) -> Option<&sysinfo::Process> {
+    fn refresh(&mut self) -> Option<&sysinfo::Process> {
         let system = self.system.as_mut()?;
-        let kind = sysinfo::ProcessRefreshKind::nothing().with_memory();
-        let kind = if cpu { kind.with_cpu() } else { kind };
+        let kind = sysinfo::ProcessRefreshKind::nothing().with_memory().with_cpu();
         let pid = sysinfo::Pid::from_u32(self.pid);
         system.refresh_processes_specifics(sysinfo::ProcessesToUpdate::Some(&[pid]), true, kind);
         system.process(pid)
@@ -144,6 +145,11 @@ mod tests {
         let mut monitor = Monitor::new(std::process::id());
         assert!(monitor.memory_bytes().is_some_and(|bytes| bytes > 1 << 20));
         assert!(monitor.sample().is_some_and(|sample| sample.memory_bytes > 1 << 20));
+        // Work until the system has counted some: then it must be seen.
+        let mut n = 0u64;
+        while monitor.sample().is_some_and(|sample| sample.cpu_percent == 0.0) {
+            (0..1_000_000u64).for_each(|at| n = std::hint::black_box(n.wrapping_add(at)));
+        }
         assert!(process_start(std::process::id()).is_some());
         assert!(process_start(u32::MAX - 1).is_none());
         assert!(Monitor::new(u32::MAX - 1).sample().is_none());

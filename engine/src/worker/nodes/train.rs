@@ -154,7 +154,10 @@ impl TrainSink for Sink<'_> {
             TrainEvent::Started { reproducibility, resumed_from_step, n_parameters, .. } => {
                 self.reproducibility = Some(reproducibility);
                 self.ctx.reporter.send(WorkerEventBody::Training { node: node(), reproducibility });
-                self.ctx.reporter.log("info", format!("{}: {n_parameters} parameters", node()));
+                // Trees are grown, not given: their size is known in the end.
+                if n_parameters > 0 {
+                    self.ctx.reporter.log("info", format!("{}: {n_parameters} parameters", node()));
+                }
                 let from = resumed_from_step.unwrap_or(0);
                 let (history, earlier) =
                     History::begin(&self.ctx.history, self.ctx.job.attempt, from).map_err(sink_failed)?;
