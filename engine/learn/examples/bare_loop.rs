@@ -164,16 +164,26 @@ fn main() {
     let (bare, ours) = (median(&mut bare_rates), median(&mut our_rates));
     // One row, as serving predicts it, reading the result included.
     let one = Samples::new(1, N_FEATURES, samples.row(0).to_vec()).unwrap();
-    let mut micros: Vec<f64> = (0..2000)
-        .map(|_| {
-            let start = Instant::now();
-            std::hint::black_box(model.predict(&one).unwrap());
-            start.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    let one_row = median(&mut micros);
+    let time = |work: &mut dyn FnMut()| {
+        let mut micros: Vec<f64> = (0..2000)
+            .map(|_| {
+                let start = Instant::now();
+                work();
+                start.elapsed().as_secs_f64() * 1e6
+            })
+            .collect();
+        median(&mut micros)
+    };
+    let one_row = time(&mut || {
+        std::hint::black_box(model.predict(&one).unwrap());
+    });
+    let bare_model = Mlp::new(&device);
+    let bare_one_row = time(&mut || {
+        let x = Tensor::<2>::from_data(TensorData::new(one.features.clone(), [1, N_FEATURES]), &device);
+        std::hint::black_box(bare_model.forward(x).into_data());
+    });
     println!(
-        "{{\"device\":\"{name}\",\"threads\":{threads},\"bare_samples_per_sec\":{bare:.1},\"ours_samples_per_sec\":{ours:.1},\"ratio\":{:.4},\"one_row_micros\":{one_row:.1}}}",
+        "{{\"device\":\"{name}\",\"threads\":{threads},\"bare_samples_per_sec\":{bare:.1},\"ours_samples_per_sec\":{ours:.1},\"ratio\":{:.4},\"bare_one_row_micros\":{bare_one_row:.1},\"one_row_micros\":{one_row:.1}}}",
         ours / bare
     );
 }

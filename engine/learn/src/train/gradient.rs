@@ -46,15 +46,18 @@ pub(super) fn train(job: TrainJob<'_>, model: &ModelSpec, optim: &OptimConfig) -
     check_settings(job.spec, optim)?;
     check_features(&job)?;
     let name = device::resolve(&job.spec.device)?;
+    let n_threads = job.spec.threads as usize;
+    let run = || device::guarded(&name, || Loop::new(job, model, optim, &name)?.run());
+    // The process's own pool where it has the right size: handing work to a second one costs some percent.
+    if n_threads == rayon::current_num_threads() {
+        return run();
+    }
     let threads = rayon::ThreadPoolBuilder::new()
-        .num_threads(job.spec.threads as usize)
+        .num_threads(n_threads)
         .thread_name(|n| format!("train-{n}"))
         .build()
         .map_err(|err| LearnError::Internal(format!("cannot start threads: {err}")))?;
-    threads.install(|| {
-        let name = name.as_str();
-        device::guarded(name, || Loop::new(job, model, optim, name)?.run())
-    })
+    threads.install(run)
 }
 
 fn check_settings(spec: &TrainSpec, optim: &OptimConfig) -> Result<(), LearnError> {

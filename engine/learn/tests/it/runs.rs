@@ -285,6 +285,11 @@ fn predictions_do_not_depend_on_the_batch_or_the_thread() {
     let TrainOutcome::Done(model) = outcome else { panic!("stopped") };
     let samples = &data.test.samples;
     let all = model.predict(samples).unwrap();
+    // For the eye only: one row through a small network, as serving does it.
+    let one = Samples::new(1, samples.n_features, samples.row(0).to_vec()).unwrap();
+    let start = std::time::Instant::now();
+    (0..1000).for_each(|_| drop(std::hint::black_box(model.predict(&one).unwrap())));
+    println!("one row: {:?}", start.elapsed() / 1000);
     std::thread::scope(|scope| {
         for start in 0..4 {
             let (model, all) = (&model, &all);
