@@ -1,6 +1,6 @@
 //! Tables: open, describe, prepare and split; the only crate that knows Polars.
 //!
-//! [`open`] looks at a bounded first part of a file. [`plan_schema`] checks a plan without reading rows. [`prepare`]
+//! [`open`] looks at a bounded first part of a file. [`plan_schema`] checks a plan without reading rows. [`prepare()`]
 //! reads, does the steps, splits, learns from the training rows, and returns the three parts with the
 //! [fitted recipe](athanor_protocol::recipe::FittedRecipe). [`Replay`] does the recipe to new rows, by the same code.
 //! [`read_batches`] and [`TableWriter`] stream tables that are larger than memory.

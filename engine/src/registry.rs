@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use athanor_learn::package::{self, Package, SignatureStatus};
+use athanor_learn::{
+    package::{self, Package, SignatureStatus},
+    predictor::Predictor,
+};
 use athanor_protocol::{
     Code, Failure,
     names::{ModelRef, RunId, check_alias, check_model_name},
@@ -205,6 +208,8 @@ pub fn verify(path: &Path, workspace: Option<&Workspace>, trust: &[String]) -> R
     };
     let key = key.clone();
     named(path, package.verify(std::slice::from_ref(&key)).map_err(Into::into))?;
+    // Bytes that are as they were signed may still be no model: it is loaded, as serving would load it.
+    named(path, Predictor::from_package(&package, "cpu").map(drop).map_err(Into::into))?;
     let mut keys = trust.to_vec();
     if let Some(workspace) = workspace {
         keys.extend(trusted(workspace)?);

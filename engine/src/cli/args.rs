@@ -304,7 +304,7 @@ pub(crate) struct ServeArgs {
     /// Another name by which clients may call this host; may be given several times.
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
-    /// A web origin that may ask, for example https://example.org; may be given several times.
+    /// A web origin that may ask, for example `https://example.org`; may be given several times.
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<String>,
     /// Largest request body, in MiB.

@@ -11,7 +11,9 @@ use athanor_protocol::{
     table::{ColumnSchema, DataType, TableSchema},
 };
 
-use super::super::{BLOCK_BYTES, HEADER_BYTES, Package, RunPackage, SigningKey, build, keys::sha256, package_run, sign};
+use super::super::{
+    BLOCK_BYTES, HEADER_BYTES, Package, RunPackage, SigningKey, build, keys::sha256, package_run, sign,
+};
 use crate::{
     LearnError,
     encode::{EncodeOptions, FittedEncoder, TaskChoice},
