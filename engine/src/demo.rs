@@ -131,16 +131,25 @@ pub(crate) fn run(context: &Context, args: &DemoArgs) -> Result<()> {
     if !args.stay {
         keys::revoke(&workspace, &key_info.id)?;
     }
+    let athanor = program_name(&context.program);
     out.result(&result, || {
         let root = root.display();
         format!(
-            "\nDone in {seconds:.1} s. Go on:\n  athanor runs list --workspace {root}\n  athanor models show {0} --workspace {root}\n  \
-             athanor run {root}/{1} --set train.hidden=128,64 --workspace {root}\n  \
-             athanor keys create --workspace {root}\n  athanor serve --workspace {root}",
+            "\nDone in {seconds:.1} s. Go on:\n  {athanor} runs list --workspace {root}\n  {athanor} models show {0} --workspace {root}\n  \
+             {athanor} run {root}/{1} --set train.hidden=128,64 --workspace {root}\n  \
+             {athanor} keys create --workspace {root}\n  {athanor} serve --workspace {root}",
             registered.model, FILES[1].0
         )
     });
     Ok(())
+}
+
+/// How to call this program: by its name where the shell finds it, else by its path.
+fn program_name(program: &Path) -> String {
+    let name = program.file_name().unwrap_or_default();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| folder.join(name) == program);
+    if found { name.to_string_lossy().into_owned() } else { program.display().to_string() }
 }
 
 /// The last row of the table as a JSON object without its target, and the target.
