@@ -102,7 +102,11 @@ pub(crate) fn run(context: &Context, args: &DemoArgs) -> Result<()> {
     let runtime = runtime()?;
     let (stop, stopped) = watch::channel(false);
     let server = runtime.spawn(Arc::clone(&endpoint).serve(listener, ServeConfig::new(bound), stopped));
-    let prediction = ask(bound, &registered.model, &key, &row)?;
+    let prediction = ask(bound, &registered.model, &key, &row);
+    if prediction.is_err() {
+        keys::revoke(&workspace, &key_info.id)?;
+    }
+    let prediction = prediction?;
     let label = prediction["label"].as_str().unwrap_or_default();
     let probability = prediction["probabilities"][label].as_f64().map_or("?".to_owned(), number);
     out.say(&format!("6  a prediction over HTTP: {label} with probability {probability} (the table says {actual})"));

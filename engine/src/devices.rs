@@ -1,6 +1,7 @@
 //! Devices by name. Looking for GPUs loads drivers, and a driver may crash; that happens in a process of its own.
 
 use std::{
+    io::Read,
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -74,6 +75,13 @@ fn ask<T: DeserializeOwned>(program: &Path, args: &[&str]) -> Result<T> {
         .stderr(Stdio::null())
         .spawn()
         .at("start", program)?;
+    // Read while it runs: a driver that prints much must not fill the pipe and wait for ever.
+    let mut stdout = child.stdout.take();
+    let reader = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let _ = stdout.as_mut().map(|stdout| stdout.take(16 << 20).read_to_end(&mut text));
+        text
+    });
     let began = Instant::now();
     while child.try_wait().at("wait for", program)?.is_none() {
         if began.elapsed() > PROBE {
@@ -83,11 +91,12 @@ fn ask<T: DeserializeOwned>(program: &Path, args: &[&str]) -> Result<T> {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let output = child.wait_with_output().at("read", program)?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let status = child.wait().at("wait for", program)?;
+    let text = reader.join().unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let line = text.lines().find_map(|line| line.strip_prefix(MARK));
     match line.and_then(|line| serde_json::from_str(line).ok()) {
-        Some(answer) if output.status.success() => Ok(answer),
-        _ => Err(failed(&format!("the probe ended with {}", output.status))),
+        Some(answer) if status.success() => Ok(answer),
+        _ => Err(failed(&format!("the probe ended with {status}"))),
     }
 }

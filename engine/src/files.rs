@@ -131,7 +131,8 @@ impl Artifacts {
     /// If the digest is none or the file cannot be written.
     pub fn put(&self, digest: &str, bytes: &[u8]) -> Result<PathBuf> {
         let path = self.path(digest).ok_or_else(|| not_a_digest(digest))?;
-        if !path.is_file() {
+        // A file that is there but damaged is replaced: the bytes in hand are those that the digest means.
+        if fs::read(&path).ok().as_deref() != Some(bytes) {
             write_atomic(&path, bytes)?;
         }
         Ok(path)
@@ -143,7 +144,7 @@ impl Artifacts {
     /// If the digest is none or the file cannot be linked or copied.
     pub fn put_file(&self, digest: &str, from: &Path) -> Result<PathBuf> {
         let path = self.path(digest).ok_or_else(|| not_a_digest(digest))?;
-        if path.is_file() {
+        if path.is_file() && digest_file(&path)?.0 == digest {
             return Ok(path);
         }
         let folder = path.parent().unwrap_or(&self.root);
@@ -153,7 +154,10 @@ impl Artifacts {
             fs::copy(from, &beside).at("copy", from)?;
             File::open(&beside).and_then(|file| file.sync_all()).at("write", &beside)?;
         }
-        fs::rename(&beside, &path).at("write", &path)?;
+        let renamed = fs::rename(&beside, &path).at("write", &path);
+        // Renaming one hard link over another of the same file does nothing and leaves both.
+        let _ = fs::remove_file(&beside);
+        renamed?;
         sync_folder(folder);
         Ok(path)
     }

@@ -125,7 +125,7 @@ impl StoreKeys {
             }
         }
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
-        self.write_touched()
+        Ok(())
     }
 
     /// Writes down when keys were last used, at most once a minute for each.
@@ -134,13 +134,15 @@ impl StoreKeys {
     /// If it cannot be written.
     pub fn write_touched(&self) -> Result<()> {
         let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for (id, at) in touched {
-            if let Some(key) = known.get_mut(&id)
-                && key.info.last_used_at_millis.is_none_or(|last| at - last >= TOUCH_MILLIS)
-            {
+            let due = |key: &Known| key.info.last_used_at_millis.is_none_or(|last| at - last >= TOUCH_MILLIS);
+            let is_due = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&id).is_some_and(due);
+            if is_due {
+                // Without the lock: the database may be busy, and requests must not wait for it.
                 self.store.touch_key(&id, at)?;
-                key.info.last_used_at_millis = Some(at);
+                if let Some(key) = self.known.write().unwrap_or_else(PoisonError::into_inner).get_mut(&id) {
+                    key.info.last_used_at_millis = Some(at);
+                }
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Batch prediction: a table in, a table out, in batches, so that the table may be larger than memory.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 
 use athanor_datasets::{Replay, TableWriter, read_batches};
 use athanor_learn::{
@@ -11,7 +11,7 @@ use athanor_protocol::{
     Code,
     columns::{Column, ColumnData, Frame},
     signature::{OUTPUT_LABEL, OUTPUT_VALUE},
-    table::DataSource,
+    table::{DataSource, DataType},
 };
 use serde::Serialize;
 
@@ -48,6 +48,9 @@ pub struct Predicted {
     pub version: u32,
     /// Rows that were predicted.
     pub n_rows: u64,
+    /// Columns and how many of their values were missing though training knew all of them: these were imputed, where the
+    /// endpoint would have refused the row.
+    pub missing: BTreeMap<String, u64>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -68,13 +71,32 @@ pub fn predict_file(
     let (_, package) = registry::load(workspace, &version)?;
     let predictor = Predictor::from_package(&package, job.device)?;
     let replay = Replay::new(predictor.recipe())?;
+    // A code column of text must not become numbers because this file happens to hold digits only.
+    let inputs = &predictor.signature().inputs;
+    let mut source = job.source.clone();
+    let text = inputs.iter().filter(|input| input.dtype == DataType::Text).map(|input| input.name.clone());
+    source.csv.text_columns.extend(text);
+    if let (Ok(from), Ok(to)) = (std::fs::canonicalize(&source.path), std::fs::canonicalize(job.to))
+        && from == to
+    {
+        return Err(EngineError::Usage(format!("the output would replace the input: {}", job.to.display())));
+    }
+    let mut missing: BTreeMap<String, u64> = BTreeMap::new();
     let mut writer = TableWriter::create(job.to)?;
     let mut n_rows = 0u64;
-    for batch in read_batches(job.source, BATCH_ROWS)? {
+    for batch in read_batches(&source, BATCH_ROWS)? {
         if let Some(reason) = stop.reason() {
             return Err(EngineError::new(Code::Cancelled, reason));
         }
         let batch = batch?;
+        for input in inputs.iter().filter(|input| !input.nullable) {
+            if let Some(column) = batch.column(&input.name) {
+                let n = (0..batch.n_rows()).filter(|row| column.data.is_missing(*row)).count() as u64;
+                if n > 0 {
+                    *missing.entry(input.name.clone()).or_default() += n;
+                }
+            }
+        }
         let outputs = predictor.predict(&replay.apply(&batch)?)?;
         n_rows += batch.n_rows() as u64;
         writer.write(&table(job.keep_input.then_some(batch), &outputs)?)?;
@@ -82,12 +104,18 @@ pub fn predict_file(
     }
     if n_rows == 0 {
         // An empty table still has the columns that a reader expects.
-        let schema = athanor_datasets::open(job.source)?.head(0)?;
+        let schema = athanor_datasets::open(&source)?.head(0)?;
         let outputs = predictor.predict(&replay.apply(&schema)?)?;
         writer.write(&table(job.keep_input.then_some(schema), &outputs)?)?;
     }
     writer.finish()?;
-    Ok(Predicted { model: version.model, version: version.version, n_rows, seconds: began.elapsed().as_secs_f64() })
+    Ok(Predicted {
+        model: version.model,
+        version: version.version,
+        n_rows,
+        missing,
+        seconds: began.elapsed().as_secs_f64(),
+    })
 }
 
 /// Predictions as columns: `label` and one `probability_<class>` for each class, or `value`. A name that the input has

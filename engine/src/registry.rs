@@ -10,7 +10,7 @@ use athanor_protocol::{
     Code, Failure,
     names::{ModelRef, RunId, check_alias, check_model_name},
     package::FinalMetric,
-    registry::ModelVersion,
+    registry::{ModelVersion, PRODUCTION},
 };
 use athanor_store::{Expected, NewAudit, NewVersion, PageRequest};
 use serde::Serialize;
@@ -112,6 +112,11 @@ fn keep(workspace: &Workspace, name: &str, run: Option<&RunId>, signed: &[u8]) -
 pub fn set_alias(workspace: &Workspace, name: &str, alias: &str, version: u32) -> Result<Option<u32>> {
     check_model_name(name)?;
     check_alias(alias)?;
+    if alias == PRODUCTION {
+        // What is going to be served must be servable: a version that cannot be loaded is refused here and now.
+        let (_, package) = load(workspace, &resolve(workspace, &format!("{name}:{version}"))?)?;
+        Predictor::from_package(&package, "cpu")?;
+    }
     let now = workspace.clock.now_millis();
     let before = workspace.store.set_alias(name, alias, version, Expected::Anything, now)?;
     if before != Some(version) {
@@ -210,7 +215,11 @@ pub fn verify(path: &Path, workspace: Option<&Workspace>, trust: &[String]) -> R
     named(path, package.verify(std::slice::from_ref(&key)).map_err(Into::into))?;
     // Bytes that are as they were signed may still be no model: it is loaded, as serving would load it.
     named(path, Predictor::from_package(&package, "cpu").map(drop).map_err(Into::into))?;
-    let mut keys = trust.to_vec();
+    let trust: Vec<String> = trust.iter().map(|key| key.to_ascii_lowercase()).collect();
+    if !trust.is_empty() {
+        named(path, package.verify(&trust).map_err(Into::into))?;
+    }
+    let mut keys = trust;
     if let Some(workspace) = workspace {
         keys.extend(trusted(workspace)?);
     }
@@ -256,11 +265,21 @@ pub fn export(workspace: &Workspace, reference: &str, to: &Path) -> Result<Model
 /// If the package was changed, is not signed, or its key is not trusted.
 pub fn import(workspace: &Workspace, path: &Path, name: &str, trust: Option<&str>) -> Result<(ModelVersion, bool)> {
     check_model_name(name)?;
+    let trust = trust.map(str::to_ascii_lowercase);
+    let trust = trust.as_deref();
     let bytes = files::read_limited(path, package::MAX_PACKAGE_BYTES)?;
     let package = named(path, Package::read(bytes.as_slice()).map_err(Into::into))?;
     let mut keys = trusted(workspace)?;
     keys.extend(trust.map(str::to_owned));
-    named(path, package.verify(&keys).map_err(Into::into))?;
+    if let Err(err) = package.verify(&keys) {
+        let mut failure = EngineError::from(err).into_failure();
+        failure.message = format!("{}: {}", path.display(), failure.message);
+        if let (None, SignatureStatus::Signed { key }) = (trust, package.signature()) {
+            failure.hint = Some(format!("if you know whose key this is: --trust {key}"));
+        }
+        return Err(EngineError::Failure(failure));
+    }
+    named(path, Predictor::from_package(&package, "cpu").map(drop).map_err(Into::into))?;
     let now = workspace.clock.now_millis();
     if let (Some(key), SignatureStatus::Signed { key: signed }) = (trust, package.signature())
         && key == signed

@@ -78,11 +78,15 @@ impl Endpoint {
         let now = self.workspace.store.change_counter()?;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen == Some(now) {
-            return self.keys.write_touched();
+            if let Err(err) = self.keys.write_touched() {
+                tracing::warn!("cannot note when keys were used: {err}");
+            }
+            return Ok(());
         }
         self.keys.refresh()?;
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = vec![];
+        let mut all_loaded = true;
         for version in self.workspace.store.aliased(PRODUCTION)? {
             let same = |known: &&Loaded| {
                 known.sha256 == version.sha256 && known.name == version.model && known.version == version.version
@@ -91,7 +95,12 @@ impl Endpoint {
                 Some(known) => next.push(known.clone()),
                 None => match self.load(&version) {
                     Ok(fresh) => next.push(fresh),
-                    Err(err) => tracing::error!(model = version.model, version = version.version, "not served: {err}"),
+                    Err(err) => {
+                        tracing::error!(model = version.model, version = version.version, "not served: {err}");
+                        // What was served under this name goes on; the next look tries again.
+                        next.extend(loaded.iter().find(|known| known.name == version.model).cloned());
+                        all_loaded = false;
+                    }
                 },
             }
         }
@@ -99,7 +108,7 @@ impl Endpoint {
             next.iter().map(|loaded| Served::new(&loaded.name, loaded.version, Arc::clone(&loaded.model))).collect();
         self.table.replace(served.map_err(serve_error)?).map_err(serve_error)?;
         *loaded = next;
-        *seen = Some(now);
+        *seen = all_loaded.then_some(now);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use athanor_learn::package::SigningKey;
 use athanor_protocol::{Code, Failure, names::RunId};
-use athanor_store::{SqliteStore, Store};
+use athanor_store::{PageRequest, SqliteStore, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -53,8 +53,10 @@ impl Workspace {
         let mark = root.join(MARK);
         if !mark.is_file() {
             fs::create_dir_all(root).at("create", root)?;
-            let mut entries = fs::read_dir(root).at("read", root)?;
-            if entries.next().is_some() {
+            // A mark that is being written, or was left half written by a kill, is no content of somebody else's.
+            let foreign = |entry: &fs::DirEntry| !entry.file_name().to_string_lossy().starts_with(MARK);
+            let others = fs::read_dir(root).at("read", root)?.flatten().any(|entry| foreign(&entry));
+            if others && !mark.is_file() {
                 let message = format!("this folder is not empty and no workspace: {}", root.display());
                 return Err(EngineError::Failure(
                     Failure::new(Code::Conflict, message).hint("name a new or an empty folder"),
@@ -62,7 +64,9 @@ impl Workspace {
             }
             let content = Mark { version: 1, created_at_millis: System.now_millis() };
             let text = serde_json::to_vec_pretty(&content).map_err(std::io::Error::from).at("write", &mark)?;
-            files::write_atomic(&mark, &text)?;
+            if !mark.is_file() {
+                files::write_atomic(&mark, &text)?;
+            }
         }
         let workspace = Self::open(root)?;
         workspace.signing_key()?;
@@ -121,6 +125,11 @@ impl Workspace {
     pub fn signing_key(&self) -> Result<SigningKey> {
         let path = self.root.join(SIGNING_KEY);
         if !path.is_file() {
+            if !self.store.models(&PageRequest::first(1))?.items.is_empty() {
+                let failure = Failure::new(Code::Corrupt, format!("the signing key is missing: {}", path.display()));
+                let hint = "restore it from a backup; the versions of this workspace are signed with it";
+                return Err(EngineError::Failure(failure.hint(hint)));
+            }
             let mut seed = [0u8; 32];
             self.ids.secret(&mut seed).at("read", Path::new("the system's randomness"))?;
             let folder = path.parent().unwrap_or(&self.root);
@@ -135,6 +144,7 @@ impl Workspace {
             {
                 return Err(err).at("write", &path);
             }
+            files::sync_folder(folder);
         }
         let bytes = files::read_limited(&path, 4096)?;
         SigningKey::from_bytes(&bytes).map_err(|err| {

@@ -119,8 +119,15 @@ impl CsvTable {
                 guess.see(&rules, field);
             }
         }
-        let columns =
-            names.into_iter().zip(&guesses).map(|(name, guess)| ColumnSchema { name, dtype: guess.dtype() }).collect();
+        let dtype = |name: &String, guess: &Guess| match options.text_columns.contains(name) {
+            true => DataType::Text,
+            false => guess.dtype(),
+        };
+        let columns = names.into_iter().zip(&guesses).map(|(name, guess)| {
+            let dtype = dtype(&name, guess);
+            ColumnSchema { name, dtype }
+        });
+        let columns = columns.collect();
         Ok(Self { dialect, rules, has_header, schema: TableSchema { columns }, notes, settled })
     }
 

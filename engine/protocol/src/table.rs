@@ -121,6 +121,9 @@ pub struct CsvOptions {
     pub decimal_comma: bool,
     /// Words that mean "missing", besides the empty field.
     pub null_values: Vec<String>,
+    /// Columns that are text whatever their values look like: codes with leading zeros, for example.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub text_columns: Vec<String>,
 }
 
 /// One bin of a histogram, `[low, high)`, the last one closed.

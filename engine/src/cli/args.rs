@@ -343,7 +343,7 @@ pub(crate) enum KeysCommand {
         #[arg(long = "scope", value_enum, default_values_t = [ScopeArg::Predict])]
         scopes: Vec<ScopeArg>,
         /// Ends by itself after so many days.
-        #[arg(long, value_name = "DAYS")]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
         expires: Option<u32>,
     },
     /// List keys, never their secrets.

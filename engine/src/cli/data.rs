@@ -20,6 +20,7 @@ pub(crate) fn source(args: &TableArgs) -> DataSource {
             has_header: args.no_header.then_some(false),
             decimal_comma: args.decimal_comma,
             null_values: args.null_values.clone(),
+            text_columns: vec![],
         },
     }
 }

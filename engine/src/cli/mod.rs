@@ -22,7 +22,7 @@ pub(crate) use self::{
 use std::{path::PathBuf, process::ExitCode};
 
 use athanor_learn::train::StopFlag;
-use athanor_protocol::Failure;
+use athanor_protocol::{Code, Failure};
 use clap::Parser;
 
 use self::{
@@ -65,6 +65,12 @@ pub fn main() -> ExitCode {
         Err(err) => {
             // Help and version are no errors; clap knows where each is printed.
             let _ = err.print();
+            if err.use_stderr() && std::env::args().any(|arg| arg == "--json") {
+                let text = err.to_string();
+                let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+                Output::new(true)
+                    .result(&serde_json::json!({ "error": Failure::new(Code::InvalidArgument, message) }), String::new);
+            }
             return ExitCode::from(if err.use_stderr() { 2 } else { 0 });
         }
     };
@@ -81,7 +87,7 @@ pub fn main() -> ExitCode {
     };
     let context = Context { workspace, out, program, stop: StopFlag::new() };
     match dispatch(&context, cli.command) {
-        Ok(done) => ExitCode::from(if done { 0 } else { 1 }),
+        Ok(done) => ExitCode::from(if done && !output::is_unwritable() { 0 } else { 1 }),
         Err(err) => {
             let usage = matches!(err, EngineError::Usage(_) | EngineError::Name(_));
             if let EngineError::Workflow(problems) = &err

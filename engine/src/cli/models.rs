@@ -30,6 +30,8 @@ pub(crate) fn run(context: &Context, command: ModelsCommand) -> Result<bool> {
             show(context, &version);
         }
         ModelsCommand::Register { run, name, node, alias } => {
+            athanor_protocol::names::check_model_name(&name)?;
+            alias.as_deref().map_or(Ok(()), athanor_protocol::names::check_alias)?;
             let workspace = context.open()?;
             let run = workspace.store.resolve_run(&run)?;
             let (mut version, existed) = effects::register_from_run(&workspace, &run, node.as_deref(), &name)?;
@@ -188,7 +190,13 @@ pub(crate) fn predict(context: &Context, args: &PredictArgs) -> Result<()> {
     let mut value = serde_json::to_value(&predicted).unwrap_or_default();
     value["output"] = json!(args.output);
     context.out.result(&value, || {
-        format!(
+        let mut text = String::new();
+        for (column, n) in &predicted.missing {
+            text += &format!(
+                "note: column {column:?} lacks {n} values, and training knew all of them; they were imputed\n"
+            );
+        }
+        text + &format!(
             "{} rows by {}:{} in {:.2} s → {}",
             predicted.n_rows,
             predicted.model,

@@ -1,6 +1,9 @@
 //! What is printed: tables for people, one JSON object for scripts, errors the same way everywhere.
 
-use std::io::{IsTerminal, Write};
+use std::{
+    io::{IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use athanor_protocol::Failure;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -53,11 +56,22 @@ impl Output {
     }
 }
 
-/// Prints a line; a reader that is gone (`| head`) ends the program quietly, as usual for command lines.
+/// Prints a line. A reader that is gone (`| head`) is no reason to give up what is being done; any other failure, a full
+/// disk under a redirected output for example, is told and ends the program with status 1.
 fn print(text: &str) {
-    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
-        std::process::exit(0);
+    if let Err(err) = writeln!(std::io::stdout().lock(), "{text}")
+        && err.kind() != std::io::ErrorKind::BrokenPipe
+        && !UNWRITABLE.swap(true, Ordering::Relaxed)
+    {
+        eprintln!("error: cannot write to the standard output: {err}");
     }
+}
+
+static UNWRITABLE: AtomicBool = AtomicBool::new(false);
+
+/// Whether something could not be printed.
+pub(crate) fn is_unwritable() -> bool {
+    UNWRITABLE.load(Ordering::Relaxed)
 }
 
 /// Lines up columns; numbers (as told by their first row's look) to the right.

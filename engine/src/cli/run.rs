@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    runs::{self, RunOptions, RunOutcome, read_workflow, run_file},
+    runs::{self, RunOptions, RunOutcome, effects, read_workflow, run_file},
 };
 
 pub(crate) fn init(context: &Context) -> Result<()> {
@@ -32,7 +32,8 @@ pub(crate) fn init(context: &Context) -> Result<()> {
 pub(crate) fn check(context: &Context, args: &CheckArgs) -> Result<bool> {
     let catalogue = Catalogue::builtin();
     let workflow = read_workflow(&args.file, &args.set, &catalogue)?;
-    let problems = check::check(&workflow, &catalogue);
+    let mut problems = check::check(&workflow, &catalogue);
+    problems.extend(effects::problems(&workflow));
     let ok = problems.is_empty();
     context.out.result(&json!({ "ok": ok, "workflow": workflow.name, "problems": problems }), || {
         if ok {

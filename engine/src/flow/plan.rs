@@ -50,6 +50,23 @@ pub struct Plan {
     pub steps: Vec<JobStep>,
 }
 
+/// What stands in front of a step's metrics in a run: its node's name where several steps of its kind would otherwise
+/// write one curve. It belongs to the run and not to the result, which other workflows share.
+pub fn metric_prefix(steps: &[JobStep], step: &JobStep) -> String {
+    let of_kind = |kind: &str| -> &'static str {
+        if kind.starts_with("train.") {
+            "train"
+        } else if kind == "evaluate" {
+            "evaluate"
+        } else {
+            ""
+        }
+    };
+    let kind = of_kind(&step.kind);
+    let several = !kind.is_empty() && steps.iter().filter(|other| of_kind(&other.kind) == kind).count() > 1;
+    if several { format!("{}.", step.node) } else { String::new() }
+}
+
 /// Whether a kind changes something outside the cache, so that it is done by the engine after the worker.
 pub fn is_effect(kind: &str) -> bool {
     kind == "register"
@@ -95,6 +112,10 @@ pub fn plan(workflow: &Workflow, catalogue: &Catalogue, inputs: &PlanInputs) -> 
         } else if kind.id == "split" && params.get("seed").is_none_or(Value::is_null) {
             params.insert("seed".to_owned(), Value::from(inputs.seed));
         }
+        if kind.id == "split" {
+            // What is to be predicted is never filled; so what is fitted here depends on it.
+            params.insert("targets".to_owned(), Value::from(targets_behind(workflow, &node.id)));
+        }
         if learns {
             extra = json!({ "seed": inputs.seed, "device": inputs.device, "threads": inputs.threads });
         }
@@ -119,6 +140,16 @@ pub fn plan(workflow: &Workflow, catalogue: &Catalogue, inputs: &PlanInputs) -> 
         steps.push(JobStep { node: node.id.clone(), kind: kind.id.clone(), key, params, inputs: step_inputs });
     }
     Ok(Plan { steps })
+}
+
+/// The targets of the learners that a split feeds, sorted.
+fn targets_behind(workflow: &Workflow, split: &str) -> Vec<String> {
+    let fed =
+        workflow.links.iter().filter(|link| link.from.node == split).filter_map(|link| workflow.node(&link.to.node));
+    let targets =
+        fed.filter(|node| node.kind.starts_with("train.")).filter_map(|node| node.params.get("target")?.as_str());
+    let sorted: std::collections::BTreeSet<String> = targets.map(str::to_owned).collect();
+    sorted.into_iter().collect()
 }
 
 /// What is to be done with a step.
@@ -234,6 +265,7 @@ mod tests {
         assert_eq!(set("filter.predicate=x > 2"), ["filter", "lin", "publish", "report", "split", "trees"]);
         assert_eq!(set("open.path=elsewhere/a.csv"), [""; 0], "the bytes are the same");
         assert_eq!(set("lin.epochs=200"), [""; 0], "the default written down");
+        assert_eq!(set("lin.target=z"), ["lin", "publish", "report", "split", "trees"], "a target is never filled");
         assert_eq!(changed(|_, inputs| inputs.device = "webgpu:0".into()), ["lin", "publish", "report", "trees"]);
         assert_eq!(changed(|_, inputs| inputs.seed = 8), ["lin", "publish", "report", "split", "trees"]);
         assert_eq!(changed(|_, inputs| inputs.sources.get_mut("open").unwrap().digest = "blake3:1".into()).len(), 7);

@@ -38,6 +38,12 @@ pub struct Registered {
 /// # Errors
 /// The problems.
 pub fn check(workflow: &Workflow) -> Result<()> {
+    let problems = problems(workflow);
+    if problems.is_empty() { Ok(()) } else { Err(EngineError::Workflow(problems)) }
+}
+
+/// What is wrong with the names that a workflow would register.
+pub fn problems(workflow: &Workflow) -> Vec<Problem> {
     let mut problems = vec![];
     for node in workflow.nodes.iter().filter(|node| node.kind == "register") {
         let text = |name: &str| node.params.get(name).and_then(|value| value.as_str());
@@ -48,7 +54,7 @@ pub fn check(workflow: &Workflow) -> Result<()> {
             problems.push(Problem { node, port: None, param, message: err.to_string() });
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(EngineError::Workflow(problems)) }
+    problems
 }
 
 /// Does the effects of a job whose work is done.
@@ -89,10 +95,9 @@ fn model_of(workspace: &Workspace, job: &JobSpec, step: &JobStep, port: &str) ->
     let mut metrics = vec![];
     for judged in job.steps.iter().filter(|step| step.kind == "evaluate") {
         if judged.inputs.get("model").is_some_and(|(of, _)| of == from) && workspace.cache.has(&judged.key) {
-            let prefix = format!("{}.", judged.node);
             for point in workspace.cache.outcome(&judged.key)?.metrics {
-                let key = point.key.strip_prefix(&prefix).unwrap_or(&point.key);
-                metrics.push(FinalMetric { key: format!("{}/{key}", Split::Test.as_str()), value: point.value });
+                let key = format!("{}/{}", Split::Test.as_str(), point.key);
+                metrics.push(FinalMetric { key, value: point.value });
             }
         }
     }

@@ -20,6 +20,7 @@ use athanor_protocol::{
     catalogue::Catalogue,
     check::{Problem, set_param},
     job::{JobSpec, WorkerEventBody},
+    metric::MetricPoint,
     names::RunId,
     run::{NewRun, Owner, RunDetail, RunStatus, StepRecord, StepState},
     workflow::Workflow,
@@ -34,7 +35,7 @@ use crate::{
     error::{EngineError, IoContext, Result},
     files,
     flow::{
-        plan::{Need, Plan, PlanInputs, needs, plan},
+        plan::{Need, Plan, PlanInputs, metric_prefix, needs, plan},
         source,
     },
     worker,
@@ -115,8 +116,13 @@ pub fn run_file(
     effects::check(&workflow)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let sources = source::resolve(&workflow, folder)?;
+    let n_processors = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    if options.threads > n_processors.saturating_mul(16) {
+        let message = format!("{} threads are too many for {n_processors} processors", options.threads);
+        return Err(EngineError::Usage(message));
+    }
     let threads = match options.threads {
-        0 => std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)),
+        0 => n_processors,
         threads => threads,
     };
     let inputs = PlanInputs {
@@ -217,12 +223,17 @@ pub fn resume(
             failure.on(run.to_string()).hint("run the workflow again; steps that are done are not repeated"),
         )
     })?;
-    reconcile::free_folder(&folder)?;
+    // Only one caller gets the next attempt, and only of a run that is over; before that its worker is nobody else's.
     job.attempt = workspace.store.resume(run, workspace.clock.now_millis())?;
     if options.memory_limit_bytes > 0 {
         job.memory_limit_bytes = options.memory_limit_bytes;
     }
-    write_job(workspace, &job)?;
+    if let Err(err) = reconcile::free_folder(&folder).and_then(|()| write_job(workspace, &job)) {
+        let failure = err.into_failure();
+        let now = workspace.clock.now_millis();
+        workspace.store.finish(run, job.attempt, RunStatus::Failed, Some(&failure), true, now)?;
+        return Err(EngineError::Failure(failure));
+    }
     attempt(workspace, job, options, stop, observe)
 }
 
@@ -321,13 +332,27 @@ fn conclude(workspace: &Workspace, job: &JobSpec, registered: &mut Vec<effects::
         let outcome = workspace.cache.outcome(&step.key)?;
         for file in &outcome.files {
             let path = workspace.cache.folder(&step.key)?.join(&file.file);
+            let (digest, _) = files::digest_file(&path)?;
+            if digest != file.artifact.digest {
+                // Results can be made again; a damaged one must not stand in the way of that.
+                let _ = fs::remove_dir_all(workspace.cache.folder(&step.key)?);
+                let message =
+                    format!("node {:?}: its kept result {:?} is damaged and was removed", step.node, file.file);
+                let failure = Failure::new(Code::Corrupt, message).on(step.node.clone());
+                return Err(EngineError::Failure(failure.hint("run the workflow again; the step is done anew")));
+            }
             workspace.artifacts.put_file(&file.artifact.digest, &path)?;
-            batch.artifacts.push(file.artifact.clone());
+            let name = format!("{}.{}", step.node, file.artifact.name);
+            batch.artifacts.push(athanor_protocol::run::Artifact { name, ..file.artifact.clone() });
         }
         if cached(&step.node) {
-            batch.metrics.extend(outcome.metrics);
+            let prefix = metric_prefix(&job.steps, step);
+            let named = |point: MetricPoint| MetricPoint { key: format!("{prefix}{}", point.key), ..point };
+            batch.metrics.extend(outcome.metrics.into_iter().map(named));
             batch.datasets.extend(outcome.datasets);
-            batch.reproducibility = batch.reproducibility.or(outcome.reproducibility);
+            if let Some(found) = outcome.reproducibility {
+                batch.reproducibility = Some(recorder::weaker(batch.reproducibility, found));
+            }
         }
     }
     // A number that the worker's batches cannot reach: this batch is the engine's own.

@@ -6,11 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use athanor_protocol::{
-    Code, Failure,
-    names::RunId,
-    run::{Owner, RunStatus},
-};
+use athanor_protocol::{Code, Failure, names::RunId, run::RunStatus};
+use athanor_store::ActiveRun;
 
 use super::system;
 use crate::{
@@ -22,9 +19,17 @@ use crate::{
 /// A run that was written down but never started is given up after this long, in milliseconds.
 const UNSTARTED_MILLIS: i64 = 60_000;
 
-/// Whether the process that owns a run still lives. Of another host nothing can be told, so it counts as living.
-fn lives(owner: &Owner) -> bool {
-    owner.host != system::host_name() || system::process_start(owner.pid) == Some(owner.started)
+/// A supervisor on another host that gave no sign of life for this long is gone, in milliseconds. Signs are stored every
+/// second; a host that was renamed counts as another one.
+const SILENT_MILLIS: i64 = 60_000;
+
+/// Whether nobody is at a run any more.
+fn is_gone(run: &ActiveRun, now: i64) -> bool {
+    match &run.owner {
+        None => now - run.queued_at_millis > UNSTARTED_MILLIS,
+        Some(owner) if owner.host == system::host_name() => system::process_start(owner.pid) != Some(owner.started),
+        Some(_) => now - run.heartbeat_at_millis.unwrap_or(run.queued_at_millis) > SILENT_MILLIS,
+    }
 }
 
 /// Marks runs whose supervisor is gone. Called by every command that shows or changes runs.
@@ -35,11 +40,7 @@ pub fn reconcile(workspace: &Workspace) -> Result<Vec<RunId>> {
     let now = workspace.clock.now_millis();
     let mut marked = vec![];
     for run in workspace.store.running()? {
-        let gone = match &run.owner {
-            Some(owner) => !lives(owner),
-            None => now - run.queued_at_millis > UNSTARTED_MILLIS,
-        };
-        if !gone {
+        if !is_gone(&run, now) {
             continue;
         }
         let failure = Failure::new(Code::Unavailable, "the process that supervised the run ended")
@@ -103,30 +104,36 @@ fn kill_worker(folder: &Path) {
     }
 }
 
-/// Asks a run to stop and waits until it has; works also when its supervisor is gone.
+/// Asks a run to stop and waits until it has; works also when its supervisor is gone, stopped or busy.
 ///
 /// # Errors
 /// If there is no such run, it is over already, or it cannot be ended.
 pub fn cancel(workspace: &Workspace, run: &RunId, reason: &str) -> Result<()> {
+    /// A supervisor obeys within this time; after that the worker is ended from here.
+    const PATIENCE: Duration = Duration::from_secs(2);
     reconcile(workspace)?;
+    let attempt = workspace.store.run(run)?.summary.attempt;
     workspace.store.request_cancel(run, reason, workspace.clock.now_millis())?;
+    let folder = workspace.job_folder(run);
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(5) {
-        let detail = workspace.store.run(run)?;
-        if detail.summary.status.is_final() {
-            return free_folder(&workspace.job_folder(run));
+    loop {
+        let summary = workspace.store.run(run)?.summary;
+        if summary.attempt != attempt {
+            // It was over and somebody resumed it since: what was asked for has happened.
+            return Ok(());
         }
-        if detail.owner.as_ref().is_some_and(|owner| !lives(owner)) {
-            free_folder(&workspace.job_folder(run))?;
+        if summary.status.is_final() {
+            return Ok(());
+        }
+        if began.elapsed() > PATIENCE {
+            free_folder(&folder)?;
             let failure = Failure::new(Code::Cancelled, reason);
             let now = workspace.clock.now_millis();
-            workspace.store.finish(run, detail.summary.attempt, RunStatus::Cancelled, Some(&failure), true, now)?;
-            return Ok(());
+            return match workspace.store.finish(run, attempt, RunStatus::Cancelled, Some(&failure), true, now) {
+                Err(err) if err.code() != Code::Conflict => Err(err.into()),
+                _ => Ok(()),
+            };
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    Err(EngineError::Failure(
-        Failure::new(Code::Timeout, format!("run {run} was asked to stop but did not within 5 seconds"))
-            .on(run.to_string()),
-    ))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use athanor_protocol::{
     job::{WorkerEvent, WorkerEventBody},
+    learner::Reproducibility,
     names::RunId,
     run::StepState,
 };
@@ -64,7 +65,16 @@ impl Recorder {
         self.since.get_or_insert(now);
         let batch = &mut self.batch;
         match body {
-            WorkerEventBody::Metrics { points } => batch.metrics.extend_from_slice(points),
+            WorkerEventBody::Metrics { points } => {
+                for points in points.chunks(MAX_POINTS) {
+                    self.since.get_or_insert(now);
+                    self.batch.metrics.extend_from_slice(points);
+                    if self.batch.metrics.len() >= MAX_POINTS {
+                        self.flush(now)?;
+                    }
+                }
+                return Ok(());
+            }
             WorkerEventBody::Log { level, text } => {
                 batch.logs.push(LogLine { at_millis: now, level: level.clone(), text: text.clone() });
             }
@@ -75,7 +85,9 @@ impl Recorder {
                 batch.steps.push(step(node, state, Some(*millis)));
             }
             WorkerEventBody::Failed { node: Some(node), .. } => batch.steps.push(step(node, StepState::Failed, None)),
-            WorkerEventBody::Training { reproducibility, .. } => batch.reproducibility = Some(*reproducibility),
+            WorkerEventBody::Training { reproducibility, .. } => {
+                batch.reproducibility = Some(weaker(batch.reproducibility, *reproducibility));
+            }
             WorkerEventBody::Dataset { dataset } => batch.datasets.push(dataset.clone()),
             WorkerEventBody::Artifact { artifact } => batch.artifacts.push(artifact.clone()),
             WorkerEventBody::Heartbeat
@@ -108,14 +120,13 @@ impl Recorder {
     /// # Errors
     /// If it cannot be written.
     pub fn flush(&mut self, _now: i64) -> Result<()> {
-        if self.since.take().is_none() {
-            return Ok(());
-        }
-        let batch = std::mem::take(&mut self.batch);
-        if batch != Batch::default() {
+        if self.since.is_some() && self.batch != Batch::default() {
+            // The batch is let go only when it is written; until then the same number goes with it.
+            self.store.record(&self.run, self.attempt, self.seq + 1, &self.batch)?;
             self.seq += 1;
-            self.store.record(&self.run, self.attempt, self.seq, &batch)?;
+            self.batch = Batch::default();
         }
+        self.since = None;
         Ok(())
     }
 
@@ -130,6 +141,14 @@ impl Recorder {
         }
         self.cancel_checked = now;
         Ok(self.store.cancel_reason(&self.run)?)
+    }
+}
+
+/// Of two findings the one that promises less.
+pub(crate) fn weaker(known: Option<Reproducibility>, found: Reproducibility) -> Reproducibility {
+    match (known, found) {
+        (None | Some(Reproducibility::Bitwise), Reproducibility::Bitwise) => Reproducibility::Bitwise,
+        _ => Reproducibility::WithinTolerance,
     }
 }
 

@@ -86,6 +86,13 @@ pub fn supervise(mut with: Supervision<'_>) -> Result<AttemptEnd> {
     let mut state = State::new(child.id());
     let outcome = state.watch(&mut with, &mut child, &mut stdin, &said);
     if outcome.is_err() {
+        // What the worker says can no longer be kept; it may still write its checkpoint.
+        let _ = stdin.take().map(|mut stdin| writeln!(stdin, "cancel its messages cannot be recorded"));
+        let asked = Instant::now();
+        while asked.elapsed() < OBEY && matches!(child.try_wait(), Ok(None)) {
+            for _ in said.try_iter() {}
+            std::thread::sleep(TICK);
+        }
         end(&mut child);
     }
     outcome
@@ -336,8 +343,8 @@ impl State {
 
     /// The process is gone: hear what it still said, then tell how it ended.
     fn ended(&mut self, with: &mut Supervision<'_>, said: &Receiver<Said>, status: ExitStatus) -> Result<AttemptEnd> {
-        let until = Instant::now() + Duration::from_secs(2);
-        while let Ok(word) = said.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        // Until both pipes are closed; a grandchild that holds one open is waited for as long as it is silent.
+        while let Ok(word) = said.recv_timeout(Duration::from_secs(2)) {
             self.hear(with, word)?;
         }
         with.recorder.flush(with.clock.now_millis())?;

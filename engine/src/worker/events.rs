@@ -30,6 +30,8 @@ const MAX_WAITING: usize = 1 << 20;
 struct Queue {
     bodies: Vec<WorkerEventBody>,
     points: Vec<MetricPoint>,
+    /// Points in `points` and in `bodies` together.
+    n_waiting: usize,
     closed: bool,
 }
 
@@ -69,10 +71,8 @@ impl Reporter {
     /// Sends a message; messages come out in the order in which they were sent, after the points sent before them.
     pub fn send(&self, body: WorkerEventBody) {
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if !queue.points.is_empty() {
-            let points = std::mem::take(&mut queue.points);
-            queue.bodies.push(WorkerEventBody::Metrics { points });
-        }
+        let points = std::mem::take(&mut queue.points);
+        queue.bodies.extend(in_batches(&points));
         queue.bodies.push(body);
         self.shared.wake.notify_one();
     }
@@ -80,10 +80,12 @@ impl Reporter {
     /// Sends metric points; they are gathered and sent together.
     pub fn metrics(&self, points: impl IntoIterator<Item = MetricPoint>) {
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        while queue.points.len() >= MAX_WAITING && !self.shared.broken.load(Ordering::Relaxed) {
+        while queue.n_waiting >= MAX_WAITING && !self.shared.broken.load(Ordering::Relaxed) {
             queue = self.shared.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
+        let before = queue.points.len();
         queue.points.extend(points);
+        queue.n_waiting += queue.points.len() - before;
     }
 
     /// Sends a line of log.
@@ -106,6 +108,11 @@ impl Reporter {
     }
 }
 
+/// Points in messages of bounded length: a resumed run may have a long curve to say at once.
+fn in_batches(points: &[MetricPoint]) -> impl Iterator<Item = WorkerEventBody> + '_ {
+    points.chunks(MAX_POINTS).map(|points| WorkerEventBody::Metrics { points: points.to_vec() })
+}
+
 fn write_all(shared: &Shared, run_id: &RunId, attempt: u32, mut out: Box<dyn Write + Send>) {
     let mut seq = 0u64;
     let mut line = Vec::new();
@@ -117,10 +124,11 @@ fn write_all(shared: &Shared, run_id: &RunId, attempt: u32, mut out: Box<dyn Wri
         }
         let mut bodies = std::mem::take(&mut queue.bodies);
         let points = std::mem::take(&mut queue.points);
+        queue.n_waiting = 0;
         let closed = queue.closed;
         drop(queue);
         shared.room.notify_all();
-        bodies.extend(points.chunks(MAX_POINTS).map(|points| WorkerEventBody::Metrics { points: points.to_vec() }));
+        bodies.extend(in_batches(&points));
         if bodies.is_empty() && last.elapsed() >= HEARTBEAT {
             bodies.push(WorkerEventBody::Heartbeat);
         }

@@ -275,8 +275,9 @@ impl<'a> Loop<'a> {
         while self.step < steps_total && !self.has_waited_enough() {
             if let Some(reason) = self.stop.reason_at(self.step) {
                 self.read_losses()?;
-                self.save()?;
+                // Metrics first, as with every checkpoint: what was computed before it is not computed again.
                 self.reporter.now(self.step)?;
+                self.save()?;
                 return Ok(TrainOutcome::Stopped { reason, step: self.step });
             }
             self.step()?;
@@ -300,7 +301,11 @@ impl<'a> Loop<'a> {
             self.reporter.sink.event(TrainEvent::Note(text))?;
         }
         let values = match (self.patience, self.best.values) {
-            (Some(_), Some(best)) => best,
+            (Some(_), Some(best)) => {
+                let step = self.step - u64::from(self.best.epochs_since) * per_epoch;
+                self.reporter.sink.event(TrainEvent::Kept { step })?;
+                best
+            }
             _ => self.values,
         };
         let model = NetworkModel::new(self.structure, self.plan, values, self.device, self.device_name);

@@ -57,6 +57,11 @@ pub enum TrainEvent {
         /// Steps done when it was taken.
         step: u64,
     },
+    /// The model that is kept is that of this step, because a later one was no better. Said last.
+    Kept {
+        /// Steps done when it was the newest.
+        step: u64,
+    },
     /// Something that the user should know.
     Note(String),
 }

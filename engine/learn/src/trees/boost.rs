@@ -109,6 +109,7 @@ pub(super) fn train(job: TrainJob<'_>, config: &TreesConfig) -> Result<TrainOutc
         _ => n_grown,
     };
     if kept < n_grown {
+        sink.event(TrainEvent::Kept { step: u64::from(kept) })?;
         sink.event(TrainEvent::Note(format!(
             "the validation loss was least after {kept} of {n_grown} rounds; these are kept"
         )))?;

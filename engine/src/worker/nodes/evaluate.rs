@@ -14,7 +14,10 @@ use super::{StepContext, at_node, split, write_json};
 use crate::{
     error::{EngineError, Result},
     files,
-    flow::cache::{Outcome, OutcomeFile},
+    flow::{
+        cache::{Outcome, OutcomeFile},
+        plan::metric_prefix,
+    },
     ids::{Clock, System},
     worker::PACKAGE_FILE as PACKAGE,
 };
@@ -54,18 +57,11 @@ pub(super) fn run(ctx: &StepContext<'_>) -> Result<Outcome> {
     let evaluation =
         metrics::evaluate(encoder.task(), encoder.classes().unwrap_or_default(), &predictions, &rows.targets);
     let evaluation = evaluation.map_err(at_node(node))?;
-    let prefix = prefix(ctx);
     let at_millis = System.now_millis();
     let points: Vec<MetricPoint> = evaluation
         .metrics
         .iter()
-        .map(|(key, value)| MetricPoint {
-            key: format!("{prefix}{key}"),
-            split: Split::Test,
-            step: 0,
-            at_millis,
-            value: *value,
-        })
+        .map(|(key, value)| MetricPoint { key: key.clone(), split: Split::Test, step: 0, at_millis, value: *value })
         .collect();
     let report = Report {
         version: 1,
@@ -78,18 +74,14 @@ pub(super) fn run(ctx: &StepContext<'_>) -> Result<Outcome> {
     let path = ctx.out.join(REPORT);
     write_json(&path, &report)?;
     let (digest, n_bytes) = files::digest_file(&path)?;
-    let artifact = Artifact { name: format!("{node}.{REPORT}"), kind: "report".to_owned(), digest, n_bytes };
-    ctx.reporter.metrics(points.clone());
+    let artifact = Artifact { name: REPORT.to_owned(), kind: "report".to_owned(), digest, n_bytes };
+    let prefix = metric_prefix(&ctx.job.steps, ctx.step);
+    ctx.reporter
+        .metrics(points.iter().map(|point| MetricPoint { key: format!("{prefix}{}", point.key), ..point.clone() }));
     Ok(Outcome {
         metrics: points,
         files: vec![OutcomeFile { file: REPORT.to_owned(), artifact }],
         notes: rows.notes,
         ..Outcome::default()
     })
-}
-
-/// Where a workflow judges several models, each one's metrics carry its node's name.
-fn prefix(ctx: &StepContext<'_>) -> String {
-    let several = ctx.job.steps.iter().filter(|step| step.kind == "evaluate").count() > 1;
-    if several { format!("{}.", ctx.step.node) } else { String::new() }
 }

@@ -24,8 +24,72 @@ pub(super) struct TableValue {
     pub(super) digests: BTreeMap<String, String>,
 }
 
-pub(super) fn read_value(folder: &Path) -> Result<TableValue> {
-    read_json(&folder.join(VALUE))
+/// Reads what feeds a table port. The plan may have been kept by a run whose files lay elsewhere; this job knows where
+/// the same bytes lie now.
+pub(super) fn read_value(ctx: &StepContext<'_>, port: &str) -> Result<TableValue> {
+    let mut value: TableValue = read_json(&ctx.input(port)?.join(VALUE))?;
+    let known = std::mem::take(&mut value.digests);
+    relocate(ctx, &mut value.plan, &known, &mut value.digests);
+    Ok(value)
+}
+
+fn relocate(
+    ctx: &StepContext<'_>,
+    plan: &mut PreparePlan,
+    known: &BTreeMap<String, String>,
+    now: &mut BTreeMap<String, String>,
+) {
+    let text = |step: &athanor_protocol::job::JobStep, name: &str| {
+        step.params.get(name).and_then(Value::as_str).map(str::to_owned)
+    };
+    if let Some(digest) = known.get(&plan.source.path) {
+        let name = Path::new(&plan.source.path).file_name().map(|name| name.to_string_lossy().into_owned());
+        let opens = ctx.job.steps.iter().filter(|step| step.kind == "table.open");
+        let same = opens.filter(|step| text(step, "digest").as_ref() == Some(digest) && text(step, "name") == name);
+        let mut paths: Vec<String> = same.filter_map(|step| text(step, "path")).collect();
+        // Where several files have these bytes and this name, any of them will do; the one that was meant goes first.
+        paths.sort_by_key(|path| *path != plan.source.path);
+        if let Some(path) = paths.into_iter().next() {
+            plan.source.path = path;
+        }
+        now.insert(plan.source.path.clone(), digest.clone());
+    }
+    for step in &mut plan.steps {
+        if let Step::Join { right, .. } = &mut step.step {
+            relocate(ctx, right, known, now);
+        }
+    }
+}
+
+/// Makes fills that name no column name theirs, leaving out the columns that are to be predicted: a made-up target is
+/// nothing to learn from or to be judged by.
+pub(super) fn spare_targets(plan: &mut PreparePlan, targets: &[String]) -> Result<()> {
+    for at in 0..plan.steps.len() {
+        let Step::Fill { columns, with } = &plan.steps[at].step else { continue };
+        if !columns.is_empty() || targets.is_empty() {
+            continue;
+        }
+        let fits = |dtype: DataType| match with {
+            FillWith::Mean | FillWith::Median | FillWith::Number(_) => matches!(dtype, DataType::Int | DataType::Float),
+            FillWith::Mode => !matches!(dtype, DataType::Other),
+            FillWith::Text(_) => dtype == DataType::Text,
+        };
+        let before = PreparePlan { source: plan.source.clone(), steps: plan.steps[..at].to_vec() };
+        let schema = athanor_datasets::plan_schema(&before)?;
+        if !schema.columns.iter().any(|column| targets.contains(&column.name)) {
+            continue;
+        }
+        let named = schema.columns.into_iter().filter(|column| fits(column.dtype) && !targets.contains(&column.name));
+        let named: Vec<String> = named.map(|column| column.name).collect();
+        if named.is_empty() {
+            // Nothing but the target would be filled: then there is nothing to do.
+            plan.steps[at].step = Step::Select { columns: vec![], drop: true };
+        } else {
+            plan.steps[at].step = Step::Fill { columns: named, with: with.clone() };
+        }
+    }
+    plan.steps.retain(|step| !matches!(&step.step, Step::Select { columns, drop: true } if columns.is_empty()));
+    Ok(())
 }
 
 fn finish(
@@ -61,6 +125,7 @@ pub(super) fn open(ctx: &StepContext<'_>) -> Result<Outcome> {
         has_header: params.get("has_header")?,
         decimal_comma: params.get("decimal_comma")?,
         null_values: params.get("null_values")?,
+        text_columns: vec![],
     };
     let source = DataSource { path: path.clone(), format, csv };
     let dataset = athanor_datasets::open(&source).map_err(at_node(&ctx.step.node))?;
@@ -73,7 +138,7 @@ pub(super) fn open(ctx: &StepContext<'_>) -> Result<Outcome> {
 /// `prepare.*`.
 pub(super) fn step(ctx: &StepContext<'_>, name: &str) -> Result<Outcome> {
     let params = Params::of(ctx);
-    let TableValue { mut plan, mut digests, .. } = read_value(&ctx.input("table")?)?;
+    let TableValue { mut plan, mut digests, .. } = read_value(ctx, "table")?;
     let step = match name {
         "select" => Step::Select { columns: params.get("columns")?, drop: params.get("drop")? },
         "cast" => {
@@ -89,7 +154,7 @@ pub(super) fn step(ctx: &StepContext<'_>, name: &str) -> Result<Outcome> {
             Step::Sample { n_rows: params.get("n_rows")?, fraction: params.get("fraction")?, seed: params.get("seed")? }
         }
         "join" => {
-            let right = read_value(&ctx.input("right")?)?;
+            let right = read_value(ctx, "right")?;
             digests.extend(right.digests);
             let on: Vec<String> = params.get("on")?;
             let how: JoinHow = params.get("how")?;

@@ -56,7 +56,9 @@ pub(super) fn read_part(folder: &Path, part: Part) -> Result<PreparedTable> {
 
 pub(super) fn run(ctx: &StepContext<'_>) -> Result<Outcome> {
     let params = Params::of(ctx);
-    let value = prepare::read_value(&ctx.input("table")?)?;
+    let mut value = prepare::read_value(ctx, "table")?;
+    let targets: Vec<String> = params.get::<Option<Vec<String>>>("targets")?.unwrap_or_default();
+    prepare::spare_targets(&mut value.plan, &targets).map_err(at_node(&ctx.step.node))?;
     let (valid, seed, stratify) = (params.get("valid")?, params.get("seed")?, params.get("stratify")?);
     let spec = match params.get::<Option<u32>>("n_folds")? {
         Some(n_folds) => SplitSpec::KFold { n_folds, fold: params.get("fold")?, valid, stratify, seed },

@@ -1,20 +1,20 @@
 //! Training: encode, learn, pack.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use athanor_learn::{
     LearnError,
     encode::{EncodeOptions, FittedEncoder, TaskChoice},
-    package::{RunPackage, package_run, signature},
+    package::{RunPackage, package_run, serving_recipe, signature},
     predictor::Predictor,
     statistics,
     train::{TrainEvent, TrainJob, TrainOutcome, TrainSink, train},
 };
 use athanor_protocol::{
-    Code,
+    Code, Failure,
     job::WorkerEventBody,
     learner::Reproducibility,
-    metric::{MetricPoint, Split},
+    metric::{MetricPoint, MetricValue, Split},
     package::{FinalMetric, Lineage, Statistics},
     run::Artifact,
 };
@@ -23,7 +23,10 @@ use super::{Params, StepContext, at_node, spec::train_spec, split};
 use crate::{
     error::{EngineError, IoContext, Result},
     files,
-    flow::cache::{Outcome, OutcomeFile},
+    flow::{
+        cache::{Outcome, OutcomeFile},
+        plan::metric_prefix,
+    },
     ids::{Clock, System},
     worker::{PACKAGE_FILE as PACKAGE, history::History},
 };
@@ -49,6 +52,15 @@ pub(super) fn run(ctx: &StepContext<'_>, learner: &str) -> Result<Outcome> {
     let train_rows = encoder.encode_labelled(&train_frame).map_err(at_node(node))?;
     let valid_rows = encoder.encode_labelled(&valid_frame).map_err(at_node(node))?;
     notes.extend(train_rows.notes.iter().cloned());
+    // Found out now and not after hours of training: such a model could not be asked anything.
+    let needed: Vec<String> = encoder.input_columns().into_iter().map(|column| column.name).collect();
+    if serving_recipe(&value.recipe, &needed).input.column(&spec.target).is_some() {
+        let message = format!("node {node:?}: a feature is computed from the target {:?}", spec.target);
+        let failure = Failure::new(Code::BadData, message).on(node);
+        return Err(EngineError::Failure(
+            failure.hint("leave that column out of the features; the target is not known when the model is asked"),
+        ));
+    }
     fs::create_dir_all(&ctx.checkpoints).at("create", &ctx.checkpoints)?;
     let mut sink = Sink::new(ctx);
     let job = TrainJob {
@@ -64,7 +76,9 @@ pub(super) fn run(ctx: &StepContext<'_>, learner: &str) -> Result<Outcome> {
         TrainOutcome::Done(model) => model,
         TrainOutcome::Stopped { reason, .. } => return Err(EngineError::new(Code::Cancelled, reason)),
     };
-    let (last, reproducibility) = (sink.last, sink.reproducibility);
+    let (last, reproducibility) = (sink.values_at(u64::MAX), sink.reproducibility);
+    // A package tells of the weights that it holds: those of the step that was kept.
+    let kept = sink.values_at(sink.kept.unwrap_or(u64::MAX));
     notes.append(&mut sink.notes);
 
     // Drift is told from what went in and what came out on rows that the model was not fitted to, where there are any.
@@ -76,7 +90,7 @@ pub(super) fn run(ctx: &StepContext<'_>, learner: &str) -> Result<Outcome> {
     let outputs = predictor.predict(judged).map_err(at_node(node))?;
     let raw_train = frame(split::Part::RawTrain)?;
     let statistics = statistics::collect(&raw_train, &value.recipe.input, &outputs).map_err(at_node(node))?;
-    let metrics = last
+    let metrics = kept
         .iter()
         .map(|point| FinalMetric { key: format!("{}/{}", point.split.as_str(), point.key), value: point.value });
     let metrics: Vec<FinalMetric> = metrics.collect();
@@ -107,7 +121,7 @@ pub(super) fn run(ctx: &StepContext<'_>, learner: &str) -> Result<Outcome> {
     let path = ctx.out.join(PACKAGE);
     files::write_atomic(&path, &bytes)?;
     let artifact = Artifact {
-        name: format!("{node}.{PACKAGE}"),
+        name: PACKAGE.to_owned(),
         kind: "model_package".to_owned(),
         digest: files::digest_bytes(&bytes),
         n_bytes: bytes.len() as u64,
@@ -116,29 +130,48 @@ pub(super) fn run(ctx: &StepContext<'_>, learner: &str) -> Result<Outcome> {
     Ok(Outcome { metrics: last, files, reproducibility, notes, ..Outcome::default() })
 }
 
-/// Passes on what training says, and keeps the latest value of each metric.
+/// A value of a series: step, time, value.
+type Value = (u64, i64, MetricValue);
+
+/// Passes on what training says, and keeps its curves until the end says which step counts.
 struct Sink<'a> {
     ctx: &'a StepContext<'a>,
-    prefix: Option<String>,
+    /// Two learners in one workflow would otherwise write one curve.
+    prefix: String,
     history: Option<History>,
-    last: Vec<MetricPoint>,
+    curves: BTreeMap<(Split, String), Vec<Value>>,
+    /// The step whose model is kept, where it is not the last one.
+    kept: Option<u64>,
     reproducibility: Option<Reproducibility>,
     notes: Vec<String>,
 }
 
 impl<'a> Sink<'a> {
     fn new(ctx: &'a StepContext<'a>) -> Self {
-        // Two learners in one workflow would otherwise write one curve.
-        let n_learners = ctx.job.steps.iter().filter(|step| step.kind.starts_with("train.")).count();
-        let prefix = (n_learners > 1).then(|| format!("{}.", ctx.step.node));
-        Self { ctx, prefix, history: None, last: vec![], reproducibility: None, notes: vec![] }
+        let prefix = metric_prefix(&ctx.job.steps, ctx.step);
+        Self { ctx, prefix, history: None, curves: BTreeMap::new(), kept: None, reproducibility: None, notes: vec![] }
     }
 
     fn remember(&mut self, point: &MetricPoint) {
-        match self.last.iter_mut().find(|last| last.key == point.key && last.split == point.split) {
-            Some(last) => last.clone_from(point),
-            None => self.last.push(point.clone()),
-        }
+        let curve = self.curves.entry((point.split, point.key.clone())).or_default();
+        curve.push((point.step, point.at_millis, point.value));
+    }
+
+    /// Sends points under the names that they have in this run; kept results have them without the node's name.
+    fn send(&self, points: impl IntoIterator<Item = MetricPoint>) {
+        let named = |point: MetricPoint| MetricPoint { key: format!("{}{}", self.prefix, point.key), ..point };
+        self.ctx.reporter.metrics(points.into_iter().map(named));
+    }
+
+    /// The newest value of each metric that is not younger than a step.
+    fn values_at(&self, step: u64) -> Vec<MetricPoint> {
+        let newest =
+            |curve: &[Value]| curve.iter().filter(|(at, _, _)| *at <= step).max_by_key(|(at, _, _)| *at).copied();
+        let values = self.curves.iter().filter_map(|((split, key), curve)| {
+            let (step, at_millis, value) = newest(curve)?;
+            Some(MetricPoint { key: key.clone(), split: *split, step, at_millis, value })
+        });
+        values.collect()
     }
 }
 
@@ -163,18 +196,17 @@ impl TrainSink for Sink<'_> {
                     History::begin(&self.ctx.history, self.ctx.job.attempt, from).map_err(sink_failed)?;
                 self.history = Some(history);
                 earlier.iter().for_each(|point| self.remember(point));
-                self.ctx.reporter.metrics(earlier);
+                self.send(earlier);
                 if let Some(step) = resumed_from_step {
                     self.ctx.reporter.log("info", format!("{}: goes on from the checkpoint at step {step}", node()));
                 }
             }
             TrainEvent::Metrics(values) => {
                 let at_millis = System.now_millis();
-                let prefix = self.prefix.as_deref().unwrap_or_default();
                 let points: Vec<MetricPoint> = values
                     .into_iter()
                     .map(|(key, split, step, value)| MetricPoint {
-                        key: format!("{prefix}{key}"),
+                        key: key.to_owned(),
                         split,
                         step,
                         at_millis,
@@ -187,7 +219,7 @@ impl TrainSink for Sink<'_> {
                 if let Some(history) = &mut self.history {
                     history.add(&learned).map_err(sink_failed)?;
                 }
-                self.ctx.reporter.metrics(points);
+                self.send(points);
             }
             TrainEvent::Progress { step, steps_total, epoch, epochs } => {
                 let note = format!("epoch {epoch} of {epochs}");
@@ -201,6 +233,7 @@ impl TrainSink for Sink<'_> {
             TrainEvent::Checkpoint { step } => {
                 self.ctx.reporter.send(WorkerEventBody::Checkpoint { node: node(), step })
             }
+            TrainEvent::Kept { step } => self.kept = Some(step),
             TrainEvent::Note(note) => self.notes.push(note),
         }
         Ok(())
