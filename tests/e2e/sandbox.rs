@@ -28,7 +28,8 @@ pub fn athanor() -> PathBuf {
 
 /// The repository's sample folder.
 pub fn samples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("datasets/samples")
+    // Tests run in their package's folder. What was compiled in may be another checkout's: they share a build folder.
+    std::env::current_dir().unwrap().parent().unwrap().join("datasets/samples")
 }
 
 /// A sample workflow.

@@ -58,7 +58,7 @@ fn tritons_own_client_gets_the_numbers_of_predict() {
     let serving = serve(&sandbox);
     let python = std::env::var_os("ATHANOR_TEST_PYTHON")
         .expect("ATHANOR_TEST_PYTHON names a Python with tritonclient; cargo xtask test sets it");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/triton_client.py");
+    let script = "fixtures/triton_client.py";
     let url = serving.url.strip_prefix("http://").unwrap();
     let output = Command::new(python)
         .args([script, url, "wine"])
