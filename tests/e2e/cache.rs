@@ -80,3 +80,55 @@ fn a_changed_file_is_new_work_and_a_moved_one_is_not() {
     sandbox.write("a/data.csv", &table(2));
     assert_eq!(worked(&sandbox.ok(&["run", a.to_str().unwrap()])), ["open", "split"]);
 }
+
+/// A table of 60 rows and a workflow that learns a line from it, in a folder.
+fn line(sandbox: &Sandbox, folder: &str, nodes: &str, links: &str) -> String {
+    let rows = (0..60).fold("x,y\n".to_owned(), |text, at| text + &format!("{at},{}\n", at * 5 + 100));
+    sandbox.write(&format!("{folder}/line.csv"), &rows);
+    let text = format!(
+        r#"{{"version":1,"name":"line","nodes":[{{"id":"open","kind":"table.open","params":{{"path":"line.csv"}}}},
+        {{"id":"split","kind":"split"}}{nodes}],"links":[{{"from":"open.table","to":"split.table"}}{links}]}}"#
+    );
+    sandbox.write(&format!("{folder}/flow.json"), &text).to_str().unwrap().to_owned()
+}
+
+/// A learner and its judge, under two names.
+fn learner(name: &str, kind: &str) -> (String, String) {
+    let nodes = format!(
+        r#",{{"id":"{name}","kind":"{kind}","params":{{"target":"y"}}}},{{"id":"judge_{name}","kind":"evaluate"}}"#
+    );
+    let links = format!(
+        r#",{{"from":"split.splits","to":"{name}.splits"}},{{"from":"split.splits","to":"judge_{name}.splits"}},{{"from":"{name}.model","to":"judge_{name}.model"}}"#
+    );
+    (nodes, links)
+}
+
+#[test]
+fn results_follow_a_folder_that_was_moved() {
+    let sandbox = Sandbox::new();
+    let flow = line(&sandbox, "here", "", "");
+    sandbox.ok(&["run", &flow]);
+    std::fs::rename(sandbox.path("here"), sandbox.path("there")).unwrap();
+    let moved = sandbox.path("there/flow.json");
+    let run = sandbox.ok(&["run", moved.to_str().unwrap(), "--set", "split.test=0.3"]);
+    assert_eq!(worked(&run), ["split"]);
+}
+
+#[test]
+fn metrics_are_named_by_the_run_that_shows_them_and_not_by_the_one_that_made_them() {
+    let sandbox = Sandbox::new();
+    let (good, bad) = (learner("good", "train.linear"), learner("bad", "train.constant"));
+    let run = |folder: &str, nodes: String, links: String| {
+        let flow = line(&sandbox, folder, &nodes, &links);
+        sandbox.ok(&["run", &flow, "--device", "cpu"])
+    };
+    let r2 = |run: &Value, key: &str| {
+        run["metrics"][format!("test/{key}")].as_f64().unwrap_or_else(|| panic!("no {key}: {}", run["metrics"]))
+    };
+    let alone = r2(&run("good", good.0.clone(), good.1.clone()), "r2");
+    let worse = r2(&run("bad", bad.0.clone(), bad.1.clone()), "r2");
+    let both = run("both", good.0 + &bad.0, good.1 + &bad.1);
+    assert_eq!(worked(&both), [""; 0], "both were done before");
+    assert_eq!((r2(&both, "judge_good.r2"), r2(&both, "judge_bad.r2")), (alone, worse));
+    assert!(alone > 0.9 && worse < 0.1, "{alone} {worse}");
+}

@@ -126,6 +126,10 @@ fn a_cancel_frees_the_worker_and_everything_else_works_meanwhile() {
     let other = sample("diabetes");
     sandbox.ok(&["run", other.to_str().unwrap(), "--device", "cpu", "--set", "train.epochs=3"]);
 
+    // Somebody who tries to resume it meanwhile is refused, and it goes on undisturbed.
+    assert_eq!(sandbox.run(&["runs", "resume", &run]).status, 1);
+    assert!(lives(worker), "the refused resume ended the run");
+
     assert_eq!(sandbox.ok(&["runs", "cancel", &run])["status"], "cancelled");
     assert!(!lives(worker), "the worker is still there after the cancel was acknowledged");
     let done = running.done();
@@ -142,6 +146,18 @@ fn a_worker_that_does_not_obey_is_killed() {
     signal(worker, "STOP");
     assert_eq!(sandbox.ok(&["runs", "cancel", &run])["status"], "cancelled");
     assert!(!lives(worker));
+    assert_eq!(running.done().json["status"], "cancelled");
+}
+
+#[test]
+fn a_run_whose_supervisor_is_stopped_can_be_cancelled() {
+    let sandbox = Sandbox::new();
+    let (running, run) = long_run(&sandbox, &["--set", "train.epochs=100000"]);
+    let worker = sandbox.worker_pid(&run).unwrap();
+    signal(running.pid(), "STOP");
+    assert_eq!(sandbox.ok(&["runs", "cancel", &run])["status"], "cancelled");
+    assert!(!lives(worker));
+    signal(running.pid(), "CONT");
     assert_eq!(running.done().json["status"], "cancelled");
 }
 

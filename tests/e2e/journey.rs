@@ -129,3 +129,53 @@ fn a_changed_byte_of_a_package_is_refused_by_name() {
     assert_eq!((refused.status, refused.json["error"]["code"].as_str()), (1, Some("corrupt")), "{}", refused.stdout);
     assert!(!to.exists());
 }
+
+#[test]
+fn a_target_is_never_filled_and_a_code_stays_text() {
+    let sandbox = Sandbox::new();
+    // Half of the targets are missing; the codes look like numbers in some rows and like text in others.
+    let row = |at: usize| {
+        let y = if at.is_multiple_of(2) { (at * 5 + 100).to_string() } else { String::new() };
+        let code = if at.is_multiple_of(4) { "SW1A".to_owned() } else { format!("0{}", 100 + at % 3) };
+        format!("{at},{code},{y}\n")
+    };
+    let rows: String = (0..120).map(row).collect();
+    sandbox.write("t.csv", &format!("x,code,y\n{rows}"));
+    let flow = sandbox.write(
+        "flow.json",
+        r#"{"version":1,"name":"fill","nodes":[{"id":"open","kind":"table.open","params":{"path":"t.csv"}},{"id":"fill","kind":"prepare.fill"},
+        {"id":"split","kind":"split"},{"id":"fit","kind":"train.linear","params":{"target":"y"}},{"id":"judge","kind":"evaluate"},
+        {"id":"register","kind":"register","params":{"name":"codes"}}],
+        "links":[{"from":"open.table","to":"fill.table"},{"from":"fill.table","to":"split.table"},{"from":"split.splits","to":"fit.splits"},
+        {"from":"fit.model","to":"judge.model"},{"from":"split.splits","to":"judge.splits"},{"from":"fit.model","to":"register.model"}]}"#,
+    );
+    let run = sandbox.ok(&["run", flow.to_str().unwrap(), "--device", "cpu"]);
+    let r2 = run["metrics"]["test/r2"].as_f64().unwrap();
+    assert!(r2 > 0.95, "rows without a target were made up: R2 is {r2}");
+    let log = sandbox.ok(&["runs", "log", run["run_id"].as_str().unwrap()]).to_string();
+    assert!(log.contains("rows without a value are left out"), "{log}");
+    // In this file every code could be read as a number, and there is no target.
+    sandbox.write("ask.csv", "x,code\n10,0101\n20,0102\n");
+    let (ask, out) = (sandbox.path("ask.csv"), sandbox.path("out.csv"));
+    let predicted = sandbox.ok(&["predict", "codes", ask.to_str().unwrap(), "-o", out.to_str().unwrap()]);
+    assert_eq!(predicted["n_rows"], 2);
+    assert!(fs::read_to_string(&out).unwrap().starts_with("x,code,value\n10,0101,"));
+    let onto_itself = sandbox.run(&["predict", "codes", ask.to_str().unwrap(), "-o", ask.to_str().unwrap()]);
+    assert_eq!(onto_itself.status, 2, "{}", onto_itself.stdout);
+}
+
+#[test]
+fn a_damaged_registered_package_is_not_promoted_and_can_be_imported_again() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.ok(&["run", sample("diabetes").to_str().unwrap(), "--device", "cpu", "--set", "train.epochs=5"]);
+    assert_eq!(run["version"], 1);
+    let file = sandbox.path("good.athanor");
+    sandbox.ok(&["models", "export", "diabetes", "-o", file.to_str().unwrap()]);
+    let sha256 = sandbox.ok(&["models", "show", "diabetes"])["sha256"].as_str().unwrap().to_owned();
+    let own = sandbox.workspace().join("artifacts").join(&sha256[..2]).join(&sha256);
+    fs::write(&own, "damaged").unwrap();
+    let refused = sandbox.run(&["models", "alias", "diabetes", "production", "1"]);
+    assert_eq!((refused.status, refused.json["error"]["code"].as_str()), (1, Some("corrupt")), "{}", refused.stdout);
+    sandbox.ok(&["models", "import", file.to_str().unwrap(), "diabetes"]);
+    sandbox.ok(&["models", "alias", "diabetes", "production", "1"]);
+}

@@ -269,7 +269,11 @@ fn attempt(
         AttemptEnd::Cancelled(reason) => (RunStatus::Cancelled, Some(Failure::new(Code::Cancelled, reason))),
     };
     let resumable = status != RunStatus::Finished;
-    store.finish(&run, job.attempt, status, failure.as_ref(), resumable, workspace.clock.now_millis())?;
+    match store.finish(&run, job.attempt, status, failure.as_ref(), resumable, workspace.clock.now_millis()) {
+        // Somebody ended it while this process was stopped or busy; then what they wrote is how it ended.
+        Err(err) if err.code() == Code::Conflict => {}
+        finished => finished?,
+    }
     if status == RunStatus::Finished {
         // Nothing in the folder is needed any more but the job itself, which is small and says what was done.
         let _ = fs::remove_dir_all(workspace.job_folder(&run).join(worker::CHECKPOINTS));

@@ -192,6 +192,14 @@ mod tests {
         let events: Vec<WorkerEvent> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert!(events.iter().zip(1..).all(|(event, seq)| event.seq == seq && event.attempt == 3));
         assert_eq!(events.last().unwrap().body, WorkerEventBody::Finished);
+        let longest = events.iter().map(|event| match &event.body {
+            WorkerEventBody::Metrics { points } => points.len(),
+            _ => 0,
+        });
+        assert!(
+            longest.max().is_some_and(|longest| longest <= MAX_POINTS),
+            "a curve of any length goes in bounded messages"
+        );
         let steps: Vec<u64> = events
             .iter()
             .filter_map(|event| if let WorkerEventBody::Metrics { points } = &event.body { Some(points) } else { None })
