@@ -19,6 +19,7 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod api;
 pub mod catalogue;
 pub mod check;
 pub mod columns;

@@ -1,4 +1,5 @@
-//! The workflow document: nodes, typed links, parameters. Version 1.
+//! The workflow document: nodes, typed links, parameters, and what people write beside them. Version 2; version 1 had no
+//! comments and groups.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -85,11 +86,40 @@ pub struct Link {
     pub to: Endpoint,
 }
 
+/// A remark on the canvas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Comment {
+    /// Unique among the comments: letters, digits, `_` and `-`, at most 64 bytes.
+    pub id: String,
+    /// What it says.
+    pub text: String,
+    /// Its upper left corner, in points.
+    pub position: [f32; 2],
+    /// Its width and height, in points.
+    pub size: [f32; 2],
+}
+
+/// Nodes that belong together; drawn as a frame around them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Unique among the groups: letters, digits, `_` and `-`, at most 64 bytes.
+    pub id: String,
+    /// What people call it.
+    pub title: String,
+    /// Ids of its nodes; ids of nodes that are not there count for nothing.
+    pub nodes: Vec<String>,
+}
+
+/// The version that is written.
+pub const VERSION: u32 = 2;
+
 /// A workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workflow {
-    /// Format version; 1.
+    /// Format version; [`VERSION`].
     pub version: u32,
     /// What people call it.
     pub name: String,
@@ -100,6 +130,12 @@ pub struct Workflow {
     pub nodes: Vec<Node>,
     /// The links.
     pub links: Vec<Link>,
+    /// Remarks on the canvas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comments: Vec<Comment>,
+    /// Nodes that belong together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
 }
 
 impl Workflow {
@@ -125,17 +161,18 @@ impl Workflow {
         };
         let head: Head = serde_json::from_str(text).map_err(not_json)?;
         match head.version {
-            Some(1) => {}
+            Some(1 | 2) => {}
             Some(newer) => {
                 return Err(Failure::new(
                     Code::Unsupported,
-                    format!("the workflow has format version {newer}, this program reads version 1"),
+                    format!("the workflow has format version {newer}, this program reads versions 1 and 2"),
                 )
                 .hint("open it with the version of the program that saved it, or a newer one"));
             }
             None => return Err(Failure::new(Code::BadData, "this is no workflow: the field 'version' is missing")),
         }
         let workflow: Self = serde_json::from_str(text).map_err(not_json)?;
+        let workflow = Self { version: VERSION, ..workflow };
         if workflow.nodes.len() > MAX_NODES || workflow.links.len() > MAX_LINKS {
             return Err(Failure::new(
                 Code::TooLarge,
@@ -150,6 +187,19 @@ impl Workflow {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
+    }
+
+    /// A workflow without anything in it.
+    pub fn empty(name: impl Into<String>) -> Self {
+        Self {
+            version: VERSION,
+            name: name.into(),
+            description: String::new(),
+            nodes: vec![],
+            links: vec![],
+            comments: vec![],
+            groups: vec![],
+        }
     }
 
     /// A node by id.

@@ -1,0 +1,184 @@
+//! The desk: answers what a window or a page asks ([`athanor_protocol::api`]), and tells what happens.
+//!
+//! One desk serves any number of clients: the window through Tauri's bridge, browsers through HTTP. It holds the open
+//! workspace, the runs of this process, and the endpoint. Every request is answered on the caller's thread and may block;
+//! transports call it from threads of their own.
+//!
+//! **Architecture Invariant:** no panic leaves [`Desk::handle`]; a request that breaks down is an `internal` failure, and
+//! the next one is answered.
+//!
+//! **Architecture Invariant:** persisted first, then published.
+
+mod data;
+mod endpoint;
+mod events;
+mod flow;
+mod host;
+mod models;
+mod runs;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use athanor_protocol::{
+    Code, Failure,
+    api::{Event, Host, Reply, Request},
+};
+
+pub use self::events::{Events, Subscription};
+use crate::workspace::Workspace;
+
+/// How a desk is set up.
+#[derive(Debug, Clone)]
+pub struct DeskOptions {
+    /// What shows the user interface.
+    pub host: Host,
+    /// The program that is a worker when called with `worker`.
+    pub program: PathBuf,
+    /// Where settings and the list of recent workspaces are kept; a folder of this user's.
+    pub config_folder: PathBuf,
+    /// Where new workspaces go by default.
+    pub default_folder: PathBuf,
+}
+
+/// The desk.
+pub struct Desk {
+    options: DeskOptions,
+    workspace: RwLock<Option<Arc<Workspace>>>,
+    events: Events,
+    runs: runs::Running,
+    endpoint: endpoint::Endpoints,
+    host: host::HostState,
+    data: data::DataState,
+}
+
+impl Desk {
+    /// A desk without a workspace.
+    ///
+    /// # Errors
+    /// If the settings' folder cannot be made. Settings that cannot be read are replaced by the defaults and set aside.
+    pub fn new(options: DeskOptions) -> Result<Arc<Self>, Failure> {
+        Ok(Arc::new(Self {
+            host: host::HostState::new(&options)?,
+            options,
+            workspace: RwLock::default(),
+            events: Events::new(),
+            runs: runs::Running::default(),
+            endpoint: endpoint::Endpoints::default(),
+            data: data::DataState::default(),
+        }))
+    }
+
+    /// Events from now on.
+    pub fn subscribe(&self) -> Subscription {
+        self.events.subscribe()
+    }
+
+    /// Tells all clients.
+    pub fn publish(&self, event: Event) {
+        self.events.publish(event);
+    }
+
+    /// The open workspace.
+    ///
+    /// # Errors
+    /// `Conflict` where none is open.
+    pub fn workspace(&self) -> Result<Arc<Workspace>, Failure> {
+        let open = self.workspace.read().unwrap_or_else(PoisonError::into_inner).clone();
+        open.ok_or_else(|| Failure::new(Code::Conflict, "no workspace is open").hint("open or make one on the Home page"))
+    }
+
+    /// Answers a request; may block for as long as the work takes.
+    ///
+    /// # Errors
+    /// What went wrong, to which thing, and what to do.
+    pub fn handle(self: &Arc<Self>, request: Request) -> Result<Reply, Failure> {
+        let method = request.method();
+        let this = std::panic::AssertUnwindSafe(|| self.dispatch(request));
+        std::panic::catch_unwind(this).unwrap_or_else(|_| {
+            tracing::error!(method, "a request broke down");
+            Err(Failure::new(Code::Internal, format!("the request {method} broke down"))
+                .hint("this is a defect of the program; what was saved is safe"))
+        })
+    }
+
+    /// Stops the endpoint and the runs of this process in order: workers keep their checkpoints, runs their true state.
+    pub fn shut_down(self: &Arc<Self>) {
+        endpoint::shut_down(self);
+        runs::shut_down(self);
+    }
+
+    fn dispatch(self: &Arc<Self>, request: Request) -> Result<Reply, Failure> {
+        macro_rules! answer {
+            ($( $method:ident => $call:path ),+ $(,)?) => {
+                match request { $( Request::$method(ask) => Ok(Reply::$method(Box::new($call(self, *ask)?))), )+ }
+            };
+        }
+        answer! {
+            Hello => host::hello,
+            WorkspaceOpen => host::workspace_open,
+            WorkspaceSample => host::workspace_sample,
+            WorkspaceForget => host::workspace_forget,
+            SettingsGet => host::settings_get,
+            SettingsSet => host::settings_set,
+            StorageUsage => host::storage_usage,
+            StorageClean => host::storage_clean,
+            Pick => host::pick,
+            DevicesList => host::devices_list,
+            SystemLoad => host::system_load,
+            AuditList => host::audit_list,
+            DataList => data::data_list,
+            DataAdd => data::data_add,
+            DataRemove => data::data_remove,
+            DataUpload => data::data_upload,
+            DataOpen => data::data_open,
+            DataRows => data::data_rows,
+            DataProfile => data::data_profile,
+            DataPlot => data::data_plot,
+            WorkflowList => flow::workflow_list,
+            WorkflowLoad => flow::workflow_load,
+            WorkflowSave => flow::workflow_save,
+            WorkflowDraft => flow::workflow_draft,
+            WorkflowDiscard => flow::workflow_discard,
+            WorkflowRename => flow::workflow_rename,
+            WorkflowDelete => flow::workflow_delete,
+            WorkflowImport => flow::workflow_import,
+            WorkflowExport => flow::workflow_export,
+            WorkflowInspect => flow::workflow_inspect,
+            WorkflowPreview => flow::workflow_preview,
+            WorkflowStarter => flow::workflow_starter,
+            RunStart => runs::run_start,
+            RunCancel => runs::run_cancel,
+            RunResume => runs::run_resume,
+            RunDelete => runs::run_delete,
+            RunRestore => runs::run_restore,
+            RunTag => runs::run_tag,
+            RunNote => runs::run_note,
+            RunList => runs::run_list,
+            RunGet => runs::run_get,
+            RunMetrics => runs::run_metrics,
+            RunSeries => runs::run_series,
+            RunLogs => runs::run_logs,
+            RunReports => runs::run_reports,
+            RunSaveArtifact => runs::run_save_artifact,
+            ModelList => models::model_list,
+            ModelVersions => models::model_versions,
+            ModelAlias => models::model_alias,
+            ModelVerify => models::model_verify,
+            ModelExport => models::model_export,
+            ModelImport => models::model_import,
+            ModelRegister => models::model_register,
+            ModelPredict => models::model_predict,
+            EndpointGet => endpoint::endpoint_get,
+            EndpointStart => endpoint::endpoint_start,
+            EndpointStop => endpoint::endpoint_stop,
+            EndpointLoad => endpoint::endpoint_load,
+            EndpointTry => endpoint::endpoint_try,
+            KeyList => models::key_list,
+            KeyCreate => models::key_create,
+            KeyRevoke => models::key_revoke,
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! The face of Athanor.
+#![warn(missing_docs)]
