@@ -19,11 +19,13 @@ pub mod format;
 pub mod icons;
 pub mod pages;
 pub mod palette;
+pub mod probe;
 pub mod theme;
 pub mod toasts;
 pub mod undo;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
 pub mod widgets;
+pub mod wire;
 
 pub use app::App;

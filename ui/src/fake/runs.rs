@@ -1,0 +1,10 @@
+//! Answers about runs.
+
+use athanor_protocol::{
+    Failure,
+    api::{Reply, Request},
+};
+
+pub(super) fn answer(_request: &Request) -> Option<Result<Reply, Failure>> {
+    None
+}

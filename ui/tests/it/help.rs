@@ -1,0 +1,119 @@
+//! What every test of a screen needs.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use athanor_ui::{
+    App,
+    fake::{self, Fake, FakeHandle},
+    pages::Go,
+};
+use egui_kittest::Harness;
+
+/// An app on the fake engine, with a test's handle of both.
+pub(crate) struct Screen {
+    /// Draws it.
+    pub(crate) harness: Harness<'static>,
+    /// The app.
+    pub(crate) app: Rc<RefCell<Option<App>>>,
+    /// The engine.
+    pub(crate) fake: FakeHandle,
+}
+
+impl Screen {
+    /// An app of this size on light or dark ground; `before` sets the engine up.
+    pub(crate) fn new(size: [f32; 2], dark: bool, before: impl FnOnce(&FakeHandle)) -> Self {
+        let (client, handle) = Fake::new();
+        handle.on(move |request| match request {
+            athanor_protocol::api::Request::Hello(_) => {
+                let mut hello = fake::hello();
+                hello.settings.theme = if dark {
+                    athanor_protocol::api::ThemeChoice::Dark
+                } else {
+                    athanor_protocol::api::ThemeChoice::Light
+                };
+                hello.settings.reduced_motion = true;
+                Some(Ok(athanor_protocol::api::Reply::Hello(Box::new(hello))))
+            }
+            _ => None,
+        });
+        before(&handle);
+        let app: Rc<RefCell<Option<App>>> = Rc::new(RefCell::new(None));
+        let mut client: Option<Box<dyn athanor_protocol::api::Client>> = Some(Box::new(client));
+        let inner = Rc::clone(&app);
+        let harness = Harness::builder()
+            .with_size(size)
+            .with_theme(if dark { egui::Theme::Dark } else { egui::Theme::Light })
+            .with_max_steps(60)
+            .build_ui(move |ui| {
+                let mut app = inner.borrow_mut();
+                if app.is_none() {
+                    *app = client.take().map(|client| App::new(ui.ctx(), client).with_clock(fake::now));
+                    // Fonts and styles count from the next frame on.
+                    ui.ctx().request_repaint();
+                    return;
+                }
+                if let Some(app) = app.as_mut() {
+                    app.ui(ui);
+                }
+            });
+        let mut screen = Self { harness, app, fake: handle };
+        screen.settle();
+        screen
+    }
+
+    /// The usual window on dark ground.
+    pub(crate) fn usual() -> Self {
+        Self::new([1280.0, 820.0], true, |_| {})
+    }
+
+    /// Goes somewhere.
+    pub(crate) fn go(&mut self, go: Go) {
+        if let Some(app) = self.app.borrow_mut().as_mut() {
+            app.go(go);
+        }
+        self.settle();
+    }
+
+    /// Draws until nothing changes any more, but not for ever: a spinner never rests.
+    pub(crate) fn settle(&mut self) {
+        self.harness.run_steps(6);
+    }
+
+    /// Whether a widget with this label is on the screen.
+    pub(crate) fn has(&self, label: &str) -> bool {
+        use egui_kittest::kittest::Queryable;
+        self.harness.query_all_by_label(label).next().is_some()
+    }
+
+    /// Whether a widget whose label holds this text is on the screen.
+    pub(crate) fn has_text(&self, text: &str) -> bool {
+        use egui_kittest::kittest::Queryable;
+        self.harness.query_all_by_label_contains(text).next().is_some()
+    }
+
+    /// Clicks the widget with this label.
+    pub(crate) fn click(&mut self, label: &str) {
+        use egui_kittest::kittest::Queryable;
+        let found = self.harness.query_all_by_label(label).next();
+        match found {
+            Some(node) => node.click(),
+            None => panic!("there is no {label:?} on the screen"),
+        }
+        self.settle();
+    }
+
+    /// Compares with the picture of this name in `tests/snapshots`.
+    pub(crate) fn picture(&mut self, name: &str) {
+        let options = egui_kittest::SnapshotOptions::new().threshold(1.2).failed_pixel_count_threshold(400);
+        self.harness.snapshot_options(name, &options);
+    }
+
+    /// Writes what is seen to a file for people to look at, where `ATHANOR_PICTURES` names a folder.
+    pub(crate) fn show(&mut self, name: &str) {
+        if let Some(folder) = std::env::var_os("ATHANOR_PICTURES") {
+            let picture = self.harness.render().expect("the screen can be drawn");
+            picture.save(std::path::Path::new(&folder).join(format!("{name}.png"))).expect("the picture can be written");
+        }
+    }
+}
