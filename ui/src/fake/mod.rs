@@ -16,6 +16,7 @@ use athanor_protocol::{
     api::{Client, Event, EventEnvelope, Incoming, Link, Reply, Request, RequestId},
 };
 
+#[allow(unused_imports, reason = "an area may have no sample values of its own")]
 pub use self::{data::*, flow::*, host::*, models::*, runs::*};
 
 /// The time at which everything in here happens: 2026-11-25 12:00 UTC.

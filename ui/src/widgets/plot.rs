@@ -1,7 +1,7 @@
 //! Plots as they look here: the legend outside, quiet lines, colours of the theme.
 
 use egui::{Color32, RichText, Sense, Ui, Vec2};
-use egui_plot::{Plot, PlotPoint};
+use egui_plot::{HoverPosition, Plot};
 
 use crate::theme::{Theme, font_size};
 
@@ -17,9 +17,12 @@ pub fn plot(id: &str, height: f32) -> Plot<'_> {
         .allow_scroll(false)
         .allow_zoom([true, true])
         .set_margin_fraction(Vec2::new(0.02, 0.08))
-        .label_formatter(|name: &str, point: &PlotPoint| {
-            let value = format!("{}, {}", crate::format::number(point.x), crate::format::number(point.y));
-            if name.is_empty() { value } else { format!("{name}\n{value}") }
+        .label_formatter(|hover| match hover {
+            HoverPosition::NearDataPoint { plot_name, position, .. } => {
+                let value = format!("{}, {}", crate::format::number(position.x), crate::format::number(position.y));
+                Some(if plot_name.is_empty() { value } else { format!("{plot_name}\n{value}") })
+            }
+            HoverPosition::Elsewhere { .. } => None,
         })
 }
 
