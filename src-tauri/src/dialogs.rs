@@ -44,7 +44,10 @@ pub(crate) fn pick<R: Runtime>(app: &AppHandle<R>, ask: &Pick) -> Result<Picked,
 
 /// Shows a failure that happened before the page could show it; returns at once.
 pub(crate) fn tell<R: Runtime>(app: &AppHandle<R>, failure: &Failure) {
-    let text = failure.to_string();
+    let text = match &failure.hint {
+        Some(hint) => format!("{failure}\n\n{hint}"),
+        None => failure.to_string(),
+    };
     app.dialog().message(text).title("Athanor").kind(MessageDialogKind::Error).show(|_| {});
 }
 

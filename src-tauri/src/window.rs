@@ -105,6 +105,11 @@ fn events(bridge: State<'_, Arc<Bridge>>, channel: Channel<InvokeResponseBody>) 
     spawn("events", stream).map_err(|error| error.to_string())
 }
 
+/// JSON text as a JSON string: the page reads the numbers in it itself, since JavaScript's do not hold all of ours.
+fn quoted(text: &str) -> InvokeResponseBody {
+    InvokeResponseBody::Json(serde_json::Value::from(text).to_string())
+}
+
 fn on_window_event(app: &AppHandle, event: &WindowEvent) {
     let bridge = app.state::<Arc<Bridge>>();
     match event {
@@ -248,6 +253,12 @@ mod tests {
         let drop = dropped(&DragDropEvent::Drop { paths, position });
         assert_eq!(drop, [over(false), Event::FilesDropped { paths: vec!["/a.csv".into()] }]);
         assert_eq!(dropped(&DragDropEvent::Drop { paths: vec![], position }), [over(false)]);
+    }
+
+    #[test]
+    fn events_reach_the_page_as_text() {
+        let InvokeResponseBody::Json(text) = quoted(r#"[{"seq":18446744073709551615}]"#) else { panic!("bytes") };
+        assert_eq!(text, r#""[{\"seq\":18446744073709551615}]""#);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //!
 //! **Architecture Invariant:** compiles with nothing but a Rust toolchain and a C linker, because it is what installs
 //! the rest. It builds the workspace only as a whole: choosing single packages would resolve other features of the
-//! heavy libraries and compile them a second time.
+//! heavy libraries and compile them a second time. The one exception is the UI for the web view, which is compiled for
+//! another target into a build folder of its own.
 #![warn(missing_docs)]
 
 mod bench;
+mod bundle;
 mod command;
 mod deny;
 mod dirs;
@@ -13,6 +15,7 @@ mod report;
 mod setup;
 mod stages;
 mod tasks;
+mod ui;
 
 use std::process::ExitCode;
 
@@ -23,7 +26,10 @@ use crate::dirs::Dirs;
 const USAGE: &str = "\
 cargo xtask <command>
 
-  run [-- ARGS]      build everything and start `athanor demo ARGS`
+  run [-- ARGS]      build everything and open the window (`athanor-desktop ARGS`); without a screen: the demo
+  demo [-- ARGS]     build everything and start `athanor demo ARGS`
+  ui                 build the user interface for the window and for browsers, into ui/dist
+  bundle             make a package that installs the programs (release; with --debug of the everyday build)
   test               set up, then everything that continuous integration checks
   check              the quick part of it: format, lints, docs, dependency rules
   bench [NAME…]      run the benchmarks and write docs/benchmarks.md (--release, --list)
@@ -50,12 +56,15 @@ fn dispatch(mut args: Vec<String>) -> Result<ExitCode> {
     let command = args.remove(0);
     let dirs = Dirs::find()?;
     match (command.as_str(), args.as_slice()) {
-        ("run", _) => {
+        ("run" | "demo", _) => {
             if args.first().is_some_and(|arg| arg == "--") {
                 args.remove(0);
             }
-            tasks::run(&dirs, &args)
+            if command == "demo" { tasks::demo(&dirs, &args) } else { tasks::run(&dirs, &args) }
         }
+        ("ui", []) => tasks::ui(&dirs),
+        ("bundle", []) => bundle::bundle(&dirs, "release"),
+        ("bundle", [flag]) if flag == "--debug" => bundle::bundle(&dirs, "debug"),
         ("test", []) => tasks::test(&dirs),
         ("check", []) => tasks::check(&dirs),
         ("bench", _) => tasks::bench(&dirs, &args),

@@ -82,6 +82,96 @@ const SYSTEM_TOOLS: &[SystemTool] = &[
         required: true,
     },
     SystemTool {
+        name: "WebKitGTK",
+        why: "the window's web view",
+        purpose: Purpose::Build,
+        apt: "libwebkit2gtk-4.1-dev",
+        elsewhere: "dnf install webkit2gtk4.1-devel | not needed on macOS and Windows",
+        found: || !cfg!(target_os = "linux") || has_library("webkit2gtk-4.1"),
+        required: true,
+    },
+    SystemTool {
+        name: "GTK 3",
+        why: "the window",
+        purpose: Purpose::Build,
+        apt: "libgtk-3-dev",
+        elsewhere: "dnf install gtk3-devel | not needed on macOS and Windows",
+        found: || !cfg!(target_os = "linux") || has_library("gtk+-3.0"),
+        required: true,
+    },
+    SystemTool {
+        name: "libsoup 3",
+        why: "the window's web view",
+        purpose: Purpose::Build,
+        apt: "libsoup-3.0-dev",
+        elsewhere: "dnf install libsoup3-devel | not needed on macOS and Windows",
+        found: || !cfg!(target_os = "linux") || has_library("libsoup-3.0"),
+        required: true,
+    },
+    SystemTool {
+        name: "librsvg",
+        why: "the window's icons",
+        purpose: Purpose::Build,
+        apt: "librsvg2-dev",
+        elsewhere: "dnf install librsvg2-devel | not needed on macOS and Windows",
+        found: || !cfg!(target_os = "linux") || has_library("librsvg-2.0"),
+        required: true,
+    },
+    SystemTool {
+        name: "pkg-config",
+        why: "finds the libraries of the window",
+        purpose: Purpose::Build,
+        apt: "pkg-config",
+        elsewhere: "dnf install pkgconf-pkg-config | not needed on macOS and Windows",
+        found: || !cfg!(target_os = "linux") || on_path("pkg-config").is_some(),
+        required: true,
+    },
+    SystemTool {
+        name: "a screen in memory",
+        why: "the window is tested without a screen",
+        purpose: Purpose::Test,
+        apt: "xvfb",
+        elsewhere: "dnf install xorg-x11-server-Xvfb | not needed on macOS and Windows",
+        found: || !cfg!(target_os = "linux") || on_path("Xvfb").is_some(),
+        required: false,
+    },
+    SystemTool {
+        name: "WebKitGTK's driver",
+        why: "tests drive the real window",
+        purpose: Purpose::Test,
+        apt: "webkit2gtk-driver",
+        elsewhere: "dnf install webkit2gtk4.1 | not needed on macOS and Windows",
+        found: || !cfg!(target_os = "linux") || on_path("WebKitWebDriver").is_some(),
+        required: false,
+    },
+    SystemTool {
+        name: "Mesa's software OpenGL",
+        why: "the window is tested without a graphics card",
+        purpose: Purpose::Test,
+        apt: "libgl1-mesa-dri",
+        elsewhere: "dnf install mesa-dri-drivers | not needed on macOS and Windows",
+        found: || !cfg!(target_os = "linux") || lavapipe().is_some(),
+        required: false,
+    },
+    SystemTool {
+        name: "Chromium",
+        why: "the page is tested in a browser",
+        purpose: Purpose::Test,
+        apt: "chromium",
+        elsewhere: "dnf install chromium | brew install chromium | winget install Google.Chrome",
+        found: || on_path("chromium").is_some() || on_path("google-chrome").is_some(),
+        required: false,
+    },
+    SystemTool {
+        name: "Chromium's driver",
+        why: "the page is tested in a browser",
+        purpose: Purpose::Test,
+        apt: "chromium-driver",
+        elsewhere: "dnf install chromedriver | brew install chromedriver | npm install -g chromedriver",
+        found: || on_path("chromedriver").is_some(),
+        required: false,
+    },
+    SystemTool {
         name: "the Vulkan loader",
         why: "training on a GPU is tested on a software device",
         purpose: Purpose::Test,
@@ -100,6 +190,10 @@ const SYSTEM_TOOLS: &[SystemTool] = &[
         required: false,
     },
 ];
+
+/// Debian's compiler for WebAssembly with the standard library's source: installed only where rustup cannot bring the
+/// target.
+const DEBIAN_WASM: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
 /// Python packages for building: exactly these, so that the same CMake builds everywhere.
 const PYTHON_BUILD: &[&str] = &["cmake==4.4.4"];
@@ -166,7 +260,10 @@ fn system_tools(purpose: Purpose) -> Result<()> {
         return Ok(());
     }
     if debian {
-        return apt_install(&missing);
+        for tool in &missing {
+            eprintln!("Installing {} ({}: {})", tool.apt, tool.name, tool.why);
+        }
+        return apt_install(&missing.iter().map(|tool| tool.apt).collect::<Vec<_>>());
     }
     eprintln!("Not on this machine:");
     for tool in &missing {
@@ -180,16 +277,29 @@ fn system_tools(purpose: Purpose) -> Result<()> {
     Ok(())
 }
 
+/// Installs Debian's compiler for WebAssembly.
+///
+/// # Errors
+/// Fails where there is no apt, or the packages cannot be had.
+pub(crate) fn ensure_debian_wasm() -> Result<()> {
+    if on_path("apt-get").is_none() {
+        bail!("this system is not Debian's; `rustup target add wasm32-unknown-unknown` must work here");
+    }
+    let missing: Vec<&str> = DEBIAN_WASM.into_iter().filter(|package| !is_installed(package)).collect();
+    if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
+}
+
+/// Whether the system has the files for building with a library.
+fn has_library(name: &str) -> bool {
+    output_of(Command::new("pkg-config").args(["--modversion", name])).is_some()
+}
+
 fn is_installed(package: &str) -> bool {
     output_of(Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status} ", package]))
         .is_some_and(|status| status.split_whitespace().any(|word| word == "installed"))
 }
 
-fn apt_install(missing: &[&SystemTool]) -> Result<()> {
-    for tool in missing {
-        eprintln!("Installing {} ({}: {})", tool.apt, tool.name, tool.why);
-    }
-    let packages: Vec<&str> = missing.iter().map(|tool| tool.apt).collect();
+fn apt_install(packages: &[&str]) -> Result<()> {
     let by_hand = format!("apt-get install {}", packages.join(" "));
     let Some(prefix) = root_prefix() else {
         bail!("installing system packages needs root: run `{by_hand}` as root, then this again");
@@ -205,7 +315,7 @@ fn apt_install(missing: &[&SystemTool]) -> Result<()> {
         eprintln!("`apt-get update` failed; trying with the lists that are here");
     }
     let mut install = vec!["install", "--no-install-recommends"];
-    install.extend(&packages);
+    install.extend(packages);
     for _ in 0..3 {
         if succeeds(&mut apt(&install))? {
             return Ok(());

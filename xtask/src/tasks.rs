@@ -1,7 +1,9 @@
 //! The tasks that a person or a machine asks for by name.
 
 use std::{
-    env, fs, io,
+    env,
+    ffi::OsString,
+    fs, io,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     time::SystemTime,
@@ -17,6 +19,7 @@ use crate::{
     report::{self, Conditions, Measured},
     setup::{self, Purpose},
     stages::{Stages, Tally},
+    ui,
 };
 
 /// Installs everything that any task needs.
@@ -41,18 +44,64 @@ pub(crate) fn env(dirs: &Dirs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the program and becomes `athanor demo ARGS`.
+/// Builds everything and opens the window; where there is no screen, the demo shows what there is to see without one.
 ///
 /// # Errors
 /// Fails when set-up or the build fails.
 pub(crate) fn run(dirs: &Dirs, args: &[String]) -> Result<ExitCode> {
-    setup::ensure(dirs, Purpose::Build)?;
-    // The whole workspace, although one program would do: features of shared dependencies are joined over all that is
-    // built, and a smaller choice would compile Polars and Burn a second time with fewer.
-    must(&mut cargo(dirs, &["build", "--workspace", "--bins"]))?;
+    if !has_screen(env::consts::OS, |name| env::var_os(name)) {
+        eprintln!("There is no screen here (neither DISPLAY nor WAYLAND_DISPLAY is set): running the demo instead.");
+        eprintln!("`athanor serve` shows the same window in a browser.");
+        return demo(dirs, &[]);
+    }
+    build_all(dirs, "debug")?;
+    let mut window = Command::new(dirs.built("debug", "athanor-desktop"));
+    window.args(args);
+    become_program(window)
+}
+
+/// Builds everything and becomes `athanor demo ARGS`.
+///
+/// # Errors
+/// Fails when set-up or the build fails.
+pub(crate) fn demo(dirs: &Dirs, args: &[String]) -> Result<ExitCode> {
+    build_all(dirs, "debug")?;
     let mut demo = Command::new(dirs.built("debug", "athanor"));
     demo.arg("demo").args(args);
     become_program(demo)
+}
+
+/// Builds the user interface.
+///
+/// # Errors
+/// Fails when set-up or the build fails.
+pub(crate) fn ui(dirs: &Dirs) -> Result<ExitCode> {
+    setup::ensure(dirs, Purpose::Build)?;
+    let dist = ui::build(dirs)?;
+    println!("built: {}", dist.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds all programs with the user interface in and beside them.
+///
+/// # Errors
+/// Fails when set-up or the build fails.
+pub(crate) fn build_all(dirs: &Dirs, profile: &str) -> Result<()> {
+    setup::ensure(dirs, Purpose::Build)?;
+    ui::build(dirs)?;
+    // The whole workspace, although one program would do: features of shared dependencies are joined over all that is
+    // built, and a smaller choice would compile Polars and Burn a second time with fewer.
+    let mut build = cargo(dirs, &["build", "--workspace", "--bins"]);
+    if profile == "release" {
+        build.arg("--release");
+    }
+    must(&mut build)?;
+    ui::install(dirs, profile)
+}
+
+/// Whether a window can be shown.
+fn has_screen(os: &str, var: impl Fn(&str) -> Option<OsString>) -> bool {
+    os != "linux" || ["DISPLAY", "WAYLAND_DISPLAY"].into_iter().any(|name| var(name).is_some_and(|it| !it.is_empty()))
 }
 
 /// Gives this process to the program, so that signals and the exit status are the program's own.
@@ -76,6 +125,8 @@ fn become_program(mut program: Command) -> Result<ExitCode> {
 pub(crate) fn check(dirs: &Dirs) -> Result<ExitCode> {
     let mut stages = Stages::default();
     if stages.run("setup", || ready(dirs, Purpose::Build)) {
+        // Before the lints: the window's program is compiled around what this makes.
+        stages.run("ui", || ui::build(dirs).map(|_| Tally::one(true)));
         source_checks(dirs, &mut stages);
         stages.run("tidy", || tests(cargo(dirs, &["test", "--workspace", "--test", "tidy"])));
     }
@@ -91,9 +142,11 @@ pub(crate) fn test(dirs: &Dirs) -> Result<ExitCode> {
     if !stages.run("setup", || ready(dirs, Purpose::Test)) {
         return Ok(finish(&stages));
     }
+    let has_ui =
+        stages.run("ui", || ui::build(dirs).and_then(|_| ui::install(dirs, "debug")).map(|()| Tally::one(true)));
     source_checks(dirs, &mut stages);
     stages.run("deny", || deny::check(dirs).map(Tally::one));
-    if stages.run("build", || one(&mut cargo(dirs, &["build", "--workspace", "--all-targets"]))) {
+    if has_ui && stages.run("build", || one(&mut cargo(dirs, &["build", "--workspace", "--all-targets"]))) {
         stages.run("tests", || {
             // One call for all, unit, integration, end to end and documentation: every package is built with the
             // features that the build above has used.
@@ -120,6 +173,10 @@ fn source_checks(dirs: &Dirs, stages: &mut Stages) {
     // of LightGBM and SQLite is compiled once for both.
     stages
         .run("lint", || one(&mut cargo(dirs, &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])));
+    // Debian's compiler, the one where rustup has no target, has no lints that fit it.
+    if ui::toolchain_has_target() {
+        stages.run("lint ui", || one(cargo(dirs, ui::LINT).env("CARGO_TARGET_DIR", dirs.target.join("wasm-ui"))));
+    }
     stages.run("docs", || {
         let mut command = cargo(dirs, &["doc", "--workspace", "--no-deps", "--document-private-items"]);
         one(command.env("RUSTDOCFLAGS", "--deny rustdoc::broken_intra_doc_links"))
@@ -160,6 +217,10 @@ fn test_variables(dirs: &Dirs, runtime_dir: &Path) -> Vec<(&'static str, PathBuf
         variables.push(("VK_ICD_FILENAMES", icd.clone()));
         variables.push(("VK_DRIVER_FILES", icd));
         variables.push(("ATHANOR_REQUIRE_WEBGPU", "1".into()));
+    }
+    // Where setup brings the tools, a test of the window may not be left out.
+    if cfg!(target_os = "linux") {
+        variables.push(("ATHANOR_REQUIRE_WINDOW", "1".into()));
     }
     variables
 }
@@ -218,6 +279,7 @@ pub(crate) fn bench(dirs: &Dirs, args: &[String]) -> Result<ExitCode> {
     }
     let chosen = bench::chosen(&names)?;
     setup::ensure(dirs, Purpose::Build)?;
+    ui::build(dirs)?;
     let mut build = cargo(dirs, &["build", "--workspace", "--bins", "--examples"]);
     if profile == "release" {
         build.arg("--release");
@@ -269,6 +331,16 @@ mod tests {
         assert_eq!(run("exit 101"), Tally { passed: 0, failed: 1 });
         let failed = "echo 'test result: FAILED. 1 passed; 3 failed; 0 ignored'; exit 101";
         assert_eq!(run(failed), Tally { passed: 1, failed: 3 });
+    }
+
+    #[test]
+    fn a_window_needs_a_screen_on_linux_only() {
+        let with = |os: &str, set: &[(&str, &str)]| {
+            has_screen(os, |name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value)))
+        };
+        assert!(with("linux", &[("DISPLAY", ":0")]) && with("linux", &[("WAYLAND_DISPLAY", "wayland-0")]));
+        assert!(!with("linux", &[]) && !with("linux", &[("DISPLAY", "")]));
+        assert!(with("macos", &[]) && with("windows", &[]));
     }
 
     #[cfg(unix)]
