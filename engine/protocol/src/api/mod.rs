@@ -6,6 +6,7 @@
 //!
 //! The transports are a window's bridge, HTTP with server-sent events, and memory in tests; all are a [`Client`].
 
+mod access;
 mod client;
 mod data;
 mod flow;

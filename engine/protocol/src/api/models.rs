@@ -100,6 +100,10 @@ pub struct ModelImport {
     pub path: String,
     /// The model's name.
     pub name: String,
+    /// A public key that is trusted from now on. A package by a stranger is refused as `Untrusted` with the key as its
+    /// subject; who knows whose key that is asks again with it here.
+    #[serde(default)]
+    pub trust: Option<String>,
 }
 
 /// Registers what a run trained.
