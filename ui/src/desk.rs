@@ -151,8 +151,8 @@ impl Desk {
         }
         if self.link == Link::Up {
             let mut hello = std::mem::take(&mut self.hello);
-            hello.keep(self, &Hello {});
-            if hello.poll(self)
+            let came = hello.keep(self, &Hello {});
+            if came
                 && let Some(answer) = hello.value()
                 && !self.settings_changed
             {

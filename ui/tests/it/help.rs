@@ -54,7 +54,12 @@ impl Screen {
                     return;
                 }
                 if let Some(app) = app.as_mut() {
-                    app.ui(ui);
+                    // The whole window, as in a page: the harness leaves a margin around its own root.
+                    let all = ui.ctx().content_rect();
+                    ui.scope_builder(egui::UiBuilder::new().max_rect(all), |ui| {
+                        ui.set_clip_rect(all);
+                        app.ui(ui);
+                    });
                 }
             });
         let mut screen = Self { harness, app, fake: handle };
@@ -105,7 +110,7 @@ impl Screen {
 
     /// Compares with the picture of this name in `tests/snapshots`.
     pub(crate) fn picture(&mut self, name: &str) {
-        let options = egui_kittest::SnapshotOptions::new().threshold(1.2).failed_pixel_count_threshold(400);
+        let options = egui_kittest::SnapshotOptions::new().threshold(1.2).max_failed_pixels(400);
         self.harness.snapshot_options(name, &options);
     }
 
