@@ -6,9 +6,11 @@
 
 mod cache;
 mod command_line;
+mod desktop;
 mod devices;
 mod faults;
 mod journey;
 mod quality;
 mod sandbox;
 mod serving;
+mod webdriver;

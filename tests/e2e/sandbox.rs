@@ -14,14 +14,19 @@ use tempfile::TempDir;
 /// Longer than anything here takes on a slow, busy machine; a test that waits so long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// The program under test, built beside the test programs.
+/// The program under test.
 pub fn athanor() -> PathBuf {
+    built("athanor")
+}
+
+/// A program that is built beside the test programs.
+pub fn built(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     if path.ends_with("deps") {
         path.pop();
     }
-    let path = path.join(format!("athanor{}", std::env::consts::EXE_SUFFIX));
+    let path = path.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(path.is_file(), "{} is not built; cargo xtask test builds it", path.display());
     path
 }

@@ -19,6 +19,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "athanor-tests",
         &["athanor-protocol", "athanor-datasets", "athanor-store", "athanor-learn", "athanor-serve", "athanor-engine"],
     ),
+    ("athanor-ui", &["athanor-protocol"]),
+    ("athanor-desktop", &["athanor-protocol", "athanor-engine"]),
     ("xtask", &[]),
 ];
 
@@ -37,6 +39,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("anyhow", &["athanor-engine", "athanor-tests", "xtask"]),
     ("egui", &["athanor-ui"]),
     ("eframe", &["athanor-ui"]),
+    ("web-sys", &["athanor-ui"]),
+    ("js-sys", &["athanor-ui"]),
+    ("wasm-bindgen", &["athanor-ui", "xtask"]),
     ("tauri", &["athanor-desktop"]),
 ];
 
@@ -50,6 +55,8 @@ const MUST_NOT_REACH: &[(&str, &[&str])] = &[
     ("athanor-datasets", &["burn", "lightgbm3", "rusqlite", "axum"]),
     ("athanor-learn", &["polars", "rusqlite", "axum"]),
     ("athanor-serve", &["rusqlite"]),
+    // What the page's program links must compile for WebAssembly: nothing of the engine, no threads, no sockets.
+    ("athanor-ui", &["polars", "burn", "lightgbm3", "rusqlite", "axum", "tokio", "reqwest", "tauri", "rayon"]),
     ("xtask", &["athanor-protocol", "cc", "cmake", "bindgen", "tokio"]),
 ];
 

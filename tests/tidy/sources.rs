@@ -15,7 +15,12 @@ const MANY_LINES: usize = 500;
 const MAX_FILE_BYTES: u64 = 150_000;
 
 /// Exceptions to that, each by prefix of its path.
-const BIGGER_FILES: &[(&str, u64)] = &[("datasets/samples/", 300_000), ("Cargo.lock", 1_000_000)];
+const BIGGER_FILES: &[(&str, u64)] = &[
+    ("datasets/samples/", 300_000),
+    ("ui/assets/fonts/", 350_000),
+    ("docs/screenshots/", 400_000),
+    ("Cargo.lock", 1_000_000),
+];
 
 /// A test fixture, in bytes.
 const MAX_FIXTURE_BYTES: u64 = 50_000;
@@ -27,6 +32,8 @@ const LIBRARY_FOLDERS: &[(&str, &str)] = &[
     ("lightgbm3", "engine/learn/"),
     ("rusqlite", "engine/store/"),
     ("axum", "engine/serve/"),
+    ("egui", "ui/"),
+    ("eframe", "ui/"),
 ];
 
 // The words are put together here, so that this file is not found by its own rule.

@@ -67,7 +67,8 @@ fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let kind = entry.file_type().unwrap();
         // Build outputs and other people's folders; of the hidden ones these two are the project's.
-        let foreign = name == "target" || name.starts_with('.') && name != ".cargo" && name != ".ci";
+        let built = ["target", "dist", "gen"].contains(&name.as_str());
+        let foreign = built || name.starts_with('.') && name != ".cargo" && name != ".ci";
         if kind.is_dir() && !foreign {
             walk(&entry.path(), into);
         } else if kind.is_file() {
