@@ -39,7 +39,7 @@ if (lacking !== "") {
 } else {
   try {
     const app = await import("./athanor-ui.js");
-    await app.default();
+    await app.default({ module_or_path: new URL("athanor-ui_bg.wasm", import.meta.url) });
   } catch (error) {
     show("Athanor’s page cannot be loaded.", String((error && error.message) || error));
   }
