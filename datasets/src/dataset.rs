@@ -186,7 +186,7 @@ impl ParquetTable {
     }
 }
 
-fn scan_parquet(file: &SourceFile) -> Result<LazyFrame, DatasetError> {
+pub(crate) fn scan_parquet(file: &SourceFile) -> Result<LazyFrame, DatasetError> {
     let path = pl::PlRefPath::try_from_path(&file.path)?;
     let args = pl::ScanArgsParquet { glob: false, cache: false, ..Default::default() };
     Ok(LazyFrame::scan_parquet(path, args)?)
@@ -202,6 +202,11 @@ impl Dataset {
     /// The columns. The types of a text table come from its first part; see [`Self::notes`] after reading it whole.
     pub fn schema(&self) -> &TableSchema {
         &self.schema
+    }
+
+    /// After a text table's types were widened.
+    pub(crate) fn set_schema(&mut self, schema: TableSchema) {
+        self.schema = schema;
     }
 
     /// What a person should know about how the file was read: renamed or left-out columns, guessed headers.

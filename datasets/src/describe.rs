@@ -37,10 +37,23 @@ impl Dataset {
     /// # Errors
     /// If the file can't be read, is malformed, or has changed since it was opened.
     pub fn describe(&self, options: &DescribeOptions) -> Result<TableProfile, DatasetError> {
+        self.describe_watched(options, &mut |_, _| {})
+    }
+
+    /// [`Self::describe`], and tells after each column how many are done and how many there are.
+    ///
+    /// # Errors
+    /// As [`Self::describe`].
+    pub fn describe_watched(
+        &self,
+        options: &DescribeOptions,
+        tell: &mut dyn FnMut(u64, u64),
+    ) -> Result<TableProfile, DatasetError> {
         let mut dataset = self.clone();
         let n_rows = dataset.n_rows()?;
         let budget = PASS_BYTES.max(2 * dataset.file.print.n_bytes);
         let n_columns = dataset.schema().columns.len();
+        tell(0, n_columns as u64);
         // Sixteen bytes for a value: what a text takes beside its letters, and twice a number.
         let in_pass = (budget / (16 * n_rows.max(1))).clamp(1, n_columns.max(1) as u64) as usize;
         let mut hashes = vec![0u64; usize::try_from(n_rows).unwrap_or(usize::MAX)];
@@ -58,6 +71,7 @@ impl Dataset {
                     columns.push(describe_column(&column, options, &mut hashes)?);
                     Ok(())
                 })?;
+                tell(columns.len() as u64, n_columns as u64);
             }
         }
         hashes.sort_unstable();

@@ -3,7 +3,8 @@
 //! [`open`] looks at a bounded first part of a file. [`plan_schema`] checks a plan without reading rows. [`prepare()`]
 //! reads, does the steps, splits, learns from the training rows, and returns the three parts with the
 //! [fitted recipe](athanor_protocol::recipe::FittedRecipe). [`Replay`] does the recipe to new rows, by the same code.
-//! [`read_batches`] and [`TableWriter`] stream tables that are larger than memory.
+//! [`read_batches`] and [`TableWriter`] stream tables that are larger than memory. [`Pager`] shows any rows of one, and
+//! [`Dataset::plot`] gives the numbers of a plot.
 //!
 //! **Architecture Invariant:** no Polars type in a public signature.
 //!
@@ -51,9 +52,12 @@ mod exec;
 mod expr;
 mod frame;
 mod kernels;
+mod page;
+mod plot;
 mod prepare;
 mod recipe;
 mod replay;
+mod show;
 mod source;
 mod split;
 mod steps;
@@ -65,9 +69,11 @@ mod words;
 pub use dataset::{Dataset, open};
 pub use describe::DescribeOptions;
 pub use error::DatasetError;
+pub use page::{MAX_PAGE_CELLS, Page, Pager};
 pub use prepare::{Prepared, plan_schema, prepare};
 pub use recipe::restrict;
 pub use replay::Replay;
+pub use show::cell_text;
 pub use stream::{BatchReader, TableWriter, read_batches};
 pub use table::PreparedTable;
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, Metadata},
-    io::{self, BufReader, Read},
+    io::{self, BufReader, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -161,6 +161,14 @@ impl Encoding {
             _ => Self::Utf8 { mark_bytes: 0 },
         }
     }
+
+    /// Length of the byte order mark.
+    pub(crate) const fn mark_bytes(self) -> u64 {
+        match self {
+            Self::Utf8 { mark_bytes } => mark_bytes as u64,
+            Self::Utf16 { .. } => 2,
+        }
+    }
 }
 
 /// Streams a file's bytes: hashes them as they lie on disk, and hands them out as UTF-8 without byte order mark.
@@ -179,10 +187,7 @@ pub(crate) struct TextReader {
 impl TextReader {
     /// `lone_returns`: lines end in CR alone; such CRs are handed out as LF so that lines can be counted.
     pub(crate) fn new(file: File, encoding: Encoding, lone_returns: bool) -> Self {
-        let skip = match encoding {
-            Encoding::Utf8 { mark_bytes } => mark_bytes,
-            Encoding::Utf16 { .. } => 2,
-        };
+        let skip = encoding.mark_bytes() as usize;
         Self {
             inner: BufReader::with_capacity(1 << 18, file),
             hasher: blake3::Hasher::new(),
@@ -193,6 +198,16 @@ impl TextReader {
             pending: Vec::new(),
             high_surrogate: None,
         }
+    }
+
+    /// From the middle of a file, where a character begins.
+    pub(crate) fn new_at(mut file: File, encoding: Encoding, lone_returns: bool, offset: u64) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Self { skip: 0, ..Self::new(file, encoding, lone_returns) })
+    }
+
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.encoding
     }
 
     /// The next bytes, appended to nothing: `out` is replaced. Empty at the end of the file.

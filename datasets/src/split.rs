@@ -22,7 +22,7 @@ pub(crate) fn generator(seed: u64, purpose: &str) -> ChaCha8Rng {
 }
 
 /// A number below `n`, all equally likely: draws that would favour small numbers are thrown away.
-fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
+pub(crate) fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
     let limit = u64::MAX - u64::MAX % n.max(1);
     loop {
         let draw = rng.next_u64();

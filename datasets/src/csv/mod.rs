@@ -3,6 +3,7 @@
 //! Records are cut by `csv-core`, because line numbers, open quotes, CR-only lines and one pass for values and digest
 //! are needed and Polars' own reader offers none of them; Polars gets typed columns.
 
+pub(crate) mod index;
 pub(crate) mod reader;
 pub(crate) mod types;
 
@@ -175,12 +176,18 @@ impl CsvTable {
         self.widen(file, stop)
     }
 
-    /// Number of rows, in one pass that keeps nothing.
-    pub(crate) fn count(&self, file: &SourceFile) -> Result<u64, DatasetError> {
+    /// The records behind the header, from the beginning.
+    fn records(&self, file: &SourceFile) -> Result<Records, DatasetError> {
         let mut records = Records::open(file, &self.dialect)?;
         if self.has_header {
             records.next()?;
         }
+        Ok(records)
+    }
+
+    /// Number of rows, in one pass that keeps nothing.
+    pub(crate) fn count(&self, file: &SourceFile) -> Result<u64, DatasetError> {
+        let mut records = self.records(file)?;
         let mut n_rows = 0;
         while let Some(record) = records.next()? {
             check_width(file, &record, self.schema.columns.len())?;
@@ -192,10 +199,7 @@ impl CsvTable {
 
     /// A pass that builds nothing, from the beginning: every column gets a type that all its values fit.
     fn widen(&mut self, file: &SourceFile, stop: &dyn Fn() -> bool) -> Result<(), DatasetError> {
-        let mut records = Records::open(file, &self.dialect)?;
-        if self.has_header {
-            records.next()?;
-        }
+        let mut records = self.records(file)?;
         let mut n_read = 0u64;
         while let Some(record) = records.next()? {
             check_width(file, &record, self.schema.columns.len())?;
@@ -226,10 +230,7 @@ impl CsvTable {
 
     /// Batches of rows in file order.
     pub(crate) fn batches(&self, file: &SourceFile, wanted: &[usize], n_rows: usize) -> Result<Batches, DatasetError> {
-        let mut records = Records::open(file, &self.dialect)?;
-        if self.has_header {
-            records.next()?;
-        }
+        let records = self.records(file)?;
         let most = (BATCH_FIELDS / wanted.len().max(1)).max(1);
         Ok(Batches {
             file: file.clone(),

@@ -60,21 +60,77 @@ pub(crate) struct Records {
     ends: Vec<usize>,
     /// Bytes of text consumed so far.
     pub(crate) n_consumed: u64,
+    place: Place,
+}
+
+/// Where a record begins: what is needed to go on reading from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Place {
+    /// Bytes of the file before it.
+    pub(crate) offset: u64,
+    /// Its line, from 1.
+    pub(crate) line: u64,
 }
 
 impl Records {
     pub(crate) fn open(file: &SourceFile, dialect: &Dialect) -> Result<Self, DatasetError> {
+        Self::begin(file, dialect, None)
+    }
+
+    /// From a place that [`Self::place`] told of the same file. No digest comes of it.
+    pub(crate) fn open_at(file: &SourceFile, dialect: &Dialect, place: Place) -> Result<Self, DatasetError> {
+        Self::begin(file, dialect, Some(place))
+    }
+
+    fn begin(file: &SourceFile, dialect: &Dialect, place: Option<Place>) -> Result<Self, DatasetError> {
+        let mut machine = dialect.machine();
+        let handle = file.open()?;
+        let (text, place) = match place {
+            None => {
+                let text = TextReader::new(handle, dialect.encoding, dialect.lone_returns);
+                (text, Place { offset: dialect.encoding.mark_bytes(), line: 1 })
+            }
+            Some(place) => {
+                // A machine that has read something takes no character for a byte order mark.
+                let _ = machine.read_record(b"\n", &mut [0], &mut [0]);
+                machine.set_line(place.line);
+                let text = TextReader::new_at(handle, dialect.encoding, dialect.lone_returns, place.offset);
+                (text.map_err(|err| file.io(err))?, place)
+            }
+        };
         Ok(Self {
             file: file.clone(),
-            text: TextReader::new(file.open()?, dialect.encoding, dialect.lone_returns),
-            machine: dialect.machine(),
+            text,
+            machine,
             chunk: Vec::new(),
             at: 0,
             ended: false,
             field_bytes: vec![0; 1 << 12],
             ends: vec![0; 64],
             n_consumed: 0,
+            place,
         })
+    }
+
+    /// Where the text that was not consumed yet begins; between two records that is where the next one begins, or blank
+    /// lines before it.
+    pub(crate) fn place(&self) -> Place {
+        Place { line: self.machine.line(), ..self.place }
+    }
+
+    /// Counts consumed text, in bytes of the file.
+    fn consume(&mut self, n_bytes: usize) {
+        let end = (self.at + n_bytes).min(self.chunk.len());
+        self.place.offset += match self.text.encoding() {
+            Encoding::Utf8 { .. } => n_bytes as u64,
+            // One unit of two bytes for each character, two where the character has four bytes of UTF-8.
+            Encoding::Utf16 { .. } => {
+                let units = |&byte: &u8| u64::from(byte & 0xC0 != 0x80) + u64::from(byte >= 0xF0);
+                2 * self.chunk[self.at..end].iter().map(units).sum::<u64>()
+            }
+        };
+        self.at += n_bytes;
+        self.n_consumed += n_bytes as u64;
     }
 
     fn at_line(&self, line: u64, reason: impl Into<String>, hint: &str) -> DatasetError {
@@ -116,8 +172,7 @@ impl Records {
                 &mut self.ends[n_ends..],
             );
             started |= n_in > 0;
-            self.at += n_in;
-            self.n_consumed += n_in as u64;
+            self.consume(n_in);
             n_text += n_out;
             n_ends += n_end;
             match result {
@@ -163,8 +218,7 @@ impl Records {
             if byte == b'\n' {
                 self.machine.set_line(self.machine.line() + 1);
             }
-            self.at += 1;
-            self.n_consumed += 1;
+            self.consume(1);
         }
     }
 

@@ -22,12 +22,12 @@ impl FieldRules {
         field.is_empty() || (!self.null_values.is_empty() && self.null_values.iter().any(|word| word == field.trim()))
     }
 
-    fn int(&self, field: &str) -> Option<i64> {
+    pub(crate) fn int(&self, field: &str) -> Option<i64> {
         // `007` is a code, not a number: its zeros would be lost.
         (!has_leading_zero(field)).then(|| parse_int(field)).flatten()
     }
 
-    fn float(&self, field: &str) -> Option<f64> {
+    pub(crate) fn float(&self, field: &str) -> Option<f64> {
         if has_leading_zero(field) {
             None
         } else if self.decimal_comma && field.contains(',') {

@@ -5,6 +5,8 @@ mod bad_files;
 mod describe;
 mod expressions;
 mod nasty;
+mod page;
+mod plot;
 mod prepare;
 mod random;
 mod replay;
