@@ -92,6 +92,12 @@ impl EngineError {
     }
 }
 
+impl From<EngineError> for Failure {
+    fn from(err: EngineError) -> Self {
+        err.into_failure()
+    }
+}
+
 /// Adds the file to an I/O error.
 pub trait IoContext<T> {
     /// Says what was tried with which file.

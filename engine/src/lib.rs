@@ -17,6 +17,7 @@
 
 pub mod cli;
 pub mod demo;
+pub mod desk;
 pub mod devices;
 pub mod error;
 pub mod files;
@@ -27,6 +28,7 @@ pub mod predict;
 pub mod registry;
 pub mod runs;
 pub mod serving;
+pub mod site;
 pub mod worker;
 pub mod workspace;
 

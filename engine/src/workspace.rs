@@ -78,6 +78,19 @@ impl Workspace {
     /// # Errors
     /// If it is none, was made by a newer version, or its database cannot be opened.
     pub fn open(root: &Path) -> Result<Self> {
+        Self::open_with(root, |path| SqliteStore::open(path))
+    }
+
+    /// Opens a workspace that cannot be written, for example on a read-only disk: everything can be looked at, and what
+    /// would write fails.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); and where the database would have to be brought up to date first.
+    pub fn open_read_only(root: &Path) -> Result<Self> {
+        Self::open_with(root, |path| SqliteStore::open_read_only(path))
+    }
+
+    fn open_with(root: &Path, store: impl FnOnce(&Path) -> athanor_store::Result<SqliteStore>) -> Result<Self> {
         let path = root.join(MARK);
         if !path.is_file() {
             let failure = Failure::new(Code::NotFound, format!("this is no workspace: {}", root.display()));
@@ -94,7 +107,7 @@ impl Workspace {
         }
         let root = std::path::absolute(root).at("open", root)?;
         Ok(Self {
-            store: Arc::new(SqliteStore::open(&root.join(DATABASE))?),
+            store: Arc::new(store(&root.join(DATABASE))?),
             artifacts: Artifacts::new(root.join("artifacts")),
             cache: Cache::new(root.join("cache")),
             clock: Arc::new(System),

@@ -146,7 +146,7 @@ pub struct MetricInfo {
 }
 
 /// The metrics that learning and evaluation report.
-pub const METRICS: [MetricInfo; 20] = [
+pub const METRICS: [MetricInfo; 21] = [
     MetricInfo { key: "loss", unit: "", higher_is_better: Some(false) },
     MetricInfo { key: "accuracy", unit: "", higher_is_better: Some(true) },
     MetricInfo { key: "balanced_accuracy", unit: "", higher_is_better: Some(true) },
@@ -163,6 +163,7 @@ pub const METRICS: [MetricInfo; 20] = [
     MetricInfo { key: "mae", unit: "target", higher_is_better: Some(false) },
     MetricInfo { key: "median_absolute_error", unit: "target", higher_is_better: Some(false) },
     MetricInfo { key: "learning_rate", unit: "", higher_is_better: None },
+    MetricInfo { key: "epoch", unit: "", higher_is_better: None },
     MetricInfo { key: "samples_per_sec", unit: "1/s", higher_is_better: Some(true) },
     MetricInfo { key: "cpu_percent", unit: "%", higher_is_better: None },
     MetricInfo { key: "memory_bytes", unit: "bytes", higher_is_better: None },

@@ -83,34 +83,39 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<bool> {
 pub(crate) fn watched<T>(context: &Context, work: impl FnOnce(runs::Observe<'_>) -> Result<T>) -> Result<T> {
     let bar = context.out.progress();
     let mut named = false;
-    let result = work(&mut |run, body| {
+    let result = work(&mut |run, bodies| {
         if !named {
             named = true;
             bar.suspend(|| context.out.say(&format!("run {run}")));
         }
-        match body {
-            WorkerEventBody::StepStarted { node } => {
-                bar.set_prefix(node.clone());
-                bar.set_length(0);
-                bar.set_message("");
-                bar.enable_steady_tick(std::time::Duration::from_millis(100));
-            }
-            WorkerEventBody::StepProgress { done, total, note, .. } => {
-                bar.set_length(*total);
-                bar.set_position(*done);
-                bar.set_message(note.clone());
-            }
-            WorkerEventBody::StepDone { node, cached, millis } => {
-                let text =
-                    if *cached { "there already".to_owned() } else { format!("{:.2} s", *millis as f64 / 1000.0) };
-                bar.suspend(|| context.out.say(&format!("  {node:<20} {text}")));
-            }
-            WorkerEventBody::Log { text, .. } => bar.suspend(|| context.out.say(&format!("    {text}"))),
-            _ => {}
+        for body in bodies {
+            show(context, &bar, body);
         }
     });
     bar.finish_and_clear();
     result
+}
+
+fn show(context: &Context, bar: &indicatif::ProgressBar, body: &WorkerEventBody) {
+    match body {
+        WorkerEventBody::StepStarted { node } => {
+            bar.set_prefix(node.clone());
+            bar.set_length(0);
+            bar.set_message("");
+            bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        }
+        WorkerEventBody::StepProgress { done, total, note, .. } => {
+            bar.set_length(*total);
+            bar.set_position(*done);
+            bar.set_message(note.clone());
+        }
+        WorkerEventBody::StepDone { node, cached, millis } => {
+            let text = if *cached { "there already".to_owned() } else { format!("{:.2} s", *millis as f64 / 1000.0) };
+            bar.suspend(|| context.out.say(&format!("  {node:<20} {text}")));
+        }
+        WorkerEventBody::Log { text, .. } => bar.suspend(|| context.out.say(&format!("    {text}"))),
+        _ => {}
+    }
 }
 
 /// A run's result as JSON.

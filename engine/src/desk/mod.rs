@@ -16,6 +16,8 @@ mod flow;
 mod host;
 mod models;
 mod runs;
+#[cfg(test)]
+mod test_desk;
 
 use std::{
     path::PathBuf,
@@ -27,7 +29,10 @@ use athanor_protocol::{
     api::{Event, Host, Reply, Request},
 };
 
-pub use self::events::{Events, Subscription};
+pub use self::{
+    endpoint::EndpointSetup,
+    events::{Events, Subscription},
+};
 use crate::workspace::Workspace;
 
 /// How a desk is set up.
@@ -52,6 +57,7 @@ pub struct Desk {
     endpoint: endpoint::Endpoints,
     host: host::HostState,
     data: data::DataState,
+    flow: flow::FlowState,
 }
 
 impl Desk {
@@ -68,6 +74,7 @@ impl Desk {
             runs: runs::Running::default(),
             endpoint: endpoint::Endpoints::default(),
             data: data::DataState::default(),
+            flow: flow::FlowState::default(),
         }))
     }
 

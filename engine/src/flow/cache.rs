@@ -86,6 +86,21 @@ impl Cache {
         serde_json::from_slice(&bytes).map_err(std::io::Error::from).at("read", &path)
     }
 
+    /// Removes the result of a key, so that it is made again; nothing happens where there is none.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove(&self, key: &str) -> Result<()> {
+        let folder = self.folder(key)?;
+        if !folder.exists() {
+            return Ok(());
+        }
+        // Renamed first: a result is there whole or not at all, also while it goes.
+        let aside = files::beside(&folder);
+        fs::rename(&folder, &aside).at("remove", &folder)?;
+        fs::remove_dir_all(&aside).at("remove", &aside)
+    }
+
     /// Begins a result: a folder to write into.
     ///
     /// # Errors
@@ -169,6 +184,10 @@ mod tests {
         second.keep(&Outcome::default()).unwrap();
         assert_eq!(cache.outcome(&key).unwrap(), outcome, "the first one stays");
         assert_eq!(fs::read_dir(folder.path().join("cache/aa")).unwrap().count(), 1);
+        cache.remove(&key).unwrap();
+        cache.remove(&key).unwrap();
+        assert!(!cache.has(&key));
+        assert_eq!(fs::read_dir(folder.path().join("cache/aa")).unwrap().count(), 0);
     }
 
     #[test]

@@ -77,6 +77,19 @@ pub fn is_effect(kind: &str) -> bool {
 /// # Errors
 /// The workflow's problems.
 pub fn plan(workflow: &Workflow, catalogue: &Catalogue, inputs: &PlanInputs) -> Result<Plan, Vec<Problem>> {
+    plan_part(workflow, workflow, catalogue, inputs)
+}
+
+/// Makes the plan of some nodes of a workflow, with the keys that they have in the whole of it.
+///
+/// # Errors
+/// The problems of the part.
+pub fn plan_part(
+    workflow: &Workflow,
+    whole: &Workflow,
+    catalogue: &Catalogue,
+    inputs: &PlanInputs,
+) -> Result<Plan, Vec<Problem>> {
     let problems = check(workflow, catalogue);
     if !problems.is_empty() {
         return Err(problems);
@@ -114,7 +127,7 @@ pub fn plan(workflow: &Workflow, catalogue: &Catalogue, inputs: &PlanInputs) -> 
         }
         if kind.id == "split" {
             // What is to be predicted is never filled; so what is fitted here depends on it.
-            params.insert("targets".to_owned(), Value::from(targets_behind(workflow, &node.id)));
+            params.insert("targets".to_owned(), Value::from(targets_behind(whole, &node.id)));
         }
         if learns {
             extra = json!({ "seed": inputs.seed, "device": inputs.device, "threads": inputs.threads });

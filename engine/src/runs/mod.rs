@@ -35,7 +35,7 @@ use crate::{
     error::{EngineError, IoContext, Result},
     files,
     flow::{
-        plan::{Need, Plan, PlanInputs, metric_prefix, needs, plan},
+        plan::{Need, Plan, PlanInputs, ResolvedSource, metric_prefix, needs, plan},
         source,
     },
     worker,
@@ -70,8 +70,8 @@ pub struct RunOutcome {
     pub seconds: f64,
 }
 
-/// Sees what happens while a run is on.
-pub type Observe<'a> = &'a mut dyn FnMut(&RunId, &WorkerEventBody);
+/// Sees what happened in a run, in order, once it has been persisted.
+pub type Observe<'a> = &'a mut dyn FnMut(&RunId, &[WorkerEventBody]);
 
 /// Reads a workflow file and applies assignments.
 ///
@@ -109,13 +109,37 @@ pub fn run_file(
 ) -> Result<RunOutcome> {
     let catalogue = Catalogue::builtin();
     let workflow = read_workflow(path, &options.set, &catalogue)?;
-    let problems = athanor_protocol::check::check(&workflow, &catalogue);
+    check(&workflow, &catalogue)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let sources = source::resolve(&workflow, folder)?;
+    let device = crate::devices::resolve(&options.program, &options.device)?;
+    let inputs = plan_inputs(sources, options, device)?;
+    let plan = plan(&workflow, &catalogue, &inputs).map_err(EngineError::Workflow)?;
+    let job = create(workspace, &workflow, &plan, &inputs, options)?;
+    attempt(workspace, job, options, stop, observe)
+}
+
+/// Checks everything about a workflow that can be checked without its files.
+///
+/// # Errors
+/// Its problems.
+pub fn check(workflow: &Workflow, catalogue: &Catalogue) -> Result<()> {
+    let problems = athanor_protocol::check::check(workflow, catalogue);
     if !problems.is_empty() {
         return Err(EngineError::Workflow(problems));
     }
-    effects::check(&workflow)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let sources = source::resolve(&workflow, folder)?;
+    effects::check(workflow)
+}
+
+/// What a plan needs to know of the world, from a run's options and the device that they mean.
+///
+/// # Errors
+/// If the threads are too many for this machine.
+pub fn plan_inputs(
+    sources: BTreeMap<String, ResolvedSource>,
+    options: &RunOptions,
+    device: String,
+) -> Result<PlanInputs> {
     let n_processors = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     if options.threads > n_processors.saturating_mul(16) {
         let message = format!("{} threads are too many for {n_processors} processors", options.threads);
@@ -125,20 +149,14 @@ pub fn run_file(
         0 => n_processors,
         threads => threads,
     };
-    let inputs = PlanInputs {
-        sources,
-        seed: options.seed,
-        device: crate::devices::resolve(&options.program, &options.device)?,
-        threads,
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    let plan = plan(&workflow, &catalogue, &inputs).map_err(EngineError::Workflow)?;
-    let job = create(workspace, &workflow, &plan, &inputs, options)?;
-    attempt(workspace, job, options, stop, observe)
+    Ok(PlanInputs { sources, seed: options.seed, device, threads, program: env!("CARGO_PKG_VERSION").to_owned() })
 }
 
 /// Writes the run and its job down, queued.
-fn create(
+///
+/// # Errors
+/// If they cannot be written.
+pub fn create(
     workspace: &Workspace,
     workflow: &Workflow,
     plan: &Plan,
@@ -215,6 +233,15 @@ pub fn resume(
     stop: &StopFlag,
     observe: Observe<'_>,
 ) -> Result<RunOutcome> {
+    let job = take_up(workspace, run, options)?;
+    attempt(workspace, job, options, stop, observe)
+}
+
+/// Queues a run that failed or was cancelled for its next attempt.
+///
+/// # Errors
+/// As [`resume`].
+pub fn take_up(workspace: &Workspace, run: &RunId, options: &RunOptions) -> Result<JobSpec> {
     reconcile::reconcile(workspace)?;
     let folder = workspace.job_folder(run);
     let mut job = worker::read_job(&folder).map_err(|err| {
@@ -234,16 +261,20 @@ pub fn resume(
         workspace.store.finish(run, job.attempt, RunStatus::Failed, Some(&failure), true, now)?;
         return Err(EngineError::Failure(failure));
     }
-    attempt(workspace, job, options, stop, observe)
+    Ok(job)
 }
 
-fn this_process() -> Owner {
+/// This process as the owner of runs.
+pub fn this_process() -> Owner {
     let pid = std::process::id();
     Owner { host: system::host_name(), pid, started: system::process_start(pid).unwrap_or(0) }
 }
 
 /// One attempt, from queued to its end.
-fn attempt(
+///
+/// # Errors
+/// If it cannot start or its end cannot be written down. A run that started and failed is no error; its status says so.
+pub fn attempt(
     workspace: &Workspace,
     job: JobSpec,
     options: &RunOptions,
@@ -311,7 +342,7 @@ fn work(
     let job_folder = workspace.job_folder(&job.run_id);
     let _ = fs::remove_file(job_folder.join(worker::stop::CANCEL_FILE));
     let mut recorder = Recorder::new(Arc::clone(&workspace.store), job.run_id.clone(), job.attempt);
-    let mut tell = |body: &WorkerEventBody| observe(&job.run_id, body);
+    let mut tell = |bodies: &[WorkerEventBody]| observe(&job.run_id, bodies);
     supervise(Supervision {
         program: &options.program,
         job_folder: &job_folder,

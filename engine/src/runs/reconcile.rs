@@ -23,10 +23,35 @@ const UNSTARTED_MILLIS: i64 = 60_000;
 /// second; a host that was renamed counts as another one.
 const SILENT_MILLIS: i64 = 60_000;
 
+/// The file in a job's folder that says which process will start it when there is room: host, process id, start time.
+const WAITING_FILE: &str = "waiting.json";
+
+/// Says that this process will start a queued run later.
+///
+/// # Errors
+/// If the job's folder cannot be written.
+pub fn mark_waiting(folder: &Path) -> Result<()> {
+    let me = super::this_process();
+    let text = serde_json::json!([me.host, me.pid, me.started]).to_string();
+    files::write_atomic(&folder.join(WAITING_FILE), text.as_bytes())
+}
+
+/// Takes the mark of [`mark_waiting`] away.
+pub fn unmark_waiting(folder: &Path) {
+    let _ = std::fs::remove_file(folder.join(WAITING_FILE));
+}
+
+/// Whether a process that lives means to start a queued run.
+fn is_awaited(folder: &Path) -> bool {
+    let bytes = files::read_limited(&folder.join(WAITING_FILE), 4096).unwrap_or_default();
+    let Ok((host, pid, started)) = serde_json::from_slice::<(String, u32, u64)>(&bytes) else { return false };
+    host == system::host_name() && system::process_start(pid) == Some(started)
+}
+
 /// Whether nobody is at a run any more.
-fn is_gone(run: &ActiveRun, now: i64) -> bool {
+fn is_gone(run: &ActiveRun, now: i64, folder: &Path) -> bool {
     match &run.owner {
-        None => now - run.queued_at_millis > UNSTARTED_MILLIS,
+        None => now - run.queued_at_millis > UNSTARTED_MILLIS && !is_awaited(folder),
         Some(owner) if owner.host == system::host_name() => system::process_start(owner.pid) != Some(owner.started),
         Some(_) => now - run.heartbeat_at_millis.unwrap_or(run.queued_at_millis) > SILENT_MILLIS,
     }
@@ -40,7 +65,7 @@ pub fn reconcile(workspace: &Workspace) -> Result<Vec<RunId>> {
     let now = workspace.clock.now_millis();
     let mut marked = vec![];
     for run in workspace.store.running()? {
-        if !is_gone(&run, now) {
+        if !is_gone(&run, now, &workspace.job_folder(&run.id)) {
             continue;
         }
         let failure = Failure::new(Code::Unavailable, "the process that supervised the run ended")

@@ -130,6 +130,11 @@ impl Recorder {
         Ok(())
     }
 
+    /// Whether everything that it was told is written.
+    pub fn is_written(&self) -> bool {
+        self.since.is_none()
+    }
+
     /// Why somebody asked for a stop, if so. Asks the database a few times a second, however often it is called.
     ///
     /// # Errors

@@ -65,8 +65,8 @@ pub struct Supervision<'a> {
     pub stop: &'a StopFlag,
     /// Tells the time.
     pub clock: &'a dyn Clock,
-    /// Sees every message after it was persisted or queued for it.
-    pub observe: &'a mut dyn FnMut(&WorkerEventBody),
+    /// Sees every message after it was persisted.
+    pub observe: &'a mut dyn FnMut(&[WorkerEventBody]),
 }
 
 enum Said {
@@ -172,6 +172,8 @@ struct State {
     killed_for: Option<Failure>,
     said_end: Option<AttemptEnd>,
     tail: Vec<String>,
+    /// What was recorded but perhaps not yet written, and told to nobody.
+    unheard: Vec<WorkerEventBody>,
 }
 
 impl State {
@@ -186,6 +188,7 @@ impl State {
             killed_for: None,
             said_end: None,
             tail: vec![],
+            unheard: vec![],
         }
     }
 
@@ -209,6 +212,7 @@ impl State {
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
             }
             with.recorder.tick(with.clock.now_millis())?;
+            self.tell(with);
             if let Some(status) = child.try_wait().at("wait for", with.program)? {
                 return self.ended(with, said, status);
             }
@@ -243,7 +247,7 @@ impl State {
                     _ => {}
                 }
                 with.recorder.event(&event, with.clock.now_millis())?;
-                (with.observe)(&event.body);
+                self.unheard.push(event.body);
             }
             Said::Noise(text) => self.log(with, "info", text)?,
             Said::Stderr(text) => {
@@ -257,10 +261,17 @@ impl State {
         Ok(())
     }
 
-    fn log(&self, with: &mut Supervision<'_>, level: &str, text: String) -> Result<()> {
+    /// Passes on what has been persisted.
+    fn tell(&mut self, with: &mut Supervision<'_>) {
+        if with.recorder.is_written() && !self.unheard.is_empty() {
+            (with.observe)(&std::mem::take(&mut self.unheard));
+        }
+    }
+
+    fn log(&mut self, with: &mut Supervision<'_>, level: &str, text: String) -> Result<()> {
         let body = WorkerEventBody::Log { level: level.to_owned(), text };
         with.recorder.own(&body, with.clock.now_millis())?;
-        (with.observe)(&body);
+        self.unheard.push(body);
         Ok(())
     }
 
@@ -337,7 +348,7 @@ impl State {
         points.extend(sample.gpu_memory_bytes.map(|value| point("gpu_memory_bytes", value as f64)));
         let body = WorkerEventBody::Metrics { points };
         with.recorder.own(&body, at_millis)?;
-        (with.observe)(&body);
+        self.unheard.push(body);
         Ok(())
     }
 
@@ -348,6 +359,7 @@ impl State {
             self.hear(with, word)?;
         }
         with.recorder.flush(with.clock.now_millis())?;
+        self.tell(with);
         if let Some(failure) = self.killed_for.take() {
             return Ok(AttemptEnd::Failed(failure));
         }

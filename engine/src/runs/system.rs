@@ -73,6 +73,62 @@ impl Monitor {
     }
 }
 
+/// A graphics card as the system tells of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Card {
+    /// What it is called.
+    pub title: String,
+    /// Use in percent.
+    pub busy_percent: Option<f32>,
+    /// Memory in use, in bytes.
+    pub memory_used_bytes: Option<u64>,
+    /// Memory in all, in bytes.
+    pub memory_bytes: Option<u64>,
+}
+
+/// The graphics cards that the system tells of. Starts a process where NVIDIA's tool is there.
+pub fn cards() -> Vec<Card> {
+    let query = ["--query-gpu=name,utilization.gpu,memory.used,memory.total", "--format=csv,noheader,nounits"];
+    let output = Command::new("nvidia-smi").args(query).output().ok().filter(|output| output.status.success());
+    let mut cards = output.map(|output| parse_cards(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default();
+    cards.extend(cards_from_sysfs(Path::new("/sys/class/drm")));
+    cards
+}
+
+fn parse_cards(text: &str) -> Vec<Card> {
+    let line = |line: &str| {
+        // The name comes first and may hold anything, also commas.
+        let mut parts = line.rsplitn(4, ',').map(str::trim);
+        let mebibytes = |text: Option<&str>| text?.parse::<u64>().ok().map(|mebibytes| mebibytes << 20);
+        let (memory_bytes, memory_used_bytes) = (mebibytes(parts.next()), mebibytes(parts.next()));
+        let busy_percent = parts.next()?.parse().ok();
+        Some(Card { title: parts.next()?.to_owned(), busy_percent, memory_used_bytes, memory_bytes })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+fn cards_from_sysfs(root: &Path) -> Vec<Card> {
+    let mut found = vec![];
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let device = entry.path().join("device");
+        let text = |name: &str| fs::read_to_string(device.join(name)).ok().map(|text| text.trim().to_owned());
+        let number = |name: &str| text(name)?.parse::<f64>().ok();
+        // Outputs of a card are listed beside it, with the same device behind them; only cards have a name without '-'.
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(busy) = number("gpu_busy_percent").filter(|_| name.starts_with("card") && !name.contains('-')) else {
+            continue;
+        };
+        found.push(Card {
+            title: text("product_name").filter(|name| !name.is_empty()).unwrap_or_else(|| format!("graphics {name}")),
+            busy_percent: Some(busy as f32),
+            memory_used_bytes: number("mem_info_vram_used").map(|bytes| bytes as u64),
+            memory_bytes: number("mem_info_vram_total").map(|bytes| bytes as u64),
+        });
+    }
+    found.sort_by(|a, b| a.title.cmp(&b.title));
+    found
+}
+
 /// AMD's driver tells in files.
 fn gpu_from_sysfs(root: &Path) -> Option<(f64, u64)> {
     let number = |path: &Path| fs::read_to_string(path).ok()?.trim().parse::<f64>().ok();
@@ -137,6 +193,7 @@ pub fn memory_bytes() -> (u64, u64) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -160,5 +217,27 @@ mod tests {
     fn the_busiest_card_counts() {
         assert_eq!(parse_nvidia("3, 10\n97, 2048\n"), Some((97.0, 2048 << 20)));
         assert_eq!(parse_nvidia("[N/A], [N/A]\n"), None);
+    }
+
+    #[test]
+    fn cards_are_read_from_what_drivers_say() {
+        let text = "NVIDIA A100, 80GB PCIe, 97, 2048, 81920\nOld, [N/A], [N/A], 1024\nnonsense\n";
+        let cards = parse_cards(text);
+        assert_eq!(cards.len(), 2);
+        assert_eq!((cards[0].title.as_str(), cards[0].busy_percent), ("NVIDIA A100, 80GB PCIe", Some(97.0)));
+        assert_eq!((cards[0].memory_used_bytes, cards[0].memory_bytes), (Some(2048 << 20), Some(81_920 << 20)));
+        assert_eq!((cards[1].busy_percent, cards[1].memory_bytes), (None, Some(1024 << 20)));
+        let folder = tempfile::tempdir().unwrap();
+        for (name, file, text) in [
+            ("card0", "gpu_busy_percent", "12\n"),
+            ("card0", "mem_info_vram_total", "1000\n"),
+            ("card1", "vendor", "x"),
+        ] {
+            let device = folder.path().join(name).join("device");
+            fs::create_dir_all(&device).unwrap();
+            fs::write(device.join(file), text).unwrap();
+        }
+        let cards = cards_from_sysfs(folder.path());
+        assert_eq!((cards.len(), cards[0].busy_percent, cards[0].memory_bytes), (1, Some(12.0), Some(1000)));
     }
 }

@@ -8,7 +8,7 @@ pub mod events;
 pub mod history;
 pub mod stop;
 
-mod nodes;
+pub(crate) mod nodes;
 
 use std::{
     fs::File,

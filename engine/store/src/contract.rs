@@ -14,7 +14,7 @@ use crate::{
     error::Result,
     types::{
         ActiveRun, Batch, Expected, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest, Recorded, RunQuery,
-        StoredApiKey, TrustedSigner,
+        StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
     },
 };
 
@@ -143,6 +143,25 @@ pub trait Store: Send + Sync {
     /// `Invalid` for a page size or token that is not allowed.
     fn list_runs(&self, query: &RunQuery) -> Result<Page<RunSummary>>;
 
+    /// One run as a list shows it; also a deleted one.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn summary(&self, run: &RunId) -> Result<RunSummary>;
+
+    /// The steps of these runs whose kind begins so, with their parameters, sorted by run and place in the workflow;
+    /// values are cut to [`limits::SHOWN_VALUE_CHARS`](crate::limits::SHOWN_VALUE_CHARS). Unknown runs have none.
+    ///
+    /// # Errors
+    /// `TooLarge` for more than [`limits::PAGE_SIZE`](crate::limits::PAGE_SIZE) runs.
+    fn step_settings(&self, runs: &[RunId], kind: &str) -> Result<Vec<StepSettings>>;
+
+    /// Models and versions that were registered from a run, sorted by name and version; none for an unknown run.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn versions_of(&self, run: &RunId) -> Result<Vec<(String, u32)>>;
+
     /// The run whose id begins with this text.
     ///
     /// # Errors
@@ -154,6 +173,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `NotFound`; `Invalid` for a page size or token that is not allowed.
     fn metric_keys(&self, run: &RunId, page: &PageRequest) -> Result<Page<MetricPoint>>;
+
+    /// The latest points of the series whose `split/key` holds this text (ASCII letters match in both cases), sorted by
+    /// split, then key, after leaving out `offset`; and how many there are in all.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for a page size that is not allowed; `Name` for a text that cannot be looked for.
+    fn find_metrics(&self, run: &RunId, text: &str, offset: u32, limit: u32) -> Result<(Vec<MetricPoint>, u64)>;
 
     /// The points of a series, sorted by step; none for a series that is not there.
     ///
@@ -174,6 +200,19 @@ pub trait Store: Send + Sync {
         steps: Option<RangeInclusive<u64>>,
         n_buckets: u32,
     ) -> Result<Vec<SeriesBucket>>;
+
+    /// [`series`](Store::series) with the times of each bucket's first and last point.
+    ///
+    /// # Errors
+    /// As `series`.
+    fn timed_series(
+        &self,
+        run: &RunId,
+        key: &str,
+        split: Split,
+        steps: Option<RangeInclusive<u64>>,
+        n_buckets: u32,
+    ) -> Result<Vec<TimedBucket>>;
 
     /// At most `limit` lines of log with numbers greater than `after`, in order. Only the last
     /// [`limits::LOG_LINES`](crate::limits::LOG_LINES) are kept.

@@ -8,7 +8,7 @@ use athanor_protocol::{
     names::RunId,
     package::{DatasetUsed, FinalMetric},
     registry::{ApiKeyInfo, Scope},
-    run::{Artifact, Owner, RunStatus, StepState},
+    run::{Artifact, Owner, RunStatus, SeriesBucket, StepState},
     signature::ModelSignature,
 };
 
@@ -34,6 +34,8 @@ pub mod limits {
     pub const PAGE_SIZE: u32 = 1000;
     /// Most metrics that a list shows of one run; the rest is asked for by run.
     pub const LATEST_IN_LIST: usize = 100;
+    /// Longest value of a parameter that a list shows, in characters.
+    pub const SHOWN_VALUE_CHARS: usize = 200;
     /// Most buckets of a decimated series.
     pub const BUCKETS: u32 = 10_000;
 }
@@ -155,6 +157,28 @@ pub struct ActiveRun {
     pub heartbeat_at_millis: Option<i64>,
     /// Why somebody asked for it to stop.
     pub cancel_reason: Option<String>,
+}
+
+/// A step of a run with what it was set to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepSettings {
+    /// The run.
+    pub run: RunId,
+    /// The workflow node.
+    pub node: String,
+    /// The node's kind.
+    pub kind: String,
+    /// Its parameters, `node.param`, sorted by name.
+    pub params: Vec<(String, String)>,
+}
+
+/// A bucket of a decimated series with its place in time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimedBucket {
+    /// The bucket.
+    pub bucket: SeriesBucket,
+    /// When its first and its last point were recorded, milliseconds since the Unix epoch.
+    pub times: [i64; 2],
 }
 
 /// What a list of runs is sorted by.

@@ -401,6 +401,9 @@ impl<'a> Loop<'a> {
     fn end_epoch(&mut self) -> Result<(), LearnError> {
         let rate = learning_rate(&self.optim_config, self.step - 1, self.reporter.steps_total);
         self.reporter.add("learning_rate", Split::Train, self.step, rate);
+        // Which epoch a step belongs to, for whoever draws curves by epochs.
+        let epoch = self.step as f64 / self.batches.per_epoch() as f64;
+        self.reporter.add("epoch", Split::System, self.step, epoch);
         let secs = self.speed.1.elapsed().as_secs_f64();
         if secs > 0.25 || self.step == self.reporter.steps_total {
             self.reporter.add("samples_per_sec", Split::System, self.step, self.speed.0 as f64 / secs.max(1e-9));

@@ -3,9 +3,9 @@
 //! **Architecture Invariant:** node kinds never call each other; they meet only through the files in the cache.
 
 mod evaluate;
-mod prepare;
+pub(crate) mod prepare;
 mod spec;
-mod split;
+pub(crate) mod split;
 mod train;
 
 use std::{collections::BTreeMap, path::Path};
@@ -38,23 +38,28 @@ pub(super) fn run(ctx: &StepContext<'_>) -> Result<Outcome> {
 }
 
 /// Typed access to a step's parameters, with errors that name node and parameter.
-pub(super) struct Params<'a> {
+pub(crate) struct Params<'a> {
     node: &'a str,
     values: &'a BTreeMap<String, Value>,
 }
 
 impl<'a> Params<'a> {
+    /// The parameters of a node, complete.
+    pub(crate) fn new(node: &'a str, values: &'a BTreeMap<String, Value>) -> Self {
+        Self { node, values }
+    }
+
     pub(super) fn of(ctx: &'a StepContext<'_>) -> Self {
         Self { node: &ctx.step.node, values: &ctx.step.params }
     }
 
     /// The parameter as the type that the catalogue promises; `null` only fits an `Option`.
-    pub(super) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+    pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let value = self.values.get(name).unwrap_or(&Value::Null);
         T::deserialize(value).map_err(|err| self.refuse(name, &format!("{err}")))
     }
 
-    pub(super) fn refuse(&self, name: &str, what: &str) -> EngineError {
+    pub(crate) fn refuse(&self, name: &str, what: &str) -> EngineError {
         let message = format!("node {:?}, parameter {name:?}: {what}", self.node);
         EngineError::Failure(Failure::new(Code::InvalidArgument, message).on(self.node))
     }

@@ -106,7 +106,17 @@ fn finish(
 /// `table.open`.
 pub(super) fn open(ctx: &StepContext<'_>) -> Result<Outcome> {
     let params = Params::of(ctx);
-    let path: String = params.get("path")?;
+    let source = source(&params)?;
+    let dataset = athanor_datasets::open(&source).map_err(at_node(&ctx.step.node))?;
+    let notes = dataset.notes().to_vec();
+    drop(dataset);
+    let digest: String = params.get("digest")?;
+    let digests = [(source.path.clone(), digest)].into();
+    finish(ctx, PreparePlan { source, steps: vec![] }, digests, notes)
+}
+
+/// What a `table.open` node's parameters say.
+pub(crate) fn source(params: &Params<'_>) -> Result<DataSource> {
     let separator: Option<String> = params.get("separator")?;
     let separator = match separator.as_deref() {
         None => None,
@@ -127,19 +137,29 @@ pub(super) fn open(ctx: &StepContext<'_>) -> Result<Outcome> {
         null_values: params.get("null_values")?,
         text_columns: vec![],
     };
-    let source = DataSource { path: path.clone(), format, csv };
-    let dataset = athanor_datasets::open(&source).map_err(at_node(&ctx.step.node))?;
-    let notes = dataset.notes().to_vec();
-    drop(dataset);
-    let digest: String = params.get("digest")?;
-    finish(ctx, PreparePlan { source, steps: vec![] }, [(path, digest)].into(), notes)
+    Ok(DataSource { path: params.get("path")?, format, csv })
 }
 
 /// `prepare.*`.
 pub(super) fn step(ctx: &StepContext<'_>, name: &str) -> Result<Outcome> {
     let params = Params::of(ctx);
     let TableValue { mut plan, mut digests, .. } = read_value(ctx, "table")?;
-    let step = match name {
+    let right = match name {
+        "join" => {
+            let right = read_value(ctx, "right")?;
+            digests.extend(right.digests);
+            Some(right.plan)
+        }
+        _ => None,
+    };
+    let step = plan_step(&params, name, right)?;
+    plan.steps.push(PlanStep { node: ctx.step.node.clone(), step });
+    finish(ctx, plan, digests, vec![])
+}
+
+/// The step that a `prepare.*` node's parameters say; `right` is what a join joins.
+pub(crate) fn plan_step(params: &Params<'_>, name: &str, right: Option<PreparePlan>) -> Result<Step> {
+    Ok(match name {
         "select" => Step::Select { columns: params.get("columns")?, drop: params.get("drop")? },
         "cast" => {
             let to: DataType = params.get("to")?;
@@ -147,28 +167,25 @@ pub(super) fn step(ctx: &StepContext<'_>, name: &str) -> Result<Outcome> {
         }
         "filter" => Step::Filter { predicate: params.get("predicate")? },
         "derive" => Step::Derive { column: params.get("column")?, expression: params.get("expression")? },
-        "fill" => Step::Fill { columns: params.get("columns")?, with: fill_with(&params)? },
+        "fill" => Step::Fill { columns: params.get("columns")?, with: fill_with(params)? },
         "deduplicate" => Step::Deduplicate { columns: params.get("columns")? },
         "sort" => Step::Sort { by: params.get::<Vec<String>>("by")?.iter().map(|text| sort_key(text)).collect() },
         "sample" => {
             Step::Sample { n_rows: params.get("n_rows")?, fraction: params.get("fraction")?, seed: params.get("seed")? }
         }
         "join" => {
-            let right = read_value(ctx, "right")?;
-            digests.extend(right.digests);
+            let right = right.ok_or_else(|| params.refuse("on", "nothing is linked to the input 'right'"))?;
             let on: Vec<String> = params.get("on")?;
             let how: JoinHow = params.get("how")?;
-            Step::Join { right: Box::new(right.plan), on: on.iter().map(|text| pair(text)).collect(), how }
+            Step::Join { right: Box::new(right), on: on.iter().map(|text| pair(text)).collect(), how }
         }
         "group" => {
             let texts: Vec<String> = params.get("aggregates")?;
-            let aggregates: Result<Vec<Aggregate>> = texts.iter().map(|text| aggregate(&params, text)).collect();
+            let aggregates: Result<Vec<Aggregate>> = texts.iter().map(|text| aggregate(params, text)).collect();
             Step::Group { by: params.get("by")?, aggregates: aggregates? }
         }
         _ => return Err(params.refuse("kind", "this worker does not know the step")),
-    };
-    plan.steps.push(PlanStep { node: ctx.step.node.clone(), step });
-    finish(ctx, plan, digests, vec![])
+    })
 }
 
 fn fill_with(params: &Params<'_>) -> Result<FillWith> {

@@ -27,7 +27,7 @@ pub(super) struct SplitsValue {
 
 /// Which rows.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Train,
     Valid,
     Test,
@@ -36,7 +36,8 @@ pub(super) enum Part {
 }
 
 impl Part {
-    fn file(self) -> &'static str {
+    /// The part's file in the folder of a split.
+    pub(crate) fn file(self) -> &'static str {
         match self {
             Self::Train => "train.parquet",
             Self::Valid => "valid.parquet",

@@ -64,6 +64,10 @@ pub(super) fn hex(what: &'static str, digits: &str, n_digits: usize) -> Result<(
     Err(StoreError::invalid(what, format!("it is not {n_digits} lower-case hex digits")))
 }
 
+pub(super) fn run_count(runs: &[athanor_protocol::names::RunId]) -> Result<()> {
+    at_most("runs asked about at once", runs.len(), limits::PAGE_SIZE as usize)
+}
+
 pub(super) fn tag(key: &str, value: &str) -> Result<()> {
     label("tag", key)?;
     text("tag value", value, limits::TAG_BYTES)

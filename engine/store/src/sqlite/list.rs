@@ -2,16 +2,19 @@
 
 use std::fmt::Write;
 
-use athanor_protocol::names::check_text;
-use rusqlite::{Transaction, types::Value};
+use athanor_protocol::names::{RunId, check_text};
+use rusqlite::{Transaction, params, types::Value};
 
 use super::{
     Inner, check,
-    convert::number_from_split,
+    convert::{id_from_text, number_from_split},
     page::{number, page, parts, token},
     read::{SUMMARY, complete, summary},
 };
-use crate::types::{Page, RunQuery, RunSort, limits};
+use crate::{
+    error::StoreError,
+    types::{Page, RunQuery, RunSort, StepSettings, limits},
+};
 use athanor_protocol::run::RunSummary;
 
 /// The order as a token names it, so that a token cannot be used with another one.
@@ -111,6 +114,44 @@ pub(super) fn runs(tx: &Transaction<'_>, query: &RunQuery) -> Inner<Page<RunSumm
     let found = page(found, size, |(_, run, rank, key)| token(&list, &[rank, key, run.id.as_str()]));
     let items = found.items.into_iter().map(|(no, run, ..)| complete(tx, no, run, limits::LATEST_IN_LIST));
     Ok(Page { items: items.collect::<Inner<_>>()?, next: found.next })
+}
+
+/// One run as the list shows it.
+pub(super) fn one(tx: &Transaction<'_>, run: &RunId) -> Inner<RunSummary> {
+    let mut statement = tx.prepare_cached(&format!("SELECT {SUMMARY} FROM run WHERE id = ?1"))?;
+    let mut rows = statement.query([run.as_str()])?;
+    let Some(row) = rows.next()? else {
+        return Err(StoreError::not_found("run", run.as_str()).into());
+    };
+    let (no, run) = summary(row)?;
+    complete(tx, no, run, limits::LATEST_IN_LIST)
+}
+
+/// Steps of a kind with their parameters, for a whole page of runs at once.
+pub(super) fn step_settings(tx: &Transaction<'_>, runs: &[RunId], kind: &str) -> Inner<Vec<StepSettings>> {
+    // Ids are letters and digits, so a list of them is written by putting quotes around each.
+    let ids: Vec<String> = runs.iter().map(|run| format!("\"{run}\"")).collect();
+    let ids = format!("[{}]", ids.join(","));
+    // Parameters of a node are those between `node.` and `node/`, the next character.
+    let mut statement = tx.prepare_cached(
+        "SELECT run.id, s.position, s.node, s.kind, p.name, substr(p.value, 1, ?3)
+         FROM run JOIN run_step s ON s.run_no = run.no AND substr(s.kind, 1, length(?2)) = ?2
+         LEFT JOIN run_param p ON p.run_no = run.no AND p.name > s.node || '.' AND p.name < s.node || '/'
+         WHERE run.id IN (SELECT value FROM json_each(?1)) ORDER BY run.id, s.position, p.name",
+    )?;
+    let mut rows = statement.query(params![ids, kind, i64::try_from(limits::SHOWN_VALUE_CHARS).unwrap_or(i64::MAX)])?;
+    let mut found: Vec<StepSettings> = vec![];
+    while let Some(row) = rows.next()? {
+        let (run, node) = (id_from_text(row.get(0)?)?, row.get::<_, String>(2)?);
+        if found.last().is_none_or(|last| last.run != run || last.node != node) {
+            found.push(StepSettings { run, node, kind: row.get(3)?, params: vec![] });
+        }
+        let param = row.get::<_, Option<String>>(4)?.zip(row.get::<_, Option<String>>(5)?);
+        if let Some(last) = found.last_mut() {
+            last.params.extend(param);
+        }
+    }
+    Ok(found)
 }
 
 fn filter(sql: &mut Sql, query: &RunQuery) -> Inner<()> {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    types::{LogLine, LogRecord, Page, PageRequest, limits},
+    types::{LogLine, LogRecord, Page, PageRequest, TimedBucket, limits},
 };
 
 pub(super) fn keys(tx: &Transaction<'_>, run: &RunId, request: &PageRequest) -> Inner<Page<MetricPoint>> {
@@ -41,6 +41,30 @@ pub(super) fn keys(tx: &Transaction<'_>, run: &RunId, request: &PageRequest) -> 
         found.push(point(row)?);
     }
     Ok(page(found, size, |point| token(&list, &[&number_from_split(point.split).to_string(), &point.key])))
+}
+
+/// Series by a text in their names; whoever looks through fifty thousand names does so by typing.
+pub(super) fn find(
+    tx: &Transaction<'_>,
+    run: &RunId,
+    text: &str,
+    offset: u32,
+    limit: i64,
+) -> Inner<(Vec<MetricPoint>, u64)> {
+    const MATCH: &str = "FROM metric_latest WHERE run_no = ?1 AND (?2 = '' OR instr(lower(
+         CASE split WHEN 0 THEN 'train/' WHEN 1 THEN 'valid/' WHEN 2 THEN 'test/' ELSE 'system/' END || key), ?2) > 0)";
+    let no = number(tx, run)?;
+    let text = text.to_ascii_lowercase();
+    let total: i64 =
+        tx.prepare_cached(&format!("SELECT count(*) {MATCH}"))?.query_row(params![no, text], |row| row.get(0))?;
+    let sql = format!("SELECT split, key, step, at, value, kind {MATCH} ORDER BY split, key LIMIT ?3 OFFSET ?4");
+    let mut statement = tx.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![no, text, limit, offset])?;
+    let mut found = vec![];
+    while let Some(row) = rows.next()? {
+        found.push(point(row)?);
+    }
+    Ok((found, total.unsigned_abs()))
 }
 
 fn series_number(tx: &Transaction<'_>, run: &RunId, key: &str, split: Split) -> Inner<Option<i64>> {
@@ -94,7 +118,7 @@ pub(super) fn series(
     split: Split,
     steps: Option<RangeInclusive<u64>>,
     n_buckets: u32,
-) -> Inner<Vec<SeriesBucket>> {
+) -> Inner<Vec<TimedBucket>> {
     if n_buckets == 0 || n_buckets > limits::BUCKETS {
         let reason = format!("{n_buckets} is not from 1 to {}", limits::BUCKETS);
         return Err(StoreError::invalid("the number of buckets", reason).into());
@@ -108,19 +132,20 @@ pub(super) fn series(
     // At least one step wide; a range of up to 2^63 steps fits.
     let width = ((high - low) / u64::from(n_buckets)) + 1;
     let mut statement = tx.prepare_cached(
-        "SELECT step, CASE kind WHEN 0 THEN value END FROM metric_point
+        "SELECT step, CASE kind WHEN 0 THEN value END, at FROM metric_point
          WHERE series = ?1 AND step BETWEEN ?2 AND ?3 ORDER BY step",
     )?;
     let mut rows = statement.query(params![series, low.cast_signed(), high.cast_signed()])?;
-    let mut buckets: Vec<SeriesBucket> = vec![];
+    let mut buckets: Vec<TimedBucket> = vec![];
     // Where the open bucket ends; dividing once for each bucket and not for each point.
     let mut end = None;
     while let Some(row) = rows.next()? {
         let step = row.get::<_, i64>(0)?.cast_unsigned();
         // `None` where it is not finite: what it is instead does not matter to a drawing.
         let value: Option<f64> = row.get(1)?;
+        let at: i64 = row.get(2)?;
         match (buckets.last_mut(), end) {
-            (Some(bucket), Some(end)) if step <= end => add(bucket, step, value),
+            (Some(bucket), Some(end)) if step <= end => add(bucket, step, value, at),
             _ => {
                 end = Some((low + ((step - low) / width) * width).saturating_add(width - 1));
                 let empty = SeriesBucket {
@@ -132,17 +157,18 @@ pub(super) fn series(
                     n_points: 0,
                     n_non_finite: 0,
                 };
-                buckets.push(empty);
-                if let Some(bucket) = buckets.last_mut() {
-                    add(bucket, step, value);
-                }
+                let mut timed = TimedBucket { bucket: empty, times: [at, at] };
+                add(&mut timed, step, value, at);
+                buckets.push(timed);
             }
         }
     }
     Ok(buckets)
 }
 
-fn add(bucket: &mut SeriesBucket, step: u64, value: Option<f64>) {
+fn add(timed: &mut TimedBucket, step: u64, value: Option<f64>, at: i64) {
+    timed.times[1] = at;
+    let bucket = &mut timed.bucket;
     bucket.step_max = step;
     bucket.n_points += 1;
     match value {

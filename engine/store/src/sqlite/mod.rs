@@ -34,7 +34,7 @@ use crate::{
     error::{Result, StoreError},
     types::{
         ActiveRun, Batch, Expected, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest, Recorded, RunQuery,
-        StoredApiKey, TrustedSigner,
+        StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
     },
 };
 
@@ -87,7 +87,7 @@ enum Durability {
 pub struct SqliteStore {
     path: PathBuf,
     writer: Mutex<Connection>,
-    /// `None` in memory, where there is nothing to open a second time.
+    /// `None` in memory, where there is nothing to open a second time, and where nothing can be written.
     readers: Option<Mutex<Vec<Connection>>>,
 }
 
@@ -112,6 +112,23 @@ impl SqliteStore {
         })?;
         let writer = open::open_file(&path)?;
         Ok(Self { path, writer: Mutex::new(writer), readers: Some(Mutex::new(vec![])) })
+    }
+
+    /// Opens a database that cannot or shall not be written, for example on a read-only disk. Nothing beside it is made
+    /// or changed; what lies in a log beside it, because the last program that wrote was killed, is not seen. Everything
+    /// that would write fails with [`StoreError::ReadOnly`].
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); and [`StoreError::ReadOnly`] for one of an older version, which would have to be
+    /// brought up to date.
+    pub fn open_read_only(path: &Path) -> Result<Self> {
+        let path = std::path::absolute(path).map_err(|err| StoreError::CannotOpen {
+            path: path.to_owned(),
+            code: athanor_protocol::Code::from_io(&err),
+            reason: err.to_string(),
+        })?;
+        let only = open::open_immutable(&path)?;
+        Ok(Self { path, writer: Mutex::new(only), readers: None })
     }
 
     /// A store that ends with the value.
@@ -272,12 +289,31 @@ impl Store for SqliteStore {
         self.read(|tx| list::runs(tx, query))
     }
 
+    fn summary(&self, run: &RunId) -> Result<RunSummary> {
+        self.read(|tx| list::one(tx, run))
+    }
+
+    fn step_settings(&self, runs: &[RunId], kind: &str) -> Result<Vec<StepSettings>> {
+        check::run_count(runs)?;
+        self.read(|tx| list::step_settings(tx, runs, kind))
+    }
+
+    fn versions_of(&self, run: &RunId) -> Result<Vec<(String, u32)>> {
+        self.read(|tx| registry::versions_of(tx, run))
+    }
+
     fn resolve_run(&self, prefix: &str) -> Result<RunId> {
         self.read(|tx| read::resolve(tx, prefix))
     }
 
     fn metric_keys(&self, run: &RunId, page: &PageRequest) -> Result<Page<MetricPoint>> {
         self.read(|tx| metrics::keys(tx, run, page))
+    }
+
+    fn find_metrics(&self, run: &RunId, text: &str, offset: u32, limit: u32) -> Result<(Vec<MetricPoint>, u64)> {
+        check::text("search text", text, 1024)?;
+        let limit = check::page_size(&PageRequest::first(limit))?;
+        self.read(|tx| metrics::find(tx, run, text, offset, limit))
     }
 
     fn points(&self, run: &RunId, key: &str, split: Split, page: &PageRequest) -> Result<Page<MetricPoint>> {
@@ -292,6 +328,18 @@ impl Store for SqliteStore {
         steps: Option<RangeInclusive<u64>>,
         n_buckets: u32,
     ) -> Result<Vec<SeriesBucket>> {
+        let timed = self.timed_series(run, key, split, steps, n_buckets)?;
+        Ok(timed.into_iter().map(|timed| timed.bucket).collect())
+    }
+
+    fn timed_series(
+        &self,
+        run: &RunId,
+        key: &str,
+        split: Split,
+        steps: Option<RangeInclusive<u64>>,
+        n_buckets: u32,
+    ) -> Result<Vec<TimedBucket>> {
         self.read(|tx| metrics::series(tx, run, key, split, steps, n_buckets))
     }
 

@@ -46,6 +46,37 @@ pub(super) fn open_file(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Opens the only connection of a file that cannot be written. SQLite is told that nobody changes it, so that it makes
+/// no files beside it.
+pub(super) fn open_immutable(path: &Path) -> Result<Connection> {
+    look_at_header(path)?;
+    let sort_out = |err| StoreError::from_sql(path, err);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(immutable_uri(path), flags).map_err(sort_out)?;
+    set_up(&connection).map_err(sort_out)?;
+    belongs(path, &connection)?;
+    let version = number(&connection, "user_version").map_err(sort_out)?;
+    if version < MIGRATIONS.len() as i64 {
+        let reason =
+            "it was made by an older version of this program and would have to be brought up to date".to_owned();
+        return Err(StoreError::ReadOnly { path: path.to_owned(), reason });
+    }
+    Ok(connection)
+}
+
+/// A path as a URI: everything but letters, digits and a few signs is escaped, so that a name is only a name.
+fn immutable_uri(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b':' => uri.push(char::from(*byte)),
+            byte => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri
+}
+
 /// Opens a database in memory.
 pub(super) fn open_memory(path: &Path) -> Result<Connection> {
     let mut connection = Connection::open_in_memory().map_err(|err| StoreError::from_sql(path, err))?;

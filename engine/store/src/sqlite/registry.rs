@@ -215,3 +215,12 @@ pub(super) fn aliased(tx: &Transaction<'_>, alias: &str) -> Inner<Vec<ModelVersi
     );
     all_versions(tx, &sql, [alias])
 }
+
+pub(super) fn versions_of(tx: &Transaction<'_>, run: &athanor_protocol::names::RunId) -> Inner<Vec<(String, u32)>> {
+    let mut statement = tx.prepare_cached(
+        "SELECT model.name, version FROM model_version JOIN model ON model.no = model_no WHERE run_id = ?1
+         ORDER BY model.name, version",
+    )?;
+    let rows = statement.query_map([run.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}

@@ -344,3 +344,30 @@ fn a_read_only_file_or_folder_is_refused_or_written() {
         assert_eq!(SqliteStore::open(&file).unwrap().run(&id(1)).unwrap().summary.latest[0].step, 4_999);
     }
 }
+
+#[test]
+fn a_database_that_may_only_be_read_is_read_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let odd = folder.path().join("odd %41?name#");
+    fs::create_dir(&odd).unwrap();
+    let file = odd.join("athanor.db");
+    {
+        let store = SqliteStore::open(&file).unwrap();
+        let run = running(&store, 1);
+        store.record(&run, 1, 1, &metrics(vec![point("loss", 1, 0.5)])).unwrap();
+    }
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(&odd).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let (before, bytes) = (names(), fs::read(&file).unwrap());
+    let store = SqliteStore::open_read_only(&file).unwrap();
+    assert_eq!(store.list_runs(&RunQuery::default()).unwrap().items.len(), 1);
+    assert_eq!(store.series(&id(1), "loss", Split::Train, None, 10).unwrap().len(), 1);
+    assert!(matches!(store.set_note(&id(1), "x"), Err(StoreError::ReadOnly { .. })));
+    assert!(matches!(store.create_run(&new_run(2)), Err(StoreError::ReadOnly { .. })));
+    drop(store);
+    assert_eq!((names(), fs::read(&file).unwrap()), (before, bytes));
+    assert!(SqliteStore::open_read_only(&odd.join("missing.db")).is_err());
+}

@@ -105,3 +105,35 @@ pub fn every_order_pages_without_gap_or_repeat(a: &dyn Store, b: &dyn Store) {
     let other = RunQuery { page: PageRequest::after(2, token), ..RunQuery::default() };
     assert_eq!(code(b.list_runs(&other)), Code::InvalidArgument);
 }
+
+pub fn a_page_of_runs_says_what_its_steps_were_set_to(a: &dyn Store, b: &dyn Store) {
+    for n in 1..=3 {
+        let mut run = new_run(n);
+        for (step, kind) in run.steps.iter_mut().zip(["table.open", "train.mlp", "train.trees"]) {
+            step.kind = kind.to_owned();
+        }
+        let long = "x".repeat(1_000);
+        let params =
+            [("train.epochs", "40"), ("train.hidden", &long), ("train-2.epochs", "1"), ("trainer.epochs", "2")];
+        run.params = params.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        a.create_run(&run).unwrap();
+    }
+    let found = b.step_settings(&[id(3), id(1), id(9)], "train.").unwrap();
+    let shown: Vec<_> = found.iter().map(|step| (&step.run, step.node.as_str(), step.kind.as_str())).collect();
+    let (first, third) = (id(1), id(3));
+    assert_eq!(
+        shown,
+        [
+            (&first, "train", "train.mlp"),
+            (&first, "another", "train.trees"),
+            (&third, "train", "train.mlp"),
+            (&third, "another", "train.trees"),
+        ]
+    );
+    let cut = "x".repeat(athanor_store::limits::SHOWN_VALUE_CHARS);
+    assert_eq!(found[0].params, [("train.epochs".to_owned(), "40".to_owned()), ("train.hidden".to_owned(), cut)]);
+    assert!(found[1].params.is_empty());
+    assert!(b.step_settings(&[], "train.").unwrap().is_empty());
+    assert_eq!(b.summary(&id(2)).unwrap(), b.run(&id(2)).unwrap().summary);
+    assert_eq!(code(b.summary(&id(9))), Code::NotFound);
+}

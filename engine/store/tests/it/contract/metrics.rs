@@ -110,9 +110,14 @@ pub fn a_series_is_decimated_without_losing_peaks(a: &dyn Store, b: &dyn Store) 
     };
     a.record(&run, 1, 1, &metrics((0..1_000).map(|step| point("loss", step, value(step))).collect())).unwrap();
     let check = |range, n_buckets: u32, expect: std::ops::Range<u64>| {
-        let buckets = b.series(&run, "loss", Split::Train, range, n_buckets).unwrap();
+        let range: Option<std::ops::RangeInclusive<u64>> = range;
+        let buckets = b.series(&run, "loss", Split::Train, range.clone(), n_buckets).unwrap();
         assert!(buckets.len() <= n_buckets as usize);
         let mut steps = expect.clone();
+        let timed = b.timed_series(&run, "loss", Split::Train, range.clone(), n_buckets).unwrap();
+        assert!(timed.iter().map(|timed| &timed.bucket).eq(&buckets));
+        let time = |step: u64| point("loss", step, 0.0).at_millis;
+        assert!(timed.iter().all(|t| t.times == [time(t.bucket.step_min), time(t.bucket.step_max)]));
         for bucket in &buckets {
             let inside: Vec<_> = steps.by_ref().take(bucket.n_points as usize).collect();
             assert_eq!((inside.first(), inside.last()), (Some(&bucket.step_min), Some(&bucket.step_max)));
@@ -145,4 +150,24 @@ pub fn a_series_is_decimated_without_losing_peaks(a: &dyn Store, b: &dyn Store) 
         assert_eq!(buckets.iter().map(|bucket| bucket.n_points).sum::<u64>(), 2);
         assert_eq!(buckets.last().unwrap().step_max, wide);
     }
+}
+
+pub fn metrics_are_found_by_a_text_in_their_names(a: &dyn Store, b: &dyn Store) {
+    let run = running(a, 1);
+    let mut points: Vec<_> = (0..30).map(|n| point(&format!("Layer{n:02}"), 1, f64::from(n))).collect();
+    points.push(MetricPoint { split: Split::Valid, ..point("loss", 1, 0.5) });
+    a.record(&run, 1, 1, &metrics(points)).unwrap();
+    let check = |text: &str, offset, limit, expect: &[&str], total| {
+        let (found, n) = b.find_metrics(&run, text, offset, limit).unwrap();
+        assert_eq!(found.iter().map(|point| point.key.as_str()).collect::<Vec<_>>(), expect, "{text:?}");
+        assert_eq!(n, total, "{text:?}");
+    };
+    check("", 29, 10, &["Layer29", "loss"], 31);
+    check("layer0", 0, 3, &["Layer00", "Layer01", "Layer02"], 10);
+    check("LAYER0", 9, 3, &["Layer09"], 10);
+    check("valid/", 0, 3, &["loss"], 1);
+    check("%", 0, 3, &[], 0);
+    check("", 100, 3, &[], 31);
+    assert_eq!(code(b.find_metrics(&run, "", 0, 0)), Code::InvalidArgument);
+    assert_eq!(code(b.find_metrics(&id(9), "", 0, 1)), Code::NotFound);
 }

@@ -44,6 +44,15 @@ pub fn versions_are_counted_and_immutable(a: &dyn Store, b: &dyn Store) {
     assert_eq!(numbers, (3..23).collect::<Vec<_>>());
 }
 
+pub fn a_run_knows_what_was_registered_from_it(a: &dyn Store, b: &dyn Store) {
+    a.register_version("wine", &version(1)).unwrap();
+    a.register_version("wine", &version(2)).unwrap();
+    a.register_version("beer", &version(2)).unwrap();
+    let found = |n| b.versions_of(&crate::help::id(n)).unwrap();
+    assert_eq!(found(2), [("beer".to_owned(), 1), ("wine".to_owned(), 2)]);
+    assert!(found(3).is_empty());
+}
+
 pub fn aliases_move_and_move_back(a: &dyn Store, b: &dyn Store) {
     a.register_version("wine", &version(1)).unwrap();
     a.register_version("wine", &version(2)).unwrap();
