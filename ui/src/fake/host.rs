@@ -3,9 +3,10 @@
 use athanor_protocol::{
     Failure,
     api::{
-        DeviceEntry, Devices, Done, HelloAnswer, Host, LoadNow, RecentWorkspace, Reply, Request, Settings,
-        StorageCleaned, StorageItem, StoragePart, StorageReport, WorkspaceInfo,
+        AuditPage, DeviceEntry, Devices, Done, GpuLoad, HelloAnswer, Host, LoadNow, RecentWorkspace, Reply, Request, Settings,
+        StorageCleaned, StorageItem, StoragePart, StorageReport, WorkerLoad, WorkspaceInfo,
     },
+    registry::AuditEntry,
 };
 
 use super::NOW_MILLIS;
@@ -55,6 +56,25 @@ pub fn devices() -> Devices {
     }
 }
 
+/// A line of the audit log.
+pub fn audit_entry(id: u64) -> AuditEntry {
+    let (action, subject, detail) = match id % 5 {
+        0 => ("model.alias", "tumours", serde_json::json!({ "alias": "production", "version": id / 10 + 1 })),
+        1 => ("key.create", "k7q2m9xa", serde_json::json!({ "name": "ward 4 tablet", "scopes": ["predict"] })),
+        2 => ("model.register", "tumours", serde_json::json!({ "version": id / 10 + 1 })),
+        3 => ("endpoint.start", "http://127.0.0.1:8080", serde_json::json!({})),
+        _ => ("run.delete", "01ka9000000000000000000003", serde_json::json!({})),
+    };
+    AuditEntry {
+        id,
+        at_millis: NOW_MILLIS - (61 - id as i64) * 5_400_000,
+        actor: if id.is_multiple_of(7) { "f3n8c1zt".to_owned() } else { "ada".to_owned() },
+        action: action.to_owned(),
+        subject: subject.to_owned(),
+        detail,
+    }
+}
+
 pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
     let reply = match request {
         Request::Hello(_) => Reply::Hello(Box::new(hello())),
@@ -72,8 +92,16 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
             memory_bytes: 34_359_738_368,
             memory_used_bytes: 12_300_000_000,
             engine_bytes: 180_000_000,
-            workers: vec![],
-            gpus: vec![],
+            workers: super::run_of_version(7)
+                .map(|run| WorkerLoad { run, pid: 4211, cpu_percent: 187.0, memory_bytes: 1_420_000_000 })
+                .into_iter()
+                .collect(),
+            gpus: vec![GpuLoad {
+                title: "GeForce RTX 4070".to_owned(),
+                busy_percent: Some(63.0),
+                memory_used_bytes: Some(3_100_000_000),
+                memory_bytes: Some(12_884_901_888),
+            }],
         })),
         Request::StorageUsage(_) => {
             let item = |part, n_bytes, n_files, cleanable_bytes| StorageItem { part, n_bytes, n_files, cleanable_bytes };
@@ -90,6 +118,12 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
             }))
         }
         Request::StorageClean(_) => Reply::StorageClean(Box::new(StorageCleaned { freed_bytes: 1_100_000_000 })),
+        Request::AuditList(ask) => {
+            let from = ask.after.as_deref().and_then(|token| token.parse().ok()).unwrap_or(61);
+            let items: Vec<AuditEntry> = (1..from).rev().take(25).map(audit_entry).collect();
+            let next = items.last().filter(|entry| entry.id > 1).map(|entry| entry.id.to_string());
+            Reply::AuditList(Box::new(AuditPage { items, next }))
+        }
         _ => return None,
     };
     Some(Ok(reply))

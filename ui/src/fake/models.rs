@@ -1,10 +1,261 @@
-//! Answers about models.
+//! Answers about models, the endpoint and its keys.
+
+use std::collections::BTreeMap;
 
 use athanor_protocol::{
-    Failure,
-    api::{Reply, Request},
+    Code, Failure,
+    api::{
+        AliasMoved, Done, EndpointSecond, EndpointSeries, EndpointStatus, KeyCreated, KeyPage, ModelPage,
+        ModelRegistered, PredictAnswer, Reply, Request, ServedModel, TryAnswer, VerifyAnswer, VersionPage,
+    },
+    metric::MetricValue,
+    names::RunId,
+    package::FinalMetric,
+    registry::{ApiKeyInfo, ModelSummary, ModelVersion, PRODUCTION, Scope},
+    signature::{InputColumn, ModelSignature, Task},
+    table::DataType,
 };
 
-pub(super) fn answer(_request: &Request) -> Option<Result<Reply, Failure>> {
-    None
+use super::NOW_MILLIS;
+
+const HOUR: i64 = 3_600_000;
+
+/// The run that made a version of the sample models.
+pub fn run_of_version(version: u32) -> Option<RunId> {
+    RunId::new(format!("01ka9{version:0>21}")).ok()
+}
+
+/// What a classifier of tumours takes and gives.
+pub fn signature() -> ModelSignature {
+    let input = |name: &str, dtype, nullable| InputColumn { name: name.to_owned(), dtype, nullable };
+    ModelSignature {
+        task: Task::Binary,
+        target: "diagnosis".to_owned(),
+        inputs: vec![
+            input("mean_radius", DataType::Float, false),
+            input("mean_texture", DataType::Float, true),
+            input("n_lesions", DataType::Int, false),
+            input("site", DataType::Text, true),
+            input("smoker", DataType::Bool, false),
+            input("examined_on", DataType::Date, true),
+        ],
+        classes: vec!["benign".to_owned(), "malignant".to_owned()],
+    }
+}
+
+/// What a model of house prices takes and gives: many columns, a number.
+pub fn wide_signature(n: usize) -> ModelSignature {
+    let inputs = (1..=n)
+        .map(|at| InputColumn { name: format!("feature_{at:02}"), dtype: DataType::Float, nullable: at % 3 == 0 })
+        .collect();
+    ModelSignature { task: Task::Regression, target: "price".to_owned(), inputs, classes: vec![] }
+}
+
+/// A version of the model `tumours`; the newest is 7, and 6 is in production.
+pub fn model_version(version: u32) -> ModelVersion {
+    let metric = |key: &str, value: f64| FinalMetric { key: key.to_owned(), value: MetricValue::Finite(value) };
+    let step = f64::from(version);
+    let mut signature = signature();
+    if version < 6 {
+        // Earlier versions knew another set of columns.
+        signature.inputs.retain(|input| input.name != "examined_on");
+        if let Some(input) = signature.inputs.iter_mut().find(|input| input.name == "n_lesions") {
+            input.dtype = DataType::Float;
+        }
+    }
+    let aliases: &[&str] = match version {
+        7 => &["candidate"],
+        6 => &[PRODUCTION],
+        3 => &["baseline", "paper-2026"],
+        _ => &[],
+    };
+    ModelVersion {
+        model: "tumours".to_owned(),
+        version,
+        run_id: if version == 1 { None } else { run_of_version(version) },
+        sha256: format!("{:0>64}", format!("{version}9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")).chars().take(64).collect(),
+        n_bytes: 61_440 + u64::from(version) * 3_217,
+        signature,
+        metrics: vec![
+            metric("test/accuracy", 0.93 + step * 0.0074),
+            metric("test/f1", 0.921 + step * 0.0081),
+            metric("test/log_loss", 0.21 - step * 0.0189),
+            metric("test/roc_auc", 0.962 + step * 0.0049),
+            metric("valid/accuracy", 0.934 + step * 0.0061),
+            metric("valid/loss", 0.19 - step * 0.0142),
+            metric("train/loss", 0.15 - step * 0.0139),
+        ],
+        signed_by: "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c".to_owned(),
+        created_at_millis: NOW_MILLIS - i64::from(8 - version.min(8)) * 19 * HOUR + 17 * HOUR,
+        aliases: aliases.iter().map(|&alias| alias.to_owned()).collect(),
+    }
+}
+
+/// The models of the sample workspace.
+pub fn model_summaries() -> Vec<ModelSummary> {
+    let model = |name: &str, latest: u32, aliases: &[(&str, u32)], hours: i64| ModelSummary {
+        name: name.to_owned(),
+        n_versions: latest,
+        latest,
+        aliases: aliases.iter().map(|(alias, version)| ((*alias).to_owned(), *version)).collect(),
+        updated_at_millis: NOW_MILLIS - hours * HOUR,
+    };
+    vec![
+        model("churn", 12, &[(PRODUCTION, 11), ("shadow", 12)], 30),
+        model("house-prices", 3, &[(PRODUCTION, 3)], 76),
+        model("iris", 2, &[], 210),
+        model("tumours", 7, &[("baseline", 3), ("candidate", 7), ("paper-2026", 3), (PRODUCTION, 6)], 2),
+    ]
+}
+
+/// An endpoint at work.
+pub fn endpoint_status() -> EndpointStatus {
+    EndpointStatus {
+        url: Some("http://127.0.0.1:8080".to_owned()),
+        since_millis: Some(NOW_MILLIS - 2 * HOUR),
+        models: vec![
+            ServedModel { model: "house-prices".to_owned(), version: 3, signature: wide_signature(34) },
+            ServedModel { model: "tumours".to_owned(), version: 6, signature: signature() },
+        ],
+        problem: None,
+    }
+}
+
+/// The endpoint's last minutes, the same every time.
+pub fn endpoint_series() -> EndpointSeries {
+    let now = NOW_MILLIS / 1000;
+    let seconds: Vec<EndpointSecond> = (0..240)
+        .filter(|at| at % 11 != 5)
+        .map(|at| {
+            let wave = (f64::from(at) / 17.0).sin() + (f64::from(at) / 5.0).cos() * 0.4;
+            EndpointSecond {
+                at_secs: now - 239 + i64::from(at),
+                n_requests: (18.0 + wave * 8.0) as u32,
+                n_refused: u32::from(at % 37 == 0),
+                n_failed: u32::from(at % 113 == 60),
+                p50_micros: (820.0 + wave * 90.0) as u64,
+                p99_micros: (2_900.0 + wave * 700.0) as u64,
+            }
+        })
+        .collect();
+    EndpointSeries { seconds, n_requests: 48_211, n_refused: 37, n_failed: 2 }
+}
+
+/// The keys of the sample workspace.
+pub fn api_keys() -> Vec<ApiKeyInfo> {
+    let key = |id: &str, name: &str, scopes: &[Scope], days: i64| ApiKeyInfo {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        scopes: scopes.to_vec(),
+        created_at_millis: NOW_MILLIS - days * 24 * HOUR,
+        expires_at_millis: None,
+        revoked_at_millis: None,
+        last_used_at_millis: None,
+    };
+    vec![
+        ApiKeyInfo {
+            last_used_at_millis: Some(NOW_MILLIS - 180_000),
+            expires_at_millis: Some(NOW_MILLIS + 60 * 24 * HOUR),
+            ..key("k7q2m9xa", "ward 4 tablet", &[Scope::Predict], 30)
+        },
+        ApiKeyInfo {
+            last_used_at_millis: Some(NOW_MILLIS - 26 * HOUR),
+            ..key("f3n8c1zt", "deploy script", &[Scope::Predict, Scope::Admin], 41)
+        },
+        ApiKeyInfo { expires_at_millis: Some(NOW_MILLIS - 3 * 24 * HOUR), ..key("p0d4e6uv", "trial", &[Scope::Predict], 93) },
+        ApiKeyInfo { revoked_at_millis: Some(NOW_MILLIS - 50 * HOUR), ..key("a1b5w7ks", "old laptop", &[Scope::Predict], 120) },
+    ]
+}
+
+pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
+    let reply = match request {
+        Request::ModelList(_) => Reply::ModelList(Box::new(ModelPage { items: model_summaries(), next: None })),
+        Request::ModelVersions(ask) => {
+            let found = model_summaries().into_iter().find(|model| model.name == ask.model);
+            let Some(found) = found else {
+                let failure = Failure::new(Code::NotFound, format!("there is no model {:?}", ask.model));
+                return Some(Err(failure.on(ask.model.as_str())));
+            };
+            let version = |version| {
+                let mut item = model_version(version);
+                if ask.model != "tumours" {
+                    item.model.clone_from(&ask.model);
+                    let pointing = found.aliases.iter().filter(|(_, at)| *at == version);
+                    item.aliases = pointing.map(|(alias, _)| alias.clone()).collect();
+                }
+                item
+            };
+            let items = (1..=found.latest).rev().map(version).collect();
+            Reply::ModelVersions(Box::new(VersionPage { items, next: None }))
+        }
+        Request::ModelAlias(ask) => {
+            let found = model_summaries().into_iter().find(|model| model.name == ask.model);
+            let previous = found.and_then(|model| {
+                model.aliases.iter().find(|(alias, _)| *alias == ask.alias).map(|(_, version)| *version)
+            });
+            Reply::ModelAlias(Box::new(AliasMoved { previous }))
+        }
+        Request::ModelVerify(ask) => {
+            let version = model_version(ask.version);
+            let (signed_by, sha256) = (version.signed_by, version.sha256);
+            Reply::ModelVerify(Box::new(VerifyAnswer { trusted: true, signed_by, sha256 }))
+        }
+        Request::ModelExport(_) => Reply::ModelExport(Box::new(Done {})),
+        Request::ModelImport(ask) => {
+            let version = ModelVersion { model: ask.name.clone(), run_id: None, aliases: vec![], ..model_version(1) };
+            Reply::ModelImport(Box::new(ModelRegistered { version, existed: false }))
+        }
+        Request::ModelRegister(ask) => {
+            let version = ModelVersion { model: ask.name.clone(), run_id: Some(ask.run.clone()), ..model_version(7) };
+            Reply::ModelRegister(Box::new(ModelRegistered { version, existed: false }))
+        }
+        Request::ModelPredict(_) => {
+            let missing = BTreeMap::from([("mean_texture".to_owned(), 14)]);
+            Reply::ModelPredict(Box::new(PredictAnswer { n_rows: 12_480, seconds: 0.84, missing }))
+        }
+        Request::EndpointGet(_) | Request::EndpointStart(_) => Reply::EndpointGet(Box::new(endpoint_status())),
+        Request::EndpointStop(_) => {
+            let status = EndpointStatus { url: None, since_millis: None, ..endpoint_status() };
+            Reply::EndpointStop(Box::new(status))
+        }
+        Request::EndpointLoad(_) => Reply::EndpointLoad(Box::new(endpoint_series())),
+        Request::EndpointTry(ask) => Reply::EndpointTry(Box::new(tried(&ask.model, &ask.values))),
+        Request::KeyList(_) => Reply::KeyList(Box::new(KeyPage { items: api_keys(), next: None })),
+        Request::KeyCreate(ask) => {
+            let info = ApiKeyInfo {
+                id: "n3wk3y77".to_owned(),
+                name: ask.name.clone(),
+                scopes: ask.scopes.clone(),
+                created_at_millis: NOW_MILLIS,
+                expires_at_millis: ask.expires_at_millis,
+                revoked_at_millis: None,
+                last_used_at_millis: None,
+            };
+            let key = "ath_n3wk3y77_5uQmT0yVb8dR2cXfHs6LpZ1eJw4NkGa9".to_owned();
+            Reply::KeyCreate(Box::new(KeyCreated { info, key }))
+        }
+        Request::KeyRevoke(_) => Reply::KeyRevoke(Box::new(Done {})),
+        _ => return None,
+    };
+    let reply = match (request, reply) {
+        (Request::EndpointStart(_), Reply::EndpointGet(status)) => Reply::EndpointStart(status),
+        (_, reply) => reply,
+    };
+    Some(Ok(reply))
+}
+
+/// What the endpoint says to a row.
+fn tried(model: &str, values: &BTreeMap<String, serde_json::Value>) -> TryAnswer {
+    let served = endpoint_status().models.into_iter().find(|served| served.model == model);
+    let version = served.as_ref().map_or(1, |served| served.version);
+    let prediction = match served.map(|served| served.signature.task) {
+        Some(Task::Regression) => serde_json::json!({ "value": 231_480.25 }),
+        _ => serde_json::json!({ "label": "malignant", "probabilities": { "benign": 0.0713, "malignant": 0.9287 } }),
+    };
+    TryAnswer {
+        status: 200,
+        body: serde_json::json!({ "model": model, "version": version, "predictions": [prediction] }),
+        micros: 1_240,
+        sent: serde_json::json!({ "row": values }),
+    }
 }

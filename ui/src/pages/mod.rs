@@ -5,6 +5,7 @@ pub mod data;
 pub mod endpoints;
 pub mod home;
 pub mod models;
+pub mod paged;
 pub mod runs;
 pub mod settings;
 pub mod workflow;
@@ -189,6 +190,20 @@ pub trait Page {
     /// Ctrl-Z and Ctrl-Shift-Z, for pages with an undo of their own: true when something was undone or redone.
     fn undo(&mut self, _redo: bool, _cx: &mut Cx<'_>) -> bool {
         false
+    }
+}
+
+/// The width that a panel had when it was last seen, by its name.
+pub fn panel_width(desk: &Desk, name: &str, default: f32) -> f32 {
+    let width = desk.remembered(&format!("width.{name}")).and_then(|width| width.parse().ok());
+    width.filter(|width: &f32| width.is_finite()).unwrap_or(default)
+}
+
+/// Remembers a panel's width once nobody drags it any more.
+pub fn keep_panel_width(ui: &Ui, desk: &mut Desk, name: &str, default: f32, width: f32) {
+    let resting = ui.input(|input| !input.pointer.any_down());
+    if resting && (width - panel_width(desk, name, default)).abs() > 2.0 {
+        desk.remember(&format!("width.{name}"), &format!("{width:.0}"));
     }
 }
 

@@ -109,6 +109,21 @@ pub fn toggle_icon(ui: &mut Ui, icon: &str, text: &str, on: bool) -> Response {
     response.on_hover_cursor(CursorIcon::PointingHand).on_hover_text(text)
 }
 
+/// An icon button that stands beside a tag.
+pub fn small_icon(ui: &mut Ui, icon: &str, text: &str) -> Response {
+    let theme = Theme::of(ui);
+    let enabled = ui.is_enabled();
+    let (rect, response) = ui.allocate_exact_size(Vec2::splat(20.0), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, enabled, text));
+    if response.hovered() && enabled {
+        ui.painter().rect_filled(rect, radius::CONTROL, mix(theme.panel, theme.text, 0.08));
+    }
+    let ink = if enabled { theme.muted } else { theme.muted.gamma_multiply(0.45) };
+    crate::icons::paint(ui, rect.center(), icon, 12.0, ink);
+    focus_ring(ui, &response, rect);
+    response.on_hover_cursor(CursorIcon::PointingHand).on_hover_text(text)
+}
+
 /// Text that does something when it is clicked.
 pub fn link(ui: &mut Ui, text: &str) -> Response {
     let theme = Theme::of(ui);

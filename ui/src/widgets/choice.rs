@@ -81,3 +81,42 @@ pub fn switch(ui: &mut Ui, on: &mut bool, text: &str) -> Response {
     super::focus_ring(ui, &response, track);
     response.on_hover_cursor(CursorIcon::PointingHand)
 }
+
+/// A box that is ticked or not, without text beside it; `name` is its tooltip.
+pub fn check(ui: &mut Ui, on: bool, name: &str) -> Response {
+    let (rect, response) = ui.allocate_exact_size(Vec2::splat(size::ICON + 2.0), Sense::click());
+    response.widget_info(|| WidgetInfo::selected(WidgetType::Checkbox, true, on, name));
+    draw_check(ui, rect, on, response.hovered());
+    super::focus_ring(ui, &response, rect);
+    response.on_hover_cursor(CursorIcon::PointingHand).on_hover_text(name)
+}
+
+/// A box that is ticked or not, with its text at the right. True when it changed.
+pub fn check_text(ui: &mut Ui, on: &mut bool, text: &str) -> Response {
+    let theme = Theme::of(ui);
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), theme::regular(font_size::BODY), theme.text);
+    let wanted = Vec2::new(size::ICON + 10.0 + galley.size().x, 24.0);
+    let (rect, mut response) = ui.allocate_exact_size(wanted, Sense::click());
+    if response.clicked() {
+        *on = !*on;
+        response.mark_changed();
+    }
+    response.widget_info(|| WidgetInfo::selected(WidgetType::Checkbox, true, *on, text));
+    let place = Rect::from_center_size(Pos2::new(rect.left() + 9.0, rect.center().y), Vec2::splat(size::ICON + 2.0));
+    draw_check(ui, place, *on, response.hovered());
+    ui.painter().galley(Pos2::new(place.right() + 8.0, rect.center().y - galley.size().y / 2.0), galley, theme.text);
+    super::focus_ring(ui, &response, place);
+    response.on_hover_cursor(CursorIcon::PointingHand)
+}
+
+fn draw_check(ui: &Ui, rect: Rect, on: bool, hovered: bool) {
+    let theme = Theme::of(ui);
+    let place = rect.shrink(1.0);
+    if on {
+        ui.painter().rect_filled(place, radius::CONTROL - 2, theme.accent);
+        crate::icons::paint(ui, place.center(), crate::icons::ph::CHECK, 12.0, theme.on_accent);
+    } else {
+        let line = mix(theme.line, theme.text, if hovered { 0.45 } else { 0.18 });
+        ui.painter().rect(place, radius::CONTROL - 2, theme.sunken, egui::Stroke::new(1.0, line), StrokeKind::Inside);
+    }
+}

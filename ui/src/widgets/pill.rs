@@ -20,6 +20,17 @@ pub fn pill(ui: &mut Ui, color: Color32, text: &str) -> Response {
     response
 }
 
+/// A pill as low as a tag, to stand beside tags.
+pub fn small_pill(ui: &mut Ui, color: Color32, text: &str) -> Response {
+    let theme = Theme::of(ui);
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), theme::medium(font_size::LABEL), color);
+    let (rect, response) = ui.allocate_exact_size(Vec2::new(galley.size().x + 14.0, 20.0), Sense::hover());
+    ui.painter().rect_filled(rect, radius::CONTROL, theme.tint(color));
+    ui.painter().galley(rect.center() - galley.size() / 2.0, galley, color);
+    response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, text));
+    response
+}
+
 /// A run's colour.
 pub fn status_color(theme: &Theme, status: RunStatus) -> Color32 {
     match status {

@@ -44,6 +44,38 @@ pub fn code_block(ui: &mut Ui, code: &str) {
     );
 }
 
+/// A line to be copied: an address, a key, a digest. True when it was copied.
+pub fn copy_line(ui: &mut Ui, name: &str, text: &str) -> bool {
+    let theme = Theme::of(ui);
+    let mut copied = false;
+    egui::Frame::new()
+        .fill(theme.sunken)
+        .stroke(theme.border())
+        .corner_radius(radius::CONTROL)
+        .inner_margin(egui::Margin { left: 10, right: 2, top: 1, bottom: 1 })
+        .show(ui, |ui| {
+            ui.horizontal(|ui| {
+                ui.spacing_mut().item_spacing.x = 6.0;
+                ui.set_min_height(28.0);
+                let width = (ui.available_width() - 36.0).max(40.0);
+                let shown = RichText::new(text).monospace().color(theme.text);
+                let label = egui::Label::new(shown).truncate().selectable(true);
+                ui.allocate_ui_with_layout(
+                    egui::vec2(width, 28.0),
+                    egui::Layout::left_to_right(egui::Align::Center),
+                    |ui| ui.add(label),
+                );
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                    if super::icon_button(ui, ph::COPY, &format!("Copy {name}")).clicked() {
+                        ui.ctx().copy_text(text.to_owned());
+                        copied = true;
+                    }
+                });
+            });
+        });
+    copied
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -108,6 +108,36 @@ impl Screen {
         self.settle();
     }
 
+    /// Clicks the last of the widgets with this label: the one that is on top.
+    pub(crate) fn click_last(&mut self, label: &str) {
+        use egui_kittest::kittest::Queryable;
+        let found = self.harness.query_all_by_label(label).last();
+        match found {
+            Some(node) => node.click(),
+            None => panic!("there is no {label:?} on the screen"),
+        }
+        self.settle();
+    }
+
+    /// Puts text in the place of what a field with this label holds.
+    pub(crate) fn type_into(&mut self, label: &str, text: &str) {
+        use egui_kittest::kittest::Queryable;
+        let role = egui::accesskit::Role::TextInput;
+        let found = self.harness.query_all_by_role_and_label(role, label).last();
+        match found {
+            Some(node) => node.focus(),
+            None => panic!("there is no field {label:?} on the screen"),
+        }
+        self.settle();
+        self.harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::A);
+        if text.is_empty() {
+            self.harness.key_press(egui::Key::Delete);
+        } else {
+            self.harness.event(egui::Event::Text(text.to_owned()));
+        }
+        self.settle();
+    }
+
     /// Compares with the picture of this name in `tests/snapshots`.
     pub(crate) fn picture(&mut self, name: &str) {
         let options = egui_kittest::SnapshotOptions::new().threshold(1.2).max_failed_pixels(400);

@@ -1,0 +1,544 @@
+//! Dialogs of the page: a new alias, import, export from a browser, predicting a table.
+
+use athanor_protocol::{
+    Code, Failure,
+    api::{DataList, ModelImport, ModelPredict, Pick, PickKind, PredictAnswer},
+    names::{check_alias, check_model_name},
+    registry::ModelVersion,
+};
+use egui::Ui;
+
+use super::work::{Work, file_name};
+use crate::{
+    desk::{Desk, Remote, Ticket},
+    format,
+    pages::Cx,
+    theme::size,
+    toasts::Tone,
+    widgets::{self, DialogAsk, Kind},
+};
+
+const WIDTH: f32 = 440.0;
+const TABLES: [&str; 4] = ["csv", "tsv", "txt", "parquet"];
+
+/// What is open.
+pub(super) enum Dialog {
+    /// A new alias of a version.
+    Alias { version: u32, name: String },
+    /// Where to write a package, on the engine's machine.
+    Export { version: u32, path: String },
+    /// A package file that becomes a version.
+    Import(Importing),
+}
+
+/// An import.
+#[derive(Default)]
+pub(super) struct Importing {
+    path: String,
+    name: String,
+    pick: Option<Ticket<Pick>>,
+    /// Whether a key that this workspace does not know is trusted; asked only once such a package was refused.
+    trust: bool,
+    sent: Option<Ticket<ModelImport>>,
+    failure: Option<Failure>,
+}
+
+/// A table that is predicted.
+pub(super) struct Predicting {
+    model: String,
+    version: u32,
+    open: bool,
+    from: String,
+    to: String,
+    /// Whether the user named the file to write; else it follows the table.
+    to_is_own: bool,
+    keep_input: bool,
+    tables: Remote<DataList>,
+    pick: Option<(Ticket<Pick>, bool)>,
+    sent: Option<Ticket<ModelPredict>>,
+    token: String,
+    progress: Option<(u64, u64, String)>,
+    outcome: Option<Result<PredictAnswer, Failure>>,
+}
+
+impl Work {
+    pub(super) fn ask_alias(&mut self, version: u32) {
+        self.dialog = Some(Dialog::Alias { version, name: String::new() });
+    }
+
+    pub(super) fn ask_import(&mut self) {
+        self.dialog = Some(Dialog::Import(Importing::default()));
+    }
+
+    pub(super) fn ask_predict(&mut self, cx: &Cx<'_>, model: &str, version: u32) {
+        // One at a time: what is at work comes back into sight.
+        if let Some(at_work) = self.predicting.as_mut().filter(|at_work| at_work.sent.is_some()) {
+            at_work.open = true;
+            return;
+        }
+        self.n_predictions += 1;
+        self.predicting = Some(Predicting {
+            model: model.to_owned(),
+            version,
+            open: true,
+            from: String::new(),
+            to: String::new(),
+            to_is_own: false,
+            keep_input: true,
+            tables: Remote::default(),
+            pick: None,
+            sent: None,
+            token: format!("predict{}x{}", cx.desk.now_millis(), self.n_predictions),
+            progress: None,
+            outcome: None,
+        });
+    }
+
+    pub(super) fn progress(&mut self, token: &str, done: u64, total: u64, note: &str) {
+        if let Some(at_work) = self.predicting.as_mut().filter(|at_work| at_work.token == token) {
+            at_work.progress = Some((done, total, note.to_owned()));
+        }
+    }
+
+    /// Takes in what has come; true when the lists may be old now.
+    pub(super) fn take_dialogs(&mut self, cx: &mut Cx<'_>) -> bool {
+        let mut changed = false;
+        if let Some(Dialog::Import(import)) = &mut self.dialog {
+            if let Some(path) = take_pick(cx, &mut import.pick) {
+                if import.name.is_empty() {
+                    import.name = name_of(&path);
+                }
+                // Another file: nobody has said yet that its signer is trusted.
+                (import.trust, import.failure) = (false, None);
+                import.path = path;
+            }
+            if let Some(ticket) = import.sent
+                && let Some(result) = cx.desk.take(ticket)
+            {
+                import.sent = None;
+                match result {
+                    Ok(registered) => {
+                        let (name, version) = (&registered.version.model, registered.version.version);
+                        cx.toasts.ok(if registered.existed {
+                            format!("This package is {name} version {version} already")
+                        } else {
+                            format!("Registered {name} version {version}")
+                        });
+                        cx.go.push(crate::pages::Go::Model(name.clone()));
+                        self.dialog = None;
+                        changed = true;
+                    }
+                    Err(failure) => import.failure = Some(failure),
+                }
+            }
+        }
+        if let Some(predicting) = &mut self.predicting {
+            predicting.take(cx);
+            if !predicting.open && predicting.sent.is_none() {
+                self.predicting = None;
+            }
+        }
+        changed
+    }
+
+    pub(super) fn dialogs_ui(&mut self, ui: &Ui, cx: &mut Cx<'_>, model: &str, items: &[ModelVersion]) {
+        match self.dialog.take() {
+            None => {}
+            Some(Dialog::Alias { version, name }) => self.alias_ui(ui, cx, model, items, version, name),
+            Some(Dialog::Export { version, path }) => self.export_ui(ui, cx, model, version, path),
+            Some(Dialog::Import(mut import)) => {
+                if import.ui(ui, cx) {
+                    self.dialog = Some(Dialog::Import(import));
+                }
+            }
+        }
+        if let Some(predicting) = self.predicting.as_mut().filter(|predicting| predicting.open) {
+            predicting.ui(ui, cx);
+        }
+    }
+
+    fn alias_ui(&mut self, ui: &Ui, cx: &mut Cx<'_>, model: &str, items: &[ModelVersion], version: u32, mut name: String) {
+        let title = format!("New alias for version {version}");
+        let (answer, ask) = widgets::dialog(ui, "alias", &title, WIDTH, |ui| {
+            widgets::muted(ui, "An alias is a name that points to one version and can be moved, such as candidate.");
+            ui.add_space(size::SMALL_GAP);
+            let trouble = (!name.is_empty()).then(|| check_alias(&name).err()).flatten().map(|err| err.to_string());
+            let field = widgets::field(ui, "Alias", "", trouble.as_deref(), |ui| {
+                widgets::line_edit(ui, "Alias", &mut name, "candidate", false)
+            });
+            if name.is_empty() {
+                field.request_focus();
+            }
+            let moves = items.iter().find(|item| item.aliases.contains(&name)).map(|item| item.version);
+            if let Some(from) = moves.filter(|from| *from != version) {
+                widgets::muted(ui, &format!("{name} points to version {from} now; it will be moved."));
+            }
+            let may = check_alias(&name).is_ok() && moves != Some(version);
+            buttons(ui, "Set alias", may, false)
+        });
+        match (answer, ask) {
+            (Some(true), _) => {
+                let label = format!("{name} of {model} is version {version} now");
+                self.move_alias(cx, model, &name, Some(version), label);
+            }
+            (None, DialogAsk::Nothing) => self.dialog = Some(Dialog::Alias { version, name }),
+            _ => {}
+        }
+    }
+
+    fn export_ui(&mut self, ui: &Ui, cx: &mut Cx<'_>, model: &str, version: u32, mut path: String) {
+        let title = format!("Export {model} version {version}");
+        let (answer, ask) = widgets::dialog(ui, "export", &title, WIDTH, |ui| {
+            widgets::muted(ui, "The engine writes the package to its own machine.");
+            ui.add_space(size::SMALL_GAP);
+            let hint = format!("/home/me/{model}-{version}.athanor");
+            let field = widgets::text_field(ui, "File on the engine's machine", &mut path, &hint);
+            if path.is_empty() {
+                field.request_focus();
+            }
+            buttons(ui, "Export", !path.trim().is_empty(), false)
+        });
+        match (answer, ask) {
+            (Some(true), _) => self.export_to(cx, model, version, path.trim()),
+            (None, DialogAsk::Nothing) => self.dialog = Some(Dialog::Export { version, path }),
+            _ => {}
+        }
+    }
+}
+
+/// The buttons at the end of a dialog; `Some(false)` is "Cancel". Enter is the first one.
+fn buttons(ui: &mut Ui, verb: &str, may: bool, busy: bool) -> Option<bool> {
+    let mut answer = None;
+    ui.add_space(size::GAP);
+    ui.horizontal(|ui| {
+        ui.add_enabled_ui(may && !busy, |ui| {
+            let clicked = widgets::button(ui, Kind::Primary, None, verb).clicked();
+            if clicked || (may && !busy && widgets::enter_pressed(ui) && ui.memory(|memory| memory.focused().is_none())) {
+                answer = Some(true);
+            }
+        });
+        if widgets::button(ui, Kind::Secondary, None, "Cancel").clicked() {
+            answer = Some(false);
+        }
+        if busy {
+            widgets::loading(ui, "");
+        }
+    });
+    answer
+}
+
+/// Takes a chosen path in; a failure is said in a message.
+fn take_pick(cx: &mut Cx<'_>, pick: &mut Option<Ticket<Pick>>) -> Option<String> {
+    let result = cx.desk.take((*pick)?)?;
+    *pick = None;
+    match result {
+        Ok(picked) => picked.paths.into_iter().next(),
+        Err(failure) => {
+            cx.toasts.failure(&failure);
+            None
+        }
+    }
+}
+
+/// A path with a button that opens the system's dialog, where there is one. True when it was pressed.
+fn path_field(ui: &mut Ui, desk: &Desk, name: &str, path: &mut String, hint: &str) -> (bool, bool) {
+    let desktop = desk.is_desktop();
+    let label = if desktop { name.to_owned() } else { format!("{name}, on the engine's machine") };
+    let mut pressed = false;
+    let changed = widgets::field(ui, &label, "", None, |ui| {
+        ui.horizontal(|ui| {
+            let room = ui.available_width() - if desktop { 96.0 } else { 0.0 };
+            let edit = ui.scope(|ui| {
+                ui.set_max_width(room);
+                widgets::line_edit(ui, name, path, hint, false)
+            });
+            if desktop {
+                let button = widgets::button(ui, Kind::Secondary, None, "Choose");
+                let said = format!("Choose {}", name.to_lowercase());
+                button.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::Button, true, &said));
+                pressed = button.clicked();
+            }
+            edit.inner.changed()
+        })
+        .inner
+    });
+    (pressed, changed)
+}
+
+/// A model's name from a package's file name.
+fn name_of(path: &str) -> String {
+    let stem = file_name(path).rsplit_once('.').map_or(file_name(path), |(stem, _)| stem);
+    let name: String =
+        stem.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '-' }).collect();
+    name.trim_matches(['-', '_']).to_owned()
+}
+
+impl Importing {
+    /// Draws it; false once it is to be closed.
+    fn ui(&mut self, ui: &Ui, cx: &mut Cx<'_>) -> bool {
+        let (answer, ask) = widgets::dialog(ui, "import", "Import a model package", WIDTH, |ui| {
+            widgets::muted(ui, "The package is checked first. It becomes the newest version of the model of this name.");
+            ui.add_space(size::SMALL_GAP);
+            let (pressed, _) = path_field(ui, cx.desk, "Package file", &mut self.path, "model.athanor");
+            if pressed && self.pick.is_none() {
+                self.pick = Some(cx.desk.ask(Pick {
+                    kind: PickKind::Open,
+                    title: "Import a model package".to_owned(),
+                    filter_name: "Model packages".to_owned(),
+                    extensions: vec!["athanor".to_owned()],
+                    file_name: String::new(),
+                    multiple: false,
+                }));
+            }
+            ui.add_space(size::TINY_GAP);
+            let trouble = check_model_name(&self.name).err().filter(|_| !self.name.is_empty()).map(|err| err.to_string());
+            widgets::field(ui, "Model name", "", trouble.as_deref(), |ui| {
+                widgets::line_edit(ui, "Model name", &mut self.name, "tumours", false)
+            });
+            if let Some(failure) = &self.failure {
+                ui.add_space(size::TINY_GAP);
+                failure_note(ui, failure);
+                if let Some(key) = failure.subject.as_deref().filter(|_| failure.code == Code::Untrusted) {
+                    ui.add_space(size::TINY_GAP);
+                    widgets::label(ui, "Signed by");
+                    widgets::copy_line(ui, "the signer's key", key);
+                    widgets::check_text(ui, &mut self.trust, "I know where this file comes from: trust the key that signed it");
+                }
+            }
+            let may = !self.path.trim().is_empty() && check_model_name(&self.name).is_ok();
+            buttons(ui, "Import", may, self.sent.is_some())
+        });
+        match (answer, ask) {
+            (Some(true), _) => {
+                let refused = self.failure.take().filter(|failure| failure.code == Code::Untrusted && self.trust);
+                let trust = refused.and_then(|failure| failure.subject);
+                let (path, name) = (self.path.trim().to_owned(), self.name.clone());
+                self.sent = Some(cx.desk.ask(ModelImport { path, name, trust }));
+                true
+            }
+            (Some(false), _) => false,
+            // A click beside it must not lose an import that is under way.
+            (None, DialogAsk::Close) => self.sent.is_some(),
+            (None, DialogAsk::Nothing) => true,
+        }
+    }
+}
+
+fn failure_note(ui: &mut Ui, failure: &Failure) {
+    let text = match &failure.hint {
+        Some(hint) => format!("{} {}", widgets::sentence(&failure.message), widgets::sentence(hint)),
+        None => failure.message.clone(),
+    };
+    widgets::note(ui, Tone::Bad, &text);
+}
+
+impl Predicting {
+    fn take(&mut self, cx: &mut Cx<'_>) {
+        if let Some((ticket, is_output)) = self.pick {
+            let mut pick = Some(ticket);
+            if let Some(path) = take_pick(cx, &mut pick) {
+                if is_output {
+                    self.to = path;
+                    self.to_is_own = true;
+                } else {
+                    self.from = path;
+                    self.follow_table();
+                }
+            }
+            if pick.is_none() {
+                self.pick = None;
+            }
+        }
+        if let Some(ticket) = self.sent
+            && let Some(result) = cx.desk.take(ticket)
+        {
+            self.sent = None;
+            self.progress = None;
+            if !self.open {
+                match &result {
+                    Ok(done) => {
+                        let rows = format::plural(done.n_rows, "row");
+                        cx.toasts.ok(format!("Predicted {rows} into {}", file_name(&self.to)));
+                    }
+                    Err(failure) => cx.toasts.failure(failure),
+                }
+            }
+            self.outcome = Some(result);
+        }
+    }
+
+    /// Names the file to write after the table.
+    fn follow_table(&mut self) {
+        if self.to_is_own || self.from.is_empty() {
+            return;
+        }
+        let name = file_name(&self.from);
+        let folder = self.from.get(..self.from.len() - name.len()).unwrap_or_default();
+        let (stem, ending) = name.rsplit_once('.').unwrap_or((name, "csv"));
+        let ending = if ending.eq_ignore_ascii_case("parquet") { "parquet" } else { "csv" };
+        self.to = format!("{folder}{stem}-predicted.{ending}");
+    }
+
+    fn ui(&mut self, ui: &Ui, cx: &mut Cx<'_>) {
+        self.tables.keep(cx.desk, &DataList {});
+        let title = format!("Predict a table with {} version {}", self.model, self.version);
+        let mut closed = false;
+        let (_, ask) = widgets::dialog(ui, "predict", &title, WIDTH + 40.0, |ui| {
+            if let Some(Ok(done)) = &self.outcome {
+                closed = result_ui(ui, done, &self.to);
+                return;
+            }
+            let at_work = self.sent.is_some();
+            ui.add_enabled_ui(!at_work, |ui| self.form_ui(ui, cx));
+            if let Some(Err(failure)) = &self.outcome {
+                ui.add_space(size::TINY_GAP);
+                failure_note(ui, failure);
+            }
+            if at_work {
+                ui.add_space(size::SMALL_GAP);
+                self.progress_ui(ui);
+                ui.add_space(size::SMALL_GAP);
+                let button = widgets::button(ui, Kind::Secondary, None, "Go on in the background");
+                closed = button.on_hover_text("A message tells when it is done").clicked();
+                return;
+            }
+            let ends = |ending: &str| self.to.trim().to_lowercase().ends_with(ending);
+            let may_write = ends(".csv") || ends(".parquet");
+            if !self.to.trim().is_empty() && !may_write {
+                widgets::muted(ui, "The file to write ends with .csv or .parquet.");
+            }
+            let same = !self.to.trim().is_empty() && self.to.trim() == self.from.trim();
+            if same {
+                widgets::muted(ui, "The file to write must not be the table itself.");
+            }
+            let may = !self.from.trim().is_empty() && may_write && !same;
+            match buttons(ui, "Predict", may, false) {
+                Some(true) => self.send(cx),
+                Some(false) => closed = true,
+                None => {}
+            }
+        });
+        if closed || ask == DialogAsk::Close {
+            self.open = false;
+        }
+    }
+
+    fn form_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        let known: Vec<(String, String)> = self
+            .tables
+            .value()
+            .map(|list| {
+                let there = list.items.iter().filter(|table| table.n_bytes.is_some());
+                there.map(|table| (table.path.clone(), table.name.clone())).collect()
+            })
+            .unwrap_or_default();
+        if !known.is_empty() {
+            let mut from = self.from.clone();
+            let changed = widgets::field(ui, "Table of this workspace", "", None, |ui| {
+                widgets::choice(ui, "predict-table", "Table of this workspace", &mut from, &known)
+            });
+            if changed {
+                self.from = from;
+                self.follow_table();
+            }
+        }
+        let (pressed, changed) = path_field(ui, cx.desk, "Table", &mut self.from, "patients.csv");
+        if changed {
+            self.follow_table();
+        }
+        if pressed && self.pick.is_none() {
+            let ask = pick_table(PickKind::Open, "Choose a table to predict", String::new());
+            self.pick = Some((cx.desk.ask(ask), false));
+        }
+        ui.add_space(size::TINY_GAP);
+        let (pressed, changed) = path_field(ui, cx.desk, "File to write", &mut self.to, "predicted.csv");
+        self.to_is_own |= changed;
+        if pressed && self.pick.is_none() {
+            let name = if self.to.is_empty() { "predicted.csv" } else { file_name(&self.to) };
+            let ask = pick_table(PickKind::Save, "Where to write the predictions", name.to_owned());
+            self.pick = Some((cx.desk.ask(ask), true));
+        }
+        ui.add_space(size::TINY_GAP);
+        widgets::switch(ui, &mut self.keep_input, "Put the table's columns in front");
+    }
+
+    fn progress_ui(&self, ui: &mut Ui) {
+        let (share, note) = match &self.progress {
+            Some((done, total, note)) if *total > 0 => (Some(*done as f32 / *total as f32), {
+                let rows = format!("{} of {}", format::count(*done), format::count(*total));
+                if note.is_empty() { rows } else { format!("{note}, {rows}") }
+            }),
+            Some((done, _, note)) => (None, format!("{note} {}", format::count(*done))),
+            None => (None, "Reading the table".to_owned()),
+        };
+        let width = ui.available_width();
+        widgets::progress(ui, share, width);
+        widgets::muted(ui, &note);
+    }
+
+    fn send(&mut self, cx: &mut Cx<'_>) {
+        self.outcome = None;
+        self.progress = None;
+        self.sent = Some(cx.desk.ask(ModelPredict {
+            model: self.model.clone(),
+            version: self.version,
+            from: self.from.trim().to_owned(),
+            to: self.to.trim().to_owned(),
+            keep_input: self.keep_input,
+            token: self.token.clone(),
+        }));
+    }
+}
+
+fn pick_table(kind: PickKind, title: &str, file_name: String) -> Pick {
+    let extensions: &[&str] = if kind == PickKind::Save { &["csv", "parquet"] } else { &TABLES };
+    Pick {
+        kind,
+        title: title.to_owned(),
+        filter_name: "Tables".to_owned(),
+        extensions: extensions.iter().map(|&ending| ending.to_owned()).collect(),
+        file_name,
+        multiple: false,
+    }
+}
+
+/// What was done; true for "Done".
+fn result_ui(ui: &mut Ui, done: &PredictAnswer, to: &str) -> bool {
+    let speed = if done.seconds > 0.0 { done.n_rows as f64 / done.seconds } else { 0.0 };
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 32.0;
+        widgets::figure(ui, "Rows predicted", &format::count(done.n_rows), "");
+        widgets::figure(ui, "Took", &format::duration_millis((done.seconds * 1000.0) as i64), "");
+        if speed >= 1.0 {
+            widgets::figure(ui, "Rows a second", &format::count(speed as u64), "");
+        }
+    });
+    ui.add_space(size::SMALL_GAP);
+    widgets::copy_line(ui, "the file's path", to);
+    if !done.missing.is_empty() {
+        ui.add_space(size::TINY_GAP);
+        let list: Vec<String> =
+            done.missing.iter().map(|(column, n)| format!("{column} ({})", format::count(*n))).collect();
+        widgets::note(ui, Tone::Info, &format!("missing values were filled as in training: {}", list.join(", ")));
+    }
+    ui.add_space(size::GAP);
+    widgets::button(ui, Kind::Primary, None, "Done").clicked()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_models_are_made_from_file_names() {
+        for (path, expect) in [
+            ("/home/ada/tumours-7.athanor", "tumours-7"),
+            ("C:\\models\\my model.v2.athanor", "my-model-v2"),
+            ("plain", "plain"),
+            ("", ""),
+            ("/x/-é-.athanor", ""),
+        ] {
+            assert_eq!(name_of(path), expect, "{path}");
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! The versions of a model, newest first.
+
+use athanor_protocol::registry::{ModelVersion, PRODUCTION};
+use egui::{Align, Align2, Color32, CursorIcon, Layout, Pos2, Rect, RichText, Sense, Ui, UiBuilder, Vec2, WidgetInfo, WidgetType};
+
+use super::{
+    Act, ModelsPage, is_production,
+    names::{key_metrics, metric_of, metric_title, split_title},
+};
+use crate::{
+    format,
+    icons::ph,
+    pages::Cx,
+    theme::{self, Theme, font_size, mix, radius, size},
+    widgets,
+};
+
+const HEIGHT: f32 = 54.0;
+const METRIC: f32 = 84.0;
+const CREATED: f32 = 88.0;
+const BYTES: f32 = 70.0;
+const BUTTONS: f32 = 66.0;
+
+/// Makes a version the one that is served.
+pub(super) fn promote(item: &ModelVersion) -> Act {
+    move_to(item, PRODUCTION)
+}
+
+fn move_to(item: &ModelVersion, alias: &str) -> Act {
+    let label = if alias == PRODUCTION {
+        format!("Promoted {} version {} to production", item.model, item.version)
+    } else {
+        format!("{alias} of {} is version {} now", item.model, item.version)
+    };
+    Act::Move { alias: alias.to_owned(), version: Some(item.version), label }
+}
+
+/// Makes the version before the one in production the one that is served.
+pub(super) fn roll_back(items: &[ModelVersion]) -> Option<Act> {
+    let (model, to) = roll_back_to(items)?;
+    let label = format!("Rolled back {model} to version {to}");
+    Some(Act::Move { alias: PRODUCTION.to_owned(), version: Some(to), label })
+}
+
+pub(super) fn roll_back_to(items: &[ModelVersion]) -> Option<(&str, u32)> {
+    let now = items.iter().find(|item| is_production(item))?;
+    // Versions are counted from 1 and never go away; the one before may not be loaded yet.
+    let before = now.version.checked_sub(1).filter(|version| *version > 0)?;
+    Some((&now.model, before))
+}
+
+/// Where the parts of a row stand.
+struct Places {
+    check: Rect,
+    name: Rect,
+    metrics: Vec<Rect>,
+    created: Option<Rect>,
+    bytes: Option<Rect>,
+    buttons: Rect,
+}
+
+impl Places {
+    fn new(rect: Rect, n_metrics: usize) -> Self {
+        let mut right = rect.right() - 8.0;
+        let mut take = |width: f32| {
+            right -= width;
+            Rect::from_min_max(Pos2::new(right, rect.top()), Pos2::new(right + width, rect.bottom()))
+        };
+        let room = rect.width() - 8.0 - 36.0 - 150.0 - BUTTONS;
+        let buttons = take(BUTTONS);
+        let created_too = room >= CREATED;
+        let n_metrics = n_metrics.min(((room - CREATED).max(0.0) / METRIC) as usize);
+        let bytes_too = room >= CREATED + BYTES + n_metrics as f32 * METRIC;
+        let bytes = bytes_too.then(|| take(BYTES));
+        let created = created_too.then(|| take(CREATED));
+        let mut metrics: Vec<Rect> = (0..n_metrics).map(|_| take(METRIC)).collect();
+        metrics.reverse();
+        let check = Rect::from_min_size(rect.min, Vec2::new(36.0, rect.height()));
+        let name = Rect::from_min_max(Pos2::new(rect.left() + 40.0, rect.top()), Pos2::new(right - 8.0, rect.bottom()));
+        Self { check, name, metrics, created, bytes, buttons }
+    }
+}
+
+impl ModelsPage {
+    pub(super) fn versions_card(&mut self, ui: &mut Ui, cx: &mut Cx<'_>, acts: &mut Vec<Act>, height: Option<f32>) {
+        let room = ui.available_height();
+        widgets::card(ui, |ui| {
+            if let Some(height) = height {
+                ui.set_height(height);
+            } else {
+                ui.set_height((room - 2.0 * f32::from(size::CARD) - 2.0).max(120.0));
+            }
+            self.versions_ui(ui, cx, acts);
+        });
+    }
+
+    fn versions_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>, acts: &mut Vec<Act>) {
+        let theme = cx.theme;
+        let name = self.model.clone().unwrap_or_default();
+        ui.horizontal(|ui| {
+            ui.set_height(size::CONTROL);
+            let room = ui.available_width();
+            ui.allocate_ui_with_layout(Vec2::new(room - 210.0, size::CONTROL), Layout::left_to_right(Align::Center), |ui| {
+                let text = RichText::new(&name).font(theme::semibold(font_size::TITLE)).color(theme.text);
+                ui.add(egui::Label::new(text).truncate().selectable(true));
+            });
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let ready = self.marked.len() == 2;
+                ui.add_enabled_ui(ready, |ui| {
+                    let response = widgets::secondary(ui, ph::SCALES, "Compare");
+                    let why = if ready { "Put the two marked versions side by side" } else { "Mark two versions first" };
+                    if response.on_hover_text(why).on_disabled_hover_text(why).clicked() {
+                        acts.push(Act::Compare(true));
+                    }
+                });
+                if !self.marked.is_empty() {
+                    widgets::muted(ui, &format!("{} of 2 marked", self.marked.len()));
+                }
+            });
+        });
+        if let Some(failure) = self.versions.error() {
+            if widgets::failure(ui, failure) {
+                acts.push(Act::Again);
+            }
+            return;
+        }
+        if !self.versions.is_loaded() {
+            if self.versions.slow(cx.desk) {
+                widgets::loading(ui, "Loading versions");
+            }
+            return;
+        }
+        let items = self.versions.items();
+        let keys = items.first().map(|newest| key_metrics(newest, 2)).unwrap_or_default();
+        let best: Vec<Option<u32>> = keys.iter().map(|key| best_of(items, key)).collect();
+        headings(ui, theme, &keys);
+        ui.spacing_mut().item_spacing.y = 0.0;
+        let more = self.versions.has_more();
+        let n_rows = items.len() + usize::from(more);
+        let may_change = cx.desk.may_change();
+        let now = cx.desk.now_millis();
+        egui::ScrollArea::vertical().id_salt(("versions", &name)).auto_shrink([false, false]).show_rows(
+            ui,
+            HEIGHT,
+            n_rows,
+            |ui, rows| {
+                for at in rows {
+                    let Some(item) = items.get(at) else {
+                        ui.allocate_ui(Vec2::new(ui.available_width(), HEIGHT), |ui| {
+                            ui.centered_and_justified(|ui| {
+                                if widgets::link(ui, "Show older versions").clicked() {
+                                    acts.push(Act::MoreVersions);
+                                }
+                            });
+                        });
+                        continue;
+                    };
+                    let shown = Shown {
+                        item,
+                        items,
+                        keys: &keys,
+                        best: &best,
+                        on: self.version == Some(item.version),
+                        marked: self.marked.contains(&item.version),
+                        may_change,
+                        now,
+                    };
+                    shown.row(ui, theme, acts);
+                }
+            },
+        );
+    }
+}
+
+/// The version with the best value of a metric, where more than one has it.
+fn best_of(items: &[ModelVersion], key: &str) -> Option<u32> {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    let higher = athanor_protocol::metric::metric_info(name)?.higher_is_better?;
+    let values = items.iter().filter_map(|item| Some((item.version, metric_of(item, key).filter(|value| value.is_finite())?)));
+    let values: Vec<(u32, f64)> = values.collect();
+    if values.len() < 2 {
+        return None;
+    }
+    let best = values.into_iter().max_by(|(_, a), (_, b)| if higher { a.total_cmp(b) } else { b.total_cmp(a) });
+    best.map(|(version, _)| version)
+}
+
+fn headings(ui: &mut Ui, theme: &Theme, keys: &[String]) {
+    let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 30.0), Sense::hover());
+    let places = Places::new(rect, keys.len());
+    let font = theme::regular(font_size::LABEL + 0.5);
+    let painter = ui.painter();
+    let y = rect.center().y;
+    painter.text(Pos2::new(places.name.left(), y), Align2::LEFT_CENTER, "Version", font.clone(), theme.muted);
+    for (place, key) in places.metrics.iter().zip(keys) {
+        painter.text(Pos2::new(place.right(), y), Align2::RIGHT_CENTER, metric_title(key), font.clone(), theme.muted);
+        let response = ui.interact(*place, ui.id().with(("metric-heading", key)), Sense::hover());
+        response.on_hover_text(format!("{} on the {} rows", metric_title(key), split_title(key)));
+    }
+    if let Some(place) = places.created {
+        painter.text(Pos2::new(place.right(), y), Align2::RIGHT_CENTER, "Created", font.clone(), theme.muted);
+    }
+    if let Some(place) = places.bytes {
+        painter.text(Pos2::new(place.right(), y), Align2::RIGHT_CENTER, "Size", font, theme.muted);
+    }
+    painter.hline(rect.x_range(), rect.bottom() - 0.5, theme.border());
+}
+
+/// A version as a row shows it.
+struct Shown<'a> {
+    item: &'a ModelVersion,
+    items: &'a [ModelVersion],
+    keys: &'a [String],
+    best: &'a [Option<u32>],
+    on: bool,
+    marked: bool,
+    may_change: bool,
+    now: i64,
+}
+
+impl Shown<'_> {
+    fn row(&self, ui: &mut Ui, theme: &Theme, acts: &mut Vec<Act>) {
+        let item = self.item;
+        let (rect, response) = ui.allocate_exact_size(Vec2::new(ui.available_width(), HEIGHT), Sense::click());
+        let name = format!("Version {}", item.version);
+        response.widget_info(|| WidgetInfo::selected(WidgetType::Button, true, self.on, &name));
+        let ground = if self.on {
+            theme.soft
+        } else if response.hovered() || response.contains_pointer() {
+            mix(theme.panel, theme.text, 0.035)
+        } else {
+            Color32::TRANSPARENT
+        };
+        ui.painter().rect_filled(rect.shrink2(Vec2::new(0.0, 1.0)), radius::CONTROL, ground);
+        ui.painter().hline(rect.x_range(), rect.bottom() - 0.5, egui::Stroke::new(1.0, mix(theme.panel, theme.line, 0.6)));
+        let places = Places::new(rect, self.keys.len());
+        self.cells(ui, theme, &places, &name);
+        widgets::focus_ring(ui, &response, rect.shrink(2.0));
+        if response.clicked() || (response.gained_focus() && ui.input(|input| !input.pointer.any_down())) {
+            acts.push(if ui.input(|input| input.modifiers.command) { Act::Mark(item.version) } else { Act::Version(item.version) });
+        }
+        response.on_hover_cursor(CursorIcon::PointingHand);
+        let mut child = ui.new_child(UiBuilder::new().id_salt(("check", item.version)).max_rect(places.check.shrink2(Vec2::new(10.0, 0.0))).layout(Layout::left_to_right(Align::Center)));
+        if widgets::check(&mut child, self.marked, &format!("Mark version {} for comparison", item.version)).clicked() {
+            acts.push(Act::Mark(item.version));
+        }
+        let layout = Layout::right_to_left(Align::Center);
+        let mut child = ui.new_child(UiBuilder::new().id_salt(("buttons", item.version)).max_rect(places.buttons).layout(layout));
+        child.spacing_mut().item_spacing.x = 2.0;
+        let button = widgets::icon_button(&mut child, ph::DOTS_THREE, &format!("More about version {}", item.version));
+        widgets::menu(&button, 220.0, |ui| self.menu(ui, acts));
+        if let Some(run) = &item.run_id
+            && widgets::icon_button(&mut child, ph::CHART_LINE, &format!("Show the run of version {}", item.version)).clicked()
+        {
+            acts.push(Act::Run(run.clone()));
+        }
+    }
+
+    fn cells(&self, ui: &mut Ui, theme: &Theme, places: &Places, name: &str) {
+        let item = self.item;
+        let mut child = ui.new_child(UiBuilder::new().id_salt(("name", item.version)).max_rect(places.name).layout(Layout::top_down(Align::Min)));
+        child.set_clip_rect(child.clip_rect().intersect(places.name));
+        child.spacing_mut().item_spacing = Vec2::new(4.0, 3.0);
+        let with_aliases = !item.aliases.is_empty();
+        child.add_space(if with_aliases { 6.0 } else { 18.0 });
+        let text = RichText::new(name).font(theme::medium(font_size::BODY)).color(theme.text);
+        child.add(egui::Label::new(text).selectable(false));
+        if with_aliases {
+            child.horizontal(|ui| {
+                for alias in &item.aliases {
+                    alias_tag(ui, alias);
+                }
+            });
+        }
+        let middle = places.name.center().y;
+        let painter = ui.painter();
+        for ((place, key), best) in places.metrics.iter().zip(self.keys).zip(self.best) {
+            let at = Pos2::new(place.right(), middle);
+            let is_best = *best == Some(item.version);
+            let (text, color) = match metric_of(item, key) {
+                Some(value) => (format::number(value), if is_best { theme.ok } else { theme.text }),
+                None => ("–".to_owned(), theme.faint),
+            };
+            painter.text(at, Align2::RIGHT_CENTER, text, theme::mono(font_size::MONO), color);
+        }
+        if let Some(place) = places.created {
+            let text = format::ago(item.created_at_millis, self.now);
+            painter.text(Pos2::new(place.right(), middle), Align2::RIGHT_CENTER, text, theme::regular(12.5), theme.muted);
+        }
+        if let Some(place) = places.bytes {
+            let text = format::bytes(item.n_bytes);
+            painter.text(Pos2::new(place.right(), middle), Align2::RIGHT_CENTER, text, theme::mono(font_size::MONO), theme.muted);
+        }
+        for ((place, key), best) in places.metrics.iter().zip(self.keys).zip(self.best) {
+            if *best == Some(item.version) {
+                let response = ui.interact(*place, ui.id().with(("best", item.version, key)), Sense::hover());
+                response.on_hover_text(format!("The best {} of these versions", metric_title(key)));
+            }
+        }
+    }
+
+    fn menu(&self, ui: &mut Ui, acts: &mut Vec<Act>) {
+        let item = self.item;
+        ui.add_enabled_ui(self.may_change, |ui| {
+            if !is_production(item) && widgets::menu_item(ui, ph::ARROW_FAT_LINE_UP, "Promote to production").clicked() {
+                acts.push(promote(item));
+            }
+            if is_production(item)
+                && let Some((_, to)) = roll_back_to(self.items)
+                && widgets::menu_item(ui, ph::ARROW_COUNTER_CLOCKWISE, &format!("Roll back to version {to}")).clicked()
+            {
+                acts.extend(roll_back(self.items));
+            }
+            let mut others: Vec<&str> = self
+                .items
+                .iter()
+                .flat_map(|other| &other.aliases)
+                .map(String::as_str)
+                .filter(|alias| *alias != PRODUCTION && !item.aliases.iter().any(|own| own == alias))
+                .collect();
+            others.sort_unstable();
+            others.dedup();
+            for alias in others {
+                if widgets::menu_item(ui, ph::TAG, &format!("Move {alias} here")).clicked() {
+                    acts.push(move_to(item, alias));
+                }
+            }
+            if widgets::menu_item(ui, ph::PLUS, "New alias").clicked() {
+                acts.push(Act::AskAlias(item.version));
+            }
+            for alias in &item.aliases {
+                if widgets::menu_item(ui, ph::X, &format!("Remove {alias}")).clicked() {
+                    acts.push(remove(item, alias));
+                }
+            }
+        });
+        ui.add_space(3.0);
+        widgets::rule(ui);
+        ui.add_space(3.0);
+        if widgets::menu_item(ui, ph::TABLE, "Predict a table").clicked() {
+            acts.push(Act::Predict(item.version));
+        }
+        if widgets::menu_item(ui, ph::SEAL_CHECK, "Verify").clicked() {
+            acts.push(Act::Verify(item.version));
+        }
+        if widgets::menu_item(ui, ph::EXPORT, "Export").clicked() {
+            acts.push(Act::Export(item.version));
+        }
+        if let Some(run) = &item.run_id
+            && widgets::menu_item(ui, ph::CHART_LINE, "Show its run").clicked()
+        {
+            acts.push(Act::Run(run.clone()));
+        }
+    }
+}
+
+/// Takes an alias away.
+pub(super) fn remove(item: &ModelVersion, alias: &str) -> Act {
+    let label = format!("Removed {alias} from {} version {}", item.model, item.version);
+    Act::Move { alias: alias.to_owned(), version: None, label }
+}
+
+/// An alias: production in the colour of what is well, the others quiet.
+pub(super) fn alias_tag(ui: &mut Ui, alias: &str) {
+    if alias == PRODUCTION {
+        let theme = Theme::of(ui);
+        widgets::small_pill(ui, theme.ok, alias);
+    } else {
+        widgets::tag(ui, alias);
+    }
+}
