@@ -1,7 +1,8 @@
 //! Encode, train, evaluate, package and infer: the only crate that knows Burn.
 //!
 //! A table's rows become [`samples::Samples`] through a fitted encoder ([`encode`]); one training loop ([`train`])
-//! turns them into a [`model::TrainedModel`]; [`metrics`] judges it; [`package`] carries it; [`predictor`] answers.
+//! turns them into a [`model::TrainedModel`]; [`metrics`] judges it and [`explain`] says why; [`package`] carries it;
+//! [`predictor`] answers.
 //!
 //! **Architecture Invariant:** no type of Burn, LightGBM or safetensors stands in a public signature.
 //!
@@ -15,6 +16,7 @@
 pub mod device;
 pub mod encode;
 pub mod error;
+pub mod explain;
 pub mod metrics;
 pub mod model;
 pub mod network;

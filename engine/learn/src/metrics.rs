@@ -23,6 +23,8 @@ pub const MAX_CURVE_POINTS: usize = 200;
 pub const MAX_DETAILED_CLASSES: usize = 100;
 /// Bins of the calibration and of the residuals' histogram.
 pub const N_BINS: usize = 20;
+/// Least probability that a logarithm is taken of: the spacing of 32-bit floats at 1, as probabilities are 32-bit.
+pub(crate) const LEAST_PROBABILITY: f64 = f32::EPSILON as f64;
 
 /// A point of a curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

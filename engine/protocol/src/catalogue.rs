@@ -509,7 +509,7 @@ mod builtin {
             ),
             NodeKind {
                 id: "evaluate".to_owned(),
-                version: 1,
+                version: 2,
                 replaces: vec![],
                 title: "Evaluate".to_owned(),
                 summary: "Judges the model on the test rows.".to_owned(),
@@ -517,7 +517,7 @@ mod builtin {
                     port("model", PortType::Model, "The model."),
                     port("splits", PortType::Splits, "The rows; those for testing are used."),
                 ],
-                outputs: vec![port("report", PortType::Report, "Metrics and curves.")],
+                outputs: vec![port("report", PortType::Report, "Metrics, curves, importance of the columns, and the worst rows.")],
                 params: vec![],
             },
         ];

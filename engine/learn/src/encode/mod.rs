@@ -247,6 +247,17 @@ impl FittedEncoder {
         self.columns.iter().map(schema).collect()
     }
 
+    /// Each column with the places of its features in an encoded row.
+    pub fn feature_spans(&self) -> Vec<(String, std::ops::Range<usize>)> {
+        let mut start = 0;
+        let span = |column: &EncodedColumn| {
+            let from = start;
+            start += column.width();
+            (column.name.clone(), from..start)
+        };
+        self.columns.iter().map(span).collect()
+    }
+
     /// How it encodes.
     pub fn options(&self) -> EncodeOptions {
         self.options

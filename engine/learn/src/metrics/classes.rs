@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    CalibrationBin, ClassCurves, CurvePoint, Evaluation, MAX_DETAILED_CLASSES, N_BINS, empty, predicted_class, thin,
+    CalibrationBin, ClassCurves, CurvePoint, Evaluation, LEAST_PROBABILITY, MAX_DETAILED_CLASSES, N_BINS, empty,
+    predicted_class, thin,
 };
-
-/// Least probability that a logarithm is taken of: the spacing of 32-bit floats at 1, as probabilities are 32-bit.
-const LEAST_PROBABILITY: f64 = f32::EPSILON as f64;
 
 pub(super) fn evaluate(classes: &[Arc<str>], probabilities: &[f32], labels: &[u32]) -> Evaluation {
     let n_classes = classes.len();
