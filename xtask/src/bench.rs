@@ -72,6 +72,13 @@ pub(crate) const BENCHES: &[Bench] = &[
         args: &[],
         wanted: &[("p50_millis", at_most(1.0)), ("p99_millis", at_most(2.0))],
     },
+    Bench {
+        name: "grid",
+        title: "A data grid on a Parquet file of 10,000,000 rows: opening it, and pages of 200 rows from anywhere",
+        program: "examples/grid_bench",
+        args: &[],
+        wanted: &[("open_millis", at_most(1000.0)), ("page_millis_p99", at_most(300.0))],
+    },
 ];
 
 const fn at_least(limit: f64) -> Limit {
