@@ -33,6 +33,7 @@ impl<R> Copy for Ticket<R> {}
 pub struct Desk {
     client: Box<dyn Client>,
     waiting: HashSet<RequestId>,
+    forgotten: HashSet<RequestId>,
     answers: HashMap<RequestId, Result<Reply, Failure>>,
     link: Link,
     hello: Remote<Hello>,
@@ -68,6 +69,7 @@ impl Desk {
         Self {
             client,
             waiting: HashSet::new(),
+            forgotten: HashSet::new(),
             answers: HashMap::new(),
             link: Link::Connecting,
             hello: Remote::default(),
@@ -94,6 +96,14 @@ impl Desk {
         self.client.send(request)
     }
 
+    /// Nobody waits for this answer any more, whatever it is.
+    pub fn forget<R: Ask>(&mut self, ticket: Ticket<R>) {
+        self.answers.remove(&ticket.id);
+        if self.waiting.remove(&ticket.id) {
+            self.forgotten.insert(ticket.id);
+        }
+    }
+
     /// Takes the answer once it has come.
     pub fn take<R: Ask>(&mut self, ticket: Ticket<R>) -> Option<Result<R::Answer, Failure>> {
         let result = self.answers.remove(&ticket.id)?;
@@ -116,7 +126,9 @@ impl Desk {
                 Incoming::Answer { id, result } => {
                     if self.waiting.remove(&id) {
                         self.answers.insert(id, result);
-                    } else if let Err(failure) = result {
+                    } else if !self.forgotten.remove(&id)
+                        && let Err(failure) = result
+                    {
                         failures.push(failure);
                     }
                 }

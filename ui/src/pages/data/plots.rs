@@ -1,0 +1,268 @@
+//! The tab of plots: what to draw, and the answer drawn.
+
+use athanor_protocol::{
+    Code, Failure,
+    api::{DataPlot, PlotSpec},
+    table::{ColumnSchema, DataSource, DataType},
+};
+use egui::{RichText, Ui};
+
+use super::draw;
+use crate::{
+    desk::Remote,
+    icons::ph,
+    pages::Cx,
+    theme::{Theme, font_size, size},
+    widgets,
+};
+
+/// A kind of plot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// How often values occur.
+    #[default]
+    Histogram,
+    /// How often each value occurs.
+    Bar,
+    /// Quartiles.
+    Box,
+    /// Points.
+    Scatter,
+    /// Means along a column.
+    Line,
+    /// How columns go together.
+    Correlation,
+}
+
+impl Kind {
+    const ALL: [(Kind, &'static str); 6] = [
+        (Kind::Histogram, "Histogram"),
+        (Kind::Bar, "Bar"),
+        (Kind::Box, "Box"),
+        (Kind::Scatter, "Scatter"),
+        (Kind::Line, "Line"),
+        (Kind::Correlation, "Correlation"),
+    ];
+
+    /// One sentence.
+    const fn says(self) -> &'static str {
+        match self {
+            Self::Histogram => "How the values of one column are spread.",
+            Self::Bar => "How often each value occurs.",
+            Self::Box => "Median, quartiles and outliers, side by side for groups.",
+            Self::Scatter => "Two columns against each other, one point for each row of a sample.",
+            Self::Line => "The mean of one column along another.",
+            Self::Correlation => "How strongly the columns of numbers go together, from -1 to 1.",
+        }
+    }
+}
+
+/// The tab's state.
+#[derive(Default)]
+pub struct Plots {
+    kind: Kind,
+    columns: Vec<ColumnSchema>,
+    x: String,
+    y: String,
+    group: String,
+    n_bins: u32,
+    answer: Remote<DataPlot>,
+    drawn: draw::Drawn,
+}
+
+fn is_number(dtype: DataType) -> bool {
+    dtype.is_numeric() && dtype != DataType::Bool
+}
+
+impl Plots {
+    /// The columns that there are to plot.
+    pub fn begin(&mut self, columns: &[ColumnSchema]) {
+        self.columns = columns.to_vec();
+        self.n_bins = 30;
+        let mut numbers = columns.iter().filter(|column| is_number(column.dtype)).map(|column| &column.name);
+        let first = numbers.next().or(columns.first().map(|column| &column.name));
+        self.x = first.cloned().unwrap_or_default();
+        self.y = numbers.next().cloned().unwrap_or_else(|| self.x.clone());
+        if !columns.iter().any(|column| is_number(column.dtype)) {
+            self.kind = Kind::Bar;
+        }
+    }
+
+    /// Plots one column, as fits its type.
+    pub fn show_column(&mut self, name: &str) {
+        let Some(column) = self.columns.iter().find(|column| column.name == name) else { return };
+        self.kind = if is_number(column.dtype) { Kind::Histogram } else { Kind::Bar };
+        self.x = column.name.clone();
+    }
+
+    fn spec(&self) -> Option<PlotSpec> {
+        let group = (!self.group.is_empty()).then(|| self.group.clone());
+        let known = |name: &str, number: bool| {
+            self.columns.iter().any(|column| column.name == name && (!number || is_number(column.dtype)))
+        };
+        let (x, y) = (self.x.clone(), self.y.clone());
+        match self.kind {
+            Kind::Histogram => known(&x, true).then(|| PlotSpec::Histogram { column: x, n_bins: self.n_bins, group }),
+            Kind::Bar => known(&x, false).then(|| PlotSpec::Bar { column: x, group }),
+            Kind::Box => known(&x, true).then(|| PlotSpec::Box { column: x, group }),
+            Kind::Scatter => (known(&x, true) && known(&y, true)).then(|| PlotSpec::Scatter { x, y, group }),
+            Kind::Line => (known(&x, true) && known(&y, true)).then(|| PlotSpec::Line { x, y, group }),
+            Kind::Correlation => {
+                let enough = self.columns.iter().filter(|column| is_number(column.dtype)).count() > 1;
+                enough.then(|| PlotSpec::Correlation { columns: vec![] })
+            }
+        }
+    }
+
+    /// Draws it.
+    pub fn ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>, source: &DataSource) {
+        egui::Frame::new().inner_margin(egui::Margin { left: 20, right: 20, top: 8, bottom: 16 }).show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 12.0;
+            egui::ScrollArea::horizontal().id_salt("plot-kinds").auto_shrink([false, true]).show(ui, |ui| {
+                widgets::segments(ui, &mut self.kind, &Kind::ALL);
+            });
+            self.pickers(ui);
+            let Some(spec) = self.spec() else {
+                let text = match self.kind {
+                    Kind::Correlation => "It takes at least two columns of numbers.",
+                    _ => "It takes columns of numbers. Choose others, or a plot for words: Bar.",
+                };
+                widgets::empty_state(ui, ph::CHART_SCATTER, "Not with these columns", text, None);
+                return;
+            };
+            let ask = DataPlot { source: source.clone(), spec };
+            if self.answer.keep(cx.desk, &ask) {
+                self.drawn = draw::Drawn::default();
+            }
+            if let Some(failure) = self.answer.error().cloned() {
+                // A column that is no number after all, for example.
+                if widgets::failure(ui, &plain(failure)) {
+                    self.answer.invalidate();
+                }
+                return;
+            }
+            let fits = self.answer.value_of().is_some_and(|of| of == &ask);
+            if !fits {
+                if self.answer.slow(cx.desk) {
+                    ui.horizontal(|ui| {
+                        widgets::loading(ui, "Reading the columns");
+                    });
+                } else {
+                    ui.ctx().request_repaint_after_secs(0.1);
+                }
+            }
+            // The last picture stays until the next one is there, where it is one of the same kind.
+            let same_kind = self
+                .answer
+                .value_of()
+                .is_some_and(|of| std::mem::discriminant(&of.spec) == std::mem::discriminant(&ask.spec));
+            if let Some(data) = self.answer.value().filter(|_| same_kind) {
+                let height = (ui.available_height() - 70.0).clamp(220.0, 900.0);
+                let names = draw::Names { x: &self.x, y: &self.y, group: &self.group, columns: &self.columns };
+                padded_card(ui, |ui| draw::show(ui, data, &mut self.drawn, &names, height));
+            }
+        });
+    }
+
+    fn pickers(&mut self, ui: &mut Ui) {
+        let theme = Theme::of(ui);
+        let numbers: Vec<(String, String)> = self
+            .columns
+            .iter()
+            .filter(|column| is_number(column.dtype))
+            .map(|column| (column.name.clone(), column.name.clone()))
+            .collect();
+        let all: Vec<(String, String)> =
+            self.columns.iter().map(|column| (column.name.clone(), column.name.clone())).collect();
+        let mut groups: Vec<(String, String)> = vec![(String::new(), "no groups".to_owned())];
+        groups.extend(
+            self.columns
+                .iter()
+                .filter(|column| !matches!(column.dtype, DataType::Float | DataType::Datetime | DataType::Other))
+                .map(|column| (column.name.clone(), column.name.clone())),
+        );
+        let mut switched = false;
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing.x = 16.0;
+            let pick = |ui: &mut Ui, id: &str, name: &str, value: &mut String, options: &[(String, String)]| {
+                ui.scope(|ui| {
+                    ui.set_max_width(200.0);
+                    widgets::field(ui, name, "", None, |ui| widgets::choice(ui, id, name, value, options));
+                });
+            };
+            match self.kind {
+                Kind::Histogram | Kind::Box => pick(ui, "plot-x", "Column", &mut self.x, &numbers),
+                Kind::Bar => pick(ui, "plot-x", "Column", &mut self.x, &all),
+                Kind::Scatter | Kind::Line => {
+                    pick(ui, "plot-x", "Across", &mut self.x, &numbers);
+                    pick(ui, "plot-y", "Up", &mut self.y, &numbers);
+                }
+                Kind::Correlation => {}
+            }
+            if self.kind != Kind::Correlation {
+                pick(ui, "plot-group", "Groups", &mut self.group, &groups);
+            }
+            if self.kind == Kind::Histogram {
+                let mut n_bins = f64::from(self.n_bins);
+                ui.scope(|ui| {
+                    ui.set_max_width(120.0);
+                    widgets::field(ui, "Bins", "", None, |ui| {
+                        widgets::number_field(ui, "Bins", &mut n_bins, 2.0..=200.0, "");
+                    });
+                });
+                self.n_bins = n_bins.round().clamp(2.0, 200.0) as u32;
+            }
+            if matches!(self.kind, Kind::Scatter | Kind::Line) {
+                ui.vertical(|ui| {
+                    widgets::label(ui, " ");
+                    switched = widgets::icon_button(ui, ph::SWAP, "Exchange the axes").clicked();
+                });
+            }
+        });
+        if switched {
+            std::mem::swap(&mut self.x, &mut self.y);
+        }
+        ui.label(RichText::new(self.kind.says()).size(font_size::LABEL + 0.5).color(theme.muted));
+    }
+}
+
+fn plain(failure: Failure) -> Failure {
+    if failure.hint.is_some() || failure.code != Code::InvalidArgument {
+        return failure;
+    }
+    failure.hint("choose other columns")
+}
+
+fn padded_card(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+    widgets::card(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
+        add(ui);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str, dtype: DataType) -> ColumnSchema {
+        ColumnSchema { name: name.to_owned(), dtype }
+    }
+
+    #[test]
+    fn a_plot_is_asked_for_only_with_columns_that_it_can_take() {
+        let mut plots = Plots::default();
+        plots.begin(&[column("word", DataType::Text), column("a", DataType::Float), column("b", DataType::Int)]);
+        assert_eq!((plots.kind, plots.x.as_str(), plots.y.as_str()), (Kind::Histogram, "a", "b"));
+        assert!(plots.spec().is_some());
+        plots.show_column("word");
+        assert_eq!(plots.kind, Kind::Bar);
+        for (kind, can) in
+            [(Kind::Bar, true), (Kind::Histogram, false), (Kind::Scatter, false), (Kind::Correlation, true)]
+        {
+            plots.kind = kind;
+            assert_eq!(plots.spec().is_some(), can, "{kind:?}");
+        }
+        plots.begin(&[column("word", DataType::Text)]);
+        assert_eq!(plots.kind, Kind::Bar);
+    }
+}
