@@ -1,6 +1,6 @@
 //! The registry's verbs: register, promote, export, import, verify.
 
-use std::path::Path;
+use std::{cell::RefCell, path::Path};
 
 use athanor_learn::{
     package::{self, Package, SignatureStatus},
@@ -23,8 +23,28 @@ use crate::{
     workspace::Workspace,
 };
 
-/// Who does something, for the audit log: the operating-system user.
+thread_local! {
+    /// Who asks what this thread does now, where that is somebody else than the operating-system user.
+    static ASKER: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Does work on this thread for somebody else, for example a key's owner: the audit log names them.
+pub fn on_behalf_of<T>(actor: &str, work: impl FnOnce() -> T) -> T {
+    struct Restore(Option<String>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ASKER.with(|asker| *asker.borrow_mut() = self.0.take());
+        }
+    }
+    let _restore = Restore(ASKER.with(|asker| asker.borrow_mut().replace(actor.to_owned())));
+    work()
+}
+
+/// Who does something, for the audit log: whoever asked for it, else the operating-system user.
 pub fn actor() -> String {
+    if let Some(asker) = ASKER.with(|asker| asker.borrow().clone()) {
+        return asker;
+    }
     ["USER", "LOGNAME", "USERNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok())
@@ -144,6 +164,13 @@ pub fn remove_alias(workspace: &Workspace, name: &str, alias: &str) -> Result<u3
 /// # Errors
 /// If there is no such version, or its file is missing, changed, or signed by a key that is not trusted.
 pub fn load(workspace: &Workspace, version: &ModelVersion) -> Result<(Vec<u8>, Package)> {
+    let (bytes, package) = whole(workspace, version)?;
+    package.verify(&trusted(workspace)?).map_err(|err| of_version(version, err.into()))?;
+    Ok((bytes, package))
+}
+
+/// The bytes of a version's package as they were registered, whoever signed them.
+fn whole(workspace: &Workspace, version: &ModelVersion) -> Result<(Vec<u8>, Package)> {
     let subject = format!("{}:{}", version.model, version.version);
     let missing = |why: String| {
         let failure = Failure::new(Code::Corrupt, format!("the package of {subject} {why}")).on(subject.clone());
@@ -156,8 +183,30 @@ pub fn load(workspace: &Workspace, version: &ModelVersion) -> Result<(Vec<u8>, P
     if sha256(&bytes) != version.sha256 {
         return Err(missing("is not the file that was registered".to_owned()));
     }
-    package.verify(&trusted(workspace)?)?;
-    Ok((bytes, package))
+    match package.signature() {
+        SignatureStatus::Signed { key } if *key == version.signed_by => Ok((bytes, package)),
+        _ => Err(missing("is not signed by the key that it was registered with".to_owned())),
+    }
+}
+
+/// Names the version in an error about its package.
+fn of_version(version: &ModelVersion, err: EngineError) -> EngineError {
+    let mut failure = err.into_failure();
+    let subject = format!("{}:{}", version.model, version.version);
+    failure.message = format!("{subject}: {}", failure.message);
+    failure.subject = Some(subject);
+    EngineError::Failure(failure)
+}
+
+/// Checks a registered version as it lies there: every byte, the signature, and that it can be loaded. Returns whether
+/// this workspace trusts the key that signed it.
+///
+/// # Errors
+/// Names the version, and what was changed or missing.
+pub fn verify_version(workspace: &Workspace, version: &ModelVersion) -> Result<bool> {
+    let (_, package) = whole(workspace, version)?;
+    Predictor::from_package(&package, "cpu").map_err(|err| of_version(version, err.into()))?;
+    Ok(trusted(workspace)?.contains(&version.signed_by))
 }
 
 /// The version that a reference means.
@@ -276,6 +325,7 @@ pub fn import(workspace: &Workspace, path: &Path, name: &str, trust: Option<&str
         failure.message = format!("{}: {}", path.display(), failure.message);
         if let (None, SignatureStatus::Signed { key }) = (trust, package.signature()) {
             failure.hint = Some(format!("if you know whose key this is: --trust {key}"));
+            failure.subject = Some(key.clone());
         }
         return Err(EngineError::Failure(failure));
     }

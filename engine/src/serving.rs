@@ -2,12 +2,13 @@
 
 use std::{
     net::TcpListener,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use athanor_protocol::{
     Code,
+    api::ServedModel,
     registry::{ModelVersion, PRODUCTION},
 };
 use athanor_serve::{Keys, Model, ModelTable, PackagedModel, ServeConfig, ServeError, Served, State};
@@ -40,6 +41,8 @@ pub struct Endpoint {
     device: String,
     loaded: Mutex<Vec<Loaded>>,
     seen: Mutex<Option<u64>>,
+    /// Told when what is served has changed while it serves.
+    on_change: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 fn serve_error(err: ServeError) -> EngineError {
@@ -59,6 +62,7 @@ impl Endpoint {
             device: device.to_owned(),
             loaded: Mutex::default(),
             seen: Mutex::default(),
+            on_change: OnceLock::new(),
         };
         endpoint.refresh()?;
         Ok(endpoint)
@@ -68,6 +72,28 @@ impl Endpoint {
     pub fn serving(&self) -> Vec<(String, u32)> {
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.iter().map(|loaded| (loaded.name.clone(), loaded.version)).collect()
+    }
+
+    /// What is served now, with what each model takes and gives.
+    pub fn served(&self) -> Vec<ServedModel> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let served = |loaded: &Loaded| ServedModel {
+            model: loaded.name.clone(),
+            version: loaded.version,
+            signature: loaded.model.signature().clone(),
+        };
+        loaded.iter().map(served).collect()
+    }
+
+    /// Who may ask.
+    pub fn keys(&self) -> &Arc<StoreKeys> {
+        &self.keys
+    }
+
+    /// Calls this when what is served has changed. Counts once.
+    pub fn on_change(&self, tell: Box<dyn Fn() + Send + Sync>) {
+        // A second listener would have to be told too: there is none.
+        let _ = self.on_change.set(tell);
     }
 
     /// Looks whether aliases or keys have changed and swaps what is served in one step.
@@ -107,8 +133,16 @@ impl Endpoint {
         let served: Result<Vec<Served>, ServeError> =
             next.iter().map(|loaded| Served::new(&loaded.name, loaded.version, Arc::clone(&loaded.model))).collect();
         self.table.replace(served.map_err(serve_error)?).map_err(serve_error)?;
+        let names =
+            |list: &[Loaded]| list.iter().map(|loaded| (loaded.name.clone(), loaded.version)).collect::<Vec<_>>();
+        let is_changed = names(&loaded) != names(&next);
         *loaded = next;
         *seen = all_loaded.then_some(now);
+        // Whoever is told may look at what is served.
+        drop((loaded, seen));
+        if let Some(tell) = self.on_change.get().filter(|_| is_changed) {
+            tell();
+        }
         Ok(())
     }
 
@@ -120,6 +154,14 @@ impl Endpoint {
         Ok(Loaded { name: version.model.clone(), version: version.version, sha256: version.sha256.clone(), model })
     }
 
+    /// The endpoint as [`athanor_serve`] knows it, before it serves.
+    ///
+    /// # Errors
+    /// If a setting cannot be used.
+    pub fn state(&self, config: ServeConfig) -> Result<State> {
+        State::new(config, Arc::clone(&self.keys) as Arc<dyn Keys>, Arc::clone(&self.table)).map_err(serve_error)
+    }
+
     /// Serves until `stop` turns true; requests that are under way are answered first.
     ///
     /// # Errors
@@ -128,11 +170,23 @@ impl Endpoint {
         self: Arc<Self>,
         listener: TcpListener,
         config: ServeConfig,
+        stop: watch::Receiver<bool>,
+    ) -> Result<()> {
+        let state = self.state(config)?;
+        self.serve_as(listener, state, stop).await
+    }
+
+    /// [`Self::serve`] with a state that somebody else looks at too.
+    ///
+    /// # Errors
+    /// If the socket cannot be served.
+    pub async fn serve_as(
+        self: Arc<Self>,
+        listener: TcpListener,
+        state: State,
         mut stop: watch::Receiver<bool>,
     ) -> Result<()> {
         let refresher = tokio::spawn(keep_fresh(Arc::clone(&self), stop.clone()));
-        let state = State::new(config, Arc::clone(&self.keys) as Arc<dyn Keys>, Arc::clone(&self.table))
-            .map_err(serve_error)?;
         let shutdown = async move {
             // A dropped sender means that nobody can stop us any more but by ending the process: then stop as well.
             let _ = stop.wait_for(|stop| *stop).await;

@@ -10,6 +10,7 @@ mod desktop;
 mod devices;
 mod faults;
 mod journey;
+mod page;
 mod quality;
 mod sandbox;
 mod serving;

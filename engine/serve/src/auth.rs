@@ -149,7 +149,7 @@ impl Throttle {
         Self { burst: f64::from(burst.max(1)), hasher: RandomState::new(), inner: Mutex::default() }
     }
 
-    fn may_try(&self, peer: IpAddr, token: &str, now: Instant) -> bool {
+    pub(crate) fn may_try(&self, peer: IpAddr, token: &str, now: Instant) -> bool {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(bucket) = inner.peers.get(&network(peer)) else {
             return true;
@@ -166,7 +166,7 @@ impl Throttle {
         inner.known.insert(hash);
     }
 
-    fn failed(&self, peer: IpAddr, token: &str, now: Instant) {
+    pub(crate) fn failed(&self, peer: IpAddr, token: &str, now: Instant) {
         let burst = self.burst;
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         // A key that was right and is no longer (revoked, expired) loses its privilege.

@@ -39,6 +39,9 @@ pub enum ServeError {
     /// The socket failed.
     #[error("the endpoint can't listen: {0}")]
     Listen(#[source] std::io::Error),
+    /// The system has no more threads.
+    #[error("no thread can be started: {0}")]
+    Threads(#[source] std::io::Error),
 }
 
 impl ServeError {
@@ -50,6 +53,7 @@ impl ServeError {
             Self::Twice { .. } => Code::Conflict,
             Self::Package(failure) => failure.code,
             Self::Listen(err) => Code::from_io(err),
+            Self::Threads(_) => Code::Unavailable,
         }
     }
 
@@ -61,7 +65,7 @@ impl ServeError {
             }
             Self::Listen(_) => Some("choose another address or port".to_owned()),
             Self::Package(failure) => failure.hint.clone(),
-            Self::Setting { .. } | Self::Name(_) | Self::Twice { .. } => None,
+            Self::Setting { .. } | Self::Name(_) | Self::Twice { .. } | Self::Threads(_) => None,
         }
     }
 }
@@ -74,7 +78,7 @@ impl From<ServeError> for Failure {
             ServeError::Unservable { model, .. } | ServeError::Twice { model, .. } => Some(model),
             ServeError::Package(inner) => inner.subject,
             ServeError::Setting { name, .. } => Some(name.to_owned()),
-            ServeError::Name(_) | ServeError::Listen(_) => None,
+            ServeError::Name(_) | ServeError::Listen(_) | ServeError::Threads(_) => None,
         };
         failure
     }

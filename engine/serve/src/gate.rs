@@ -26,7 +26,7 @@ use crate::{
     router::State,
 };
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 100;
 
 /// A place in the house, held while a request is worked on (also by a thread that outlives its client).
@@ -87,7 +87,11 @@ impl Callers {
     }
 
     /// The host of a request, checked. The target's authority (absolute form) counts as much as the header.
-    fn check_host<'a>(&self, request_uri: Option<&'a str>, headers: &'a HeaderMap) -> Result<Option<&'a str>, Refusal> {
+    pub(crate) fn check_host<'a>(
+        &self,
+        request_uri: Option<&'a str>,
+        headers: &'a HeaderMap,
+    ) -> Result<Option<&'a str>, Refusal> {
         let malformed = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, message).close();
         let mut all = headers.get_all(header::HOST).iter();
         let value = all.next();
@@ -114,7 +118,11 @@ impl Callers {
     }
 
     /// The origin of a web page, checked; `Some` where it is a foreign one that is allowed.
-    fn check_origin<'a>(&self, host: Option<&str>, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, Refusal> {
+    pub(crate) fn check_origin<'a>(
+        &self,
+        host: Option<&str>,
+        headers: &'a HeaderMap,
+    ) -> Result<Option<&'a HeaderValue>, Refusal> {
         let mut all = headers.get_all(header::ORIGIN).iter();
         let Some(value) = all.next() else { return Ok(None) };
         let refused = || {
@@ -182,7 +190,7 @@ impl RequestIds {
     }
 
     /// The client's id where it is short and plain, ours otherwise.
-    fn of(&self, headers: &HeaderMap) -> HeaderValue {
+    pub(crate) fn of(&self, headers: &HeaderMap) -> HeaderValue {
         let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         let given = headers.get(REQUEST_ID).filter(|value| {
             let bytes = value.as_bytes();
@@ -203,6 +211,7 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     let id = state.ids().of(request.headers());
     let id_text = id.to_str().unwrap_or("-").to_owned();
     let is_v2 = request.uri().path().starts_with("/v2");
+    let counts = is_counted(request.method(), request.uri().path());
     // Whoever sends both a length and chunks wants us to disagree with a proxy about where the request ends; the parser
     // follows the chunks, and closing the connection leaves nothing behind them to be taken for another request.
     let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -231,7 +240,11 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
         }
     }
     let status = response.status().as_u16();
-    let micros = started.elapsed().as_micros() as u64;
+    let took = started.elapsed();
+    if counts {
+        state.load().answered(status, took);
+    }
+    let micros = took.as_micros() as u64;
     tracing::debug!(request_id = %id_text, key_id, %method, status, micros, "request");
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
@@ -250,6 +263,11 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
         }
     }
     response
+}
+
+/// Whether a request is one of those that the endpoint is there for: predictions and what models take.
+fn is_counted(method: &Method, path: &str) -> bool {
+    method != Method::OPTIONS && (path.starts_with("/v1/models") || path.starts_with("/v2/models") || path == "/v2")
 }
 
 enum Passed {

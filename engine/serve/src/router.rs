@@ -18,6 +18,7 @@ use crate::{
     config::ServeConfig,
     error::ServeError,
     gate::{self, Callers, RequestIds},
+    load::Load,
     named, oip,
     refusal::Refusal,
     table::{ModelTable, Served},
@@ -34,6 +35,7 @@ struct Inner {
     callers: Callers,
     throttle: Throttle,
     ids: RequestIds,
+    load: Load,
     admission: Arc<Semaphore>,
     processors: Arc<Semaphore>,
     is_draining: std::sync::atomic::AtomicBool,
@@ -70,6 +72,7 @@ impl State {
             callers,
             throttle: Throttle::new(config.max_failed_attempts),
             ids: RequestIds::new(),
+            load: Load::new(),
             admission: Arc::new(Semaphore::new(config.max_concurrent)),
             processors: Arc::new(Semaphore::new(n_processors)),
             is_draining: false.into(),
@@ -85,6 +88,11 @@ impl State {
     /// What is served.
     pub fn models(&self) -> &ModelTable {
         &self.0.models
+    }
+
+    /// How busy it is.
+    pub fn load(&self) -> &Load {
+        &self.0.load
     }
 
     pub(crate) fn keys(&self) -> &dyn Keys {

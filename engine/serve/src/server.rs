@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     auth::Peer,
-    config::{MAX_HEADER_BYTES, MAX_HEADERS},
+    config::{MAX_HEADER_BYTES, MAX_HEADERS, ServeConfig},
     error::ServeError,
     router::{State, router},
 };
@@ -45,10 +45,21 @@ pub async fn serve(
     state: &State,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    answer(listener, router(state), state.config(), || state.drain(), shutdown).await
+}
+
+/// [`serve`] for any routes. `drain` is called when no more connections are taken.
+pub(crate) async fn answer(
+    listener: TcpListener,
+    router: Router,
+    config: &ServeConfig,
+    drain: impl FnOnce() + Send,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
     listener.set_nonblocking(true).map_err(ServeError::Listen)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::Listen)?;
-    let router = router(state);
-    let places = Arc::new(Semaphore::new(state.config().max_connections));
+    let places = Arc::new(Semaphore::new(config.max_connections));
+    let patience = Patience { stalled: config.request_timeout, header: config.header_read_timeout };
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -59,7 +70,7 @@ pub async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
                     Ok(place) => {
-                        connections.spawn(connection(stream, peer, router.clone(), state.clone(), stopped.clone(), place));
+                        connections.spawn(connection(stream, peer, router.clone(), patience, stopped.clone(), place));
                     }
                     // A new socket's buffer takes these bytes at once, or the client never learns why.
                     Err(_) => drop(stream.try_write(FULL)),
@@ -72,15 +83,22 @@ pub async fn serve(
         }
     }
     drop(listener);
-    state.drain();
+    drain();
     // No receiver is left when no connection is: then there is nobody to tell.
     let _ = stop.send(true);
     let all = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(state.config().drain_timeout, all).await.is_err() {
+    if tokio::time::timeout(config.drain_timeout, all).await.is_err() {
         tracing::warn!("requests did not end in time and are broken off");
         connections.shutdown().await;
     }
     Ok(())
+}
+
+/// How long a connection may be silent.
+#[derive(Clone, Copy)]
+struct Patience {
+    stalled: Duration,
+    header: Duration,
 }
 
 /// One connection from its first byte to its last.
@@ -88,7 +106,7 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    state: State,
+    patience: Patience,
     mut stopped: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 ) {
@@ -100,11 +118,10 @@ async fn connection(
         request.extensions_mut().insert(Peer(peer.ip()));
         router.clone().oneshot(request)
     });
-    let config = state.config();
-    let stream = TokioIo::new(Impatient { stream, patience: config.request_timeout, stalled: None });
+    let stream = TokioIo::new(Impatient { stream, patience: patience.stalled, stalled: None });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(config.header_read_timeout)
+        .header_read_timeout(patience.header)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEADER_BYTES)
         .max_buf_size(64 << 10)

@@ -310,6 +310,18 @@ pub(crate) struct ServeArgs {
     /// Largest request body, in MiB.
     #[arg(long, default_value_t = 16, value_name = "MIB")]
     pub(crate) max_body: usize,
+    /// Serve the user interface to browsers as well; done anyway where its files are found.
+    #[arg(long, conflicts_with = "no_ui")]
+    pub(crate) ui: bool,
+    /// Serve no user interface.
+    #[arg(long)]
+    pub(crate) no_ui: bool,
+    /// Where the user interface's files are; found beside the program where this is not given.
+    #[arg(long, env = "ATHANOR_UI", value_name = "DIR")]
+    pub(crate) ui_folder: Option<PathBuf>,
+    /// The user interface's port. Where this is not given: the one after the endpoint's, or a free one with port 0.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) ui_port: Option<u16>,
     /// Where to compute.
     #[arg(long, default_value = "cpu", value_name = "NAME")]
     pub(crate) device: String,

@@ -18,6 +18,8 @@ mod models;
 mod runs;
 #[cfg(test)]
 mod test_desk;
+#[cfg(test)]
+mod test_models;
 
 use std::{
     path::PathBuf,

@@ -9,4 +9,5 @@ mod named;
 mod oip;
 mod oip_binary;
 mod packaged;
+mod site;
 mod wire;

@@ -1,0 +1,266 @@
+//! The endpoint of this process: started and stopped from a window, on threads of its own.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use athanor_protocol::{
+    Code, Failure,
+    api::{
+        EndpointGet, EndpointLoad, EndpointSeries, EndpointStart, EndpointStatus, EndpointStop, EndpointTry, Event,
+        ServedModel, TryAnswer,
+    },
+    names::check_model_name,
+    registry::PRODUCTION,
+};
+use athanor_serve::{ServeConfig, State};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::Desk;
+use crate::{EngineError, serving::Endpoint, workspace::Workspace};
+
+/// Longest that an answer of our own endpoint is waited for: longer than it gives itself.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The endpoint, where it runs.
+#[derive(Default)]
+pub(super) struct Endpoints {
+    /// Starting and stopping take turns; looking does not wait for them.
+    turn: Mutex<()>,
+    now: Mutex<Now>,
+}
+
+#[derive(Default)]
+struct Now {
+    running: Option<Running>,
+    /// Why the last one ended by itself.
+    problem: Option<String>,
+}
+
+struct Running {
+    bound: SocketAddr,
+    since_millis: i64,
+    endpoint: Arc<Endpoint>,
+    state: State,
+    workspace: Arc<Workspace>,
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+/// Where and how an endpoint is to be served.
+pub struct EndpointSetup {
+    /// The socket.
+    pub listener: TcpListener,
+    /// Limits, hosts and origins.
+    pub config: ServeConfig,
+    /// The device by name.
+    pub device: String,
+}
+
+impl Endpoints {
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn url(bound: SocketAddr) -> String {
+    format!("http://{bound}")
+}
+
+pub(super) fn endpoint_get(desk: &Arc<Desk>, _: EndpointGet) -> Result<EndpointStatus, Failure> {
+    let (status, is_running) = {
+        let now = desk.endpoint.now();
+        match &now.running {
+            Some(running) => {
+                let (url, since_millis) = (Some(url(running.bound)), Some(running.since_millis));
+                (EndpointStatus { url, since_millis, models: running.endpoint.served(), problem: None }, true)
+            }
+            None => (EndpointStatus { problem: now.problem.clone(), ..EndpointStatus::default() }, false),
+        }
+    };
+    if is_running {
+        return Ok(status);
+    }
+    // What it would serve; nothing where no workspace is open.
+    let Ok(workspace) = desk.workspace() else { return Ok(status) };
+    let aliased = workspace.store.aliased(PRODUCTION).map_err(EngineError::from)?;
+    let models = aliased.into_iter().map(|version| ServedModel {
+        model: version.model,
+        version: version.version,
+        signature: version.signature,
+    });
+    Ok(EndpointStatus { models: models.collect(), ..status })
+}
+
+pub(super) fn endpoint_start(desk: &Arc<Desk>, ask: EndpointStart) -> Result<EndpointStatus, Failure> {
+    // Before the socket: a port must not be taken for nothing.
+    desk.workspace()?;
+    let _turn = desk.endpoint.turn();
+    if let Some(running) = &desk.endpoint.now().running {
+        return Err(Failure::new(Code::Conflict, format!("the endpoint runs already at {}", url(running.bound)))
+            .hint("stop it first to start it on another port"));
+    }
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ask.port));
+    let refused = |err: std::io::Error| {
+        let message = match err.kind() {
+            std::io::ErrorKind::AddrInUse => format!("port {} is in use by another program", ask.port),
+            std::io::ErrorKind::PermissionDenied => format!("port {} may not be used by this user", ask.port),
+            _ => format!("cannot listen on {address}: {err}"),
+        };
+        Failure::new(Code::Unavailable, message)
+            .on(ask.port.to_string())
+            .hint("choose another port; 0 takes one that is free")
+    };
+    let listener = TcpListener::bind(address).map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    start(desk, EndpointSetup { listener, config: ServeConfig::new(bound), device: "cpu".to_owned() })
+}
+
+/// Starts on a socket that is bound already; the caller has the turn.
+fn start(desk: &Arc<Desk>, setup: EndpointSetup) -> Result<EndpointStatus, Failure> {
+    let workspace = desk.workspace()?;
+    let bound = setup.config.bound;
+    let endpoint = Arc::new(Endpoint::new(Arc::clone(&workspace), &setup.device)?);
+    let state = endpoint.state(setup.config)?;
+    let (stop, stopped) = watch::channel(false);
+    let runtime = crate::cli::runtime()?;
+    let observer = Arc::downgrade(desk);
+    endpoint.on_change(Box::new(move || {
+        if let Some(desk) = observer.upgrade() {
+            tell(&desk);
+        }
+    }));
+    let serve = Arc::clone(&endpoint).serve_as(setup.listener, state.clone(), stopped);
+    let observer = Arc::downgrade(desk);
+    let work = move || {
+        let ended = runtime.block_on(serve);
+        // Work that hangs in a thread must not hold up whoever waits for the end.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        let Err(err) = ended else { return };
+        let Some(desk) = observer.upgrade() else { return };
+        tracing::error!("the endpoint ended by itself: {err}");
+        let mut now = desk.endpoint.now();
+        now.problem = Some(err.into_failure().message);
+        now.running = None;
+        drop(now);
+        tell(&desk);
+    };
+    let mut now = desk.endpoint.now();
+    let thread = std::thread::Builder::new()
+        .name("endpoint".to_owned())
+        .spawn(work)
+        .map_err(|err| Failure::new(Code::Unavailable, format!("cannot start a thread for the endpoint: {err}")))?;
+    let since_millis = workspace.clock.now_millis();
+    now.problem = None;
+    now.running = Some(Running { bound, since_millis, endpoint, state, workspace, stop, thread });
+    drop(now);
+    tell(desk);
+    endpoint_get(desk, EndpointGet {})
+}
+
+pub(super) fn endpoint_stop(desk: &Arc<Desk>, _: EndpointStop) -> Result<EndpointStatus, Failure> {
+    shut_down(desk);
+    endpoint_get(desk, EndpointGet {})
+}
+
+/// Stops the endpoint where it runs: it takes no more connections, and requests under way are answered.
+pub(super) fn shut_down(desk: &Arc<Desk>) {
+    let _turn = desk.endpoint.turn();
+    let running = {
+        let mut now = desk.endpoint.now();
+        now.problem = None;
+        now.running.take()
+    };
+    let Some(running) = running else { return };
+    running.stop.send_replace(true);
+    if running.thread.join().is_err() {
+        tracing::error!("the endpoint's thread broke down");
+    }
+    tell(desk);
+}
+
+/// Looks at once for what would be noticed a moment later.
+pub(super) fn refresh(desk: &Desk) {
+    let endpoint = desk.endpoint.now().running.as_ref().map(|running| Arc::clone(&running.endpoint));
+    if let Some(endpoint) = endpoint
+        && let Err(err) = endpoint.refresh()
+    {
+        tracing::warn!("cannot look for changed aliases and keys: {err}");
+    }
+}
+
+/// Tells all clients how the endpoint is now.
+pub(super) fn tell(desk: &Arc<Desk>) {
+    match endpoint_get(desk, EndpointGet {}) {
+        Ok(status) => desk.publish(Event::EndpointChanged { status }),
+        Err(failure) => tracing::warn!("cannot tell how the endpoint is: {failure}"),
+    }
+}
+
+/// Whether it runs.
+pub(super) fn is_running(desk: &Desk) -> bool {
+    desk.endpoint.now().running.is_some()
+}
+
+pub(super) fn endpoint_load(desk: &Arc<Desk>, _: EndpointLoad) -> Result<EndpointSeries, Failure> {
+    let state = desk.endpoint.now().running.as_ref().map(|running| running.state.clone());
+    Ok(state.map(|state| state.load().series()).unwrap_or_default())
+}
+
+pub(super) fn endpoint_try(desk: &Arc<Desk>, ask: EndpointTry) -> Result<TryAnswer, Failure> {
+    // A model's name may stand in an address, whatever somebody typed.
+    check_model_name(&ask.model).map_err(EngineError::from)?;
+    let (bound, endpoint, workspace) = {
+        let now = desk.endpoint.now();
+        let running = now.running.as_ref().ok_or_else(|| {
+            Failure::new(Code::Conflict, "the endpoint does not run").hint("start it on the Endpoints page")
+        })?;
+        (running.bound, Arc::clone(&running.endpoint), Arc::clone(&running.workspace))
+    };
+    let key = endpoint.keys().passing_key(&*workspace.ids)?;
+    let failed = |err: reqwest::Error| {
+        let code = if err.is_timeout() { Code::Timeout } else { Code::Unavailable };
+        let message = format!("the endpoint at {} did not answer: {}", url(bound), err.without_url());
+        Failure::new(code, message).on(ask.model.clone())
+    };
+    let client = reqwest::blocking::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(failed)?;
+    let sent = json!({ "row": ask.values });
+    let began = Instant::now();
+    let answer = client
+        .post(format!("{}/v1/models/{}/predict", url(bound), ask.model))
+        .bearer_auth(key.token())
+        .json(&sent)
+        .send()
+        .map_err(failed)?;
+    let status = answer.status().as_u16();
+    let text = answer.text().map_err(failed)?;
+    let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(TryAnswer { status, body, micros, sent })
+}
+
+impl Desk {
+    /// Starts the endpoint of the open workspace on a socket that is bound already, for `athanor serve`.
+    ///
+    /// # Errors
+    /// If one runs already, no workspace is open, or a setting cannot be used.
+    pub fn start_endpoint(self: &Arc<Self>, setup: EndpointSetup) -> Result<EndpointStatus, Failure> {
+        let _turn = self.endpoint.turn();
+        if self.endpoint.now().running.is_some() {
+            return Err(Failure::new(Code::Conflict, "the endpoint runs already"));
+        }
+        start(self, setup)
+    }
+}
+
+#[cfg(test)]
+#[path = "endpoint_tests.rs"]
+mod tests;

@@ -1,0 +1,204 @@
+//! Models, versions, aliases and keys.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use athanor_learn::train::StopFlag;
+use athanor_protocol::{
+    Code, Failure,
+    api::{
+        AliasMoved, Done, Event, KeyCreate, KeyCreated, KeyList, KeyPage, KeyRevoke, ModelAlias, ModelExport,
+        ModelImport, ModelList, ModelPage, ModelPredict, ModelRegister, ModelRegistered, ModelVerify, ModelVersions,
+        PredictAnswer, VerifyAnswer, VersionPage,
+    },
+    registry::PRODUCTION,
+    table::DataSource,
+};
+use athanor_store::{Page, PageRequest};
+
+use super::{Desk, endpoint};
+use crate::{
+    keys,
+    predict::{Job, predict_file},
+    registry,
+    runs::effects,
+    workspace::Workspace,
+};
+
+/// Models, versions or keys on a page.
+const PAGE: u32 = 100;
+/// Between two words about how far a batch prediction is.
+const PROGRESS: Duration = Duration::from_millis(200);
+
+fn page(after: Option<String>) -> PageRequest {
+    PageRequest { size: PAGE, token: after }
+}
+
+fn reference(model: &str, version: u32) -> String {
+    format!("{model}:{version}")
+}
+
+/// A path that a user chose. A relative one would be taken from wherever the program was started.
+fn chosen(path: &str, what: &str) -> Result<PathBuf, Failure> {
+    let path = Path::new(path);
+    if path.is_absolute() {
+        return Ok(path.to_owned());
+    }
+    Err(Failure::new(Code::InvalidArgument, format!("{what} needs a whole path, not {:?}", path.display().to_string()))
+        .hint("write it from the root of the disk on"))
+}
+
+/// A file to write. What the workspace keeps for itself is not written over by a slip in a dialog.
+fn target(workspace: &Workspace, path: &str, what: &str) -> Result<PathBuf, Failure> {
+    let path = chosen(path, what)?;
+    if path.is_dir() || path.file_name().is_none() {
+        return Err(Failure::new(Code::InvalidArgument, format!("{what} would replace a folder: {}", path.display()))
+            .on(path.display().to_string())
+            .hint("add a file name"));
+    }
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let parent = real(path.parent().unwrap_or(&path));
+    let root = real(workspace.root());
+    let own = |name: &str| parent.starts_with(root.join(name));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_own_file = parent == root && name.starts_with("athanor.");
+    if is_own_file || ["artifacts", "keys", "cache", "jobs"].into_iter().any(own) {
+        return Err(Failure::new(
+            Code::PermissionDenied,
+            format!("{what} would write over files of the workspace itself: {}", path.display()),
+        )
+        .on(path.display().to_string())
+        .hint("choose another folder"));
+    }
+    Ok(path)
+}
+
+pub(super) fn model_list(desk: &Arc<Desk>, ask: ModelList) -> Result<ModelPage, Failure> {
+    let Page { items, next } = desk.workspace()?.store.models(&page(ask.after))?;
+    Ok(ModelPage { items, next })
+}
+
+pub(super) fn model_versions(desk: &Arc<Desk>, ask: ModelVersions) -> Result<VersionPage, Failure> {
+    let Page { items, next } = desk.workspace()?.store.versions(&ask.model, &page(ask.after))?;
+    Ok(VersionPage { items, next })
+}
+
+pub(super) fn model_alias(desk: &Arc<Desk>, ask: ModelAlias) -> Result<AliasMoved, Failure> {
+    let workspace = desk.workspace()?;
+    let previous = match ask.version {
+        Some(version) => registry::set_alias(&workspace, &ask.model, &ask.alias, version)?,
+        None => Some(registry::remove_alias(&workspace, &ask.model, &ask.alias)?),
+    };
+    desk.publish(Event::ModelsChanged {});
+    if ask.alias == PRODUCTION && previous != ask.version {
+        serves_something_else(desk);
+    }
+    Ok(AliasMoved { previous })
+}
+
+/// A running endpoint tells by itself once it has changed; one that is stopped would serve something else now.
+fn serves_something_else(desk: &Arc<Desk>) {
+    if endpoint::is_running(desk) {
+        endpoint::refresh(desk);
+    } else {
+        endpoint::tell(desk);
+    }
+}
+
+pub(super) fn model_verify(desk: &Arc<Desk>, ask: ModelVerify) -> Result<VerifyAnswer, Failure> {
+    let workspace = desk.workspace()?;
+    let version = registry::resolve(&workspace, &reference(&ask.model, ask.version))?;
+    let trusted = registry::verify_version(&workspace, &version)?;
+    Ok(VerifyAnswer { trusted, signed_by: version.signed_by, sha256: version.sha256 })
+}
+
+pub(super) fn model_export(desk: &Arc<Desk>, ask: ModelExport) -> Result<Done, Failure> {
+    let workspace = desk.workspace()?;
+    let to = target(&workspace, &ask.path, "the export")?;
+    registry::export(&workspace, &reference(&ask.model, ask.version), &to)?;
+    Ok(Done {})
+}
+
+pub(super) fn model_import(desk: &Arc<Desk>, ask: ModelImport) -> Result<ModelRegistered, Failure> {
+    let workspace = desk.workspace()?;
+    let from = chosen(&ask.path, "the import")?;
+    let imported = registry::import(&workspace, &from, &ask.name, ask.trust.as_deref());
+    let (version, existed) = imported.map_err(|err| {
+        let mut failure = err.into_failure();
+        if failure.code == Code::Untrusted && ask.trust.is_none() && failure.subject.is_some() {
+            failure.hint = Some("compare the key with the one that its owner names, then trust it".to_owned());
+        }
+        failure
+    })?;
+    desk.publish(Event::ModelsChanged {});
+    Ok(ModelRegistered { version, existed })
+}
+
+pub(super) fn model_register(desk: &Arc<Desk>, ask: ModelRegister) -> Result<ModelRegistered, Failure> {
+    let workspace = desk.workspace()?;
+    let (version, existed) = effects::register_from_run(&workspace, &ask.run, ask.node.as_deref(), &ask.name)?;
+    desk.publish(Event::ModelsChanged {});
+    Ok(ModelRegistered { version, existed })
+}
+
+pub(super) fn model_predict(desk: &Arc<Desk>, ask: ModelPredict) -> Result<PredictAnswer, Failure> {
+    let workspace = desk.workspace()?;
+    let to = target(&workspace, &ask.to, "the prediction")?;
+    let ending = to.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    if !matches!(ending.as_deref(), Some("csv" | "parquet")) {
+        let message = format!("the predictions must go to a file that ends in .csv or .parquet: {}", to.display());
+        return Err(Failure::new(Code::InvalidArgument, message).on(to.display().to_string()));
+    }
+    let mut source = DataSource::file(&ask.from);
+    if Path::new(&ask.from).is_relative() {
+        // As everywhere: a relative name of a table starts at the workspace.
+        source.path = workspace.root().join(&ask.from).to_string_lossy().into_owned();
+    }
+    let reference = reference(&ask.model, ask.version);
+    let job = Job { reference: &reference, source: &source, to: &to, keep_input: ask.keep_input, device: "cpu" };
+    let mut told: Option<Instant> = None;
+    let mut progress = |done: u64| {
+        if told.is_none_or(|told| told.elapsed() >= PROGRESS) {
+            told = Some(Instant::now());
+            let (token, note) = (ask.token.clone(), format!("{done} rows predicted"));
+            desk.publish(Event::Progress { token, done, total: 0, note });
+        }
+    };
+    let predicted = predict_file(&workspace, &job, &StopFlag::new(), &mut progress)?;
+    Ok(PredictAnswer { n_rows: predicted.n_rows, seconds: predicted.seconds, missing: predicted.missing })
+}
+
+pub(super) fn key_list(desk: &Arc<Desk>, ask: KeyList) -> Result<KeyPage, Failure> {
+    let Page { items, next } = desk.workspace()?.store.keys(&page(ask.after))?;
+    Ok(KeyPage { items, next })
+}
+
+pub(super) fn key_create(desk: &Arc<Desk>, ask: KeyCreate) -> Result<KeyCreated, Failure> {
+    let workspace = desk.workspace()?;
+    if ask.scopes.is_empty() {
+        return Err(Failure::new(Code::InvalidArgument, "a key that may do nothing is of no use")
+            .hint("choose what it may do: predict, admin or both"));
+    }
+    if ask.expires_at_millis.is_some_and(|at| at <= workspace.clock.now_millis()) {
+        return Err(Failure::new(Code::InvalidArgument, "the key would have expired already")
+            .hint("choose a time that is still to come"));
+    }
+    let (info, key) = keys::create(&workspace, ask.name.trim(), &ask.scopes, ask.expires_at_millis)?;
+    endpoint::refresh(desk);
+    desk.publish(Event::KeysChanged {});
+    Ok(KeyCreated { info, key })
+}
+
+pub(super) fn key_revoke(desk: &Arc<Desk>, ask: KeyRevoke) -> Result<Done, Failure> {
+    keys::revoke(&*desk.workspace()?, &ask.id)?;
+    endpoint::refresh(desk);
+    desk.publish(Event::KeysChanged {});
+    Ok(Done {})
+}
+
+#[cfg(test)]
+#[path = "models_tests.rs"]
+mod tests;
