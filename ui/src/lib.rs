@@ -23,6 +23,7 @@ pub mod probe;
 pub mod theme;
 pub mod toasts;
 pub mod undo;
+pub mod uploads;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
 pub mod widgets;
