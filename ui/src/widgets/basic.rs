@@ -27,10 +27,32 @@ pub fn titled_card<R>(ui: &mut Ui, title: &str, fact: &str, add: impl FnOnce(&mu
     })
 }
 
+/// A line of text and small things, as high as its text; buttons make it higher.
+pub fn tight<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> InnerResponse<R> {
+    let height = std::mem::replace(&mut ui.spacing_mut().interact_size.y, 20.0);
+    let inner = ui.horizontal(|ui| {
+        ui.spacing_mut().interact_size.y = height;
+        add(ui)
+    });
+    ui.spacing_mut().interact_size.y = height;
+    inner
+}
+
+/// The same, going on in the next line where there is no room.
+pub fn tight_wrapped<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> InnerResponse<R> {
+    let height = std::mem::replace(&mut ui.spacing_mut().interact_size.y, 20.0);
+    let inner = ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().interact_size.y = height;
+        add(ui)
+    });
+    ui.spacing_mut().interact_size.y = height;
+    inner
+}
+
 /// A card's heading.
 pub fn heading(ui: &mut Ui, title: &str, fact: &str) {
     let theme = Theme::of(ui);
-    ui.horizontal(|ui| {
+    tight(ui, |ui| {
         ui.label(RichText::new(title).font(theme::semibold(14.5)).color(theme.text));
         if !fact.is_empty() {
             ui.label(RichText::new(fact).size(12.5).color(theme.muted));

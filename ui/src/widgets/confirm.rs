@@ -34,7 +34,7 @@ impl<T: Clone> Confirm<T> {
         let (thing, name) = self.open.clone()?;
         let theme = Theme::of(ui);
         let mut answer = None;
-        let modal = Modal::new(Id::new(("confirm", title))).show(ui.ctx(), |ui| {
+        let modal = Modal::new(Id::new(("confirm", title))).frame(super::dialog::modal_frame(ui)).show(ui.ctx(), |ui| {
             ui.set_width(400.0);
             ui.label(RichText::new(title).font(theme::semibold(font_size::TITLE)).color(theme.text));
             ui.add_space(size::TINY_GAP);

@@ -17,7 +17,8 @@ pub enum DialogAsk {
 pub fn dialog<R>(ui: &Ui, id: &str, title: &str, width: f32, add: impl FnOnce(&mut Ui) -> R) -> (R, DialogAsk) {
     let theme = Theme::of(ui);
     let room = ui.ctx().content_rect().size();
-    let modal = Modal::new(Id::new(("dialog", id))).show(ui.ctx(), |ui| {
+    let frame = modal_frame(ui);
+    let modal = Modal::new(Id::new(("dialog", id))).frame(frame).show(ui.ctx(), |ui| {
         ui.set_width(width.min(room.x - 4.0 * size::PAGE));
         ui.label(RichText::new(title).font(theme::semibold(font_size::TITLE)).color(theme.text));
         ui.add_space(size::TINY_GAP);
@@ -25,14 +26,22 @@ pub fn dialog<R>(ui: &Ui, id: &str, title: &str, width: f32, add: impl FnOnce(&m
         egui::ScrollArea::vertical()
             .id_salt(("dialog-body", id))
             .max_height(height)
+            // What comes into the dialog later makes it higher.
+            .min_scrolled_height(height)
             .show(ui, |ui| {
-                // Room for the rings of fields that have the keyboard.
-                egui::Frame::new().inner_margin(2).show(ui, add).inner
+                // Room for the rings of what has the keyboard.
+                let ring = egui::Margin { left: 0, right: 0, top: 2, bottom: 2 };
+                egui::Frame::new().inner_margin(ring).show(ui, add).inner
             })
             .inner
     });
     let ask = if modal.should_close() { DialogAsk::Close } else { DialogAsk::Nothing };
     (modal.inner, ask)
+}
+
+/// The ground of everything that stands over the page.
+pub(super) fn modal_frame(ui: &Ui) -> egui::Frame {
+    egui::Frame::popup(ui.style()).inner_margin(20)
 }
 
 /// Whether Enter was pressed while a dialog with one main action is open and no other widget wants it.

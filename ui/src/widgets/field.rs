@@ -60,7 +60,7 @@ pub fn search_field(ui: &mut Ui, name: &str, value: &mut String, width: f32) -> 
     let edit = TextEdit::singleline(value)
         .hint_text(RichText::new(name).color(theme.faint))
         .margin(egui::Margin { left: 32, right: 10, top: 7, bottom: 7 })
-        .desired_width(width - 42.0);
+        .desired_width(width);
     let response = ui.add(edit);
     let at = egui::pos2(response.rect.left() + 18.0, response.rect.center().y);
     icons::paint(ui, at, ph::MAGNIFYING_GLASS, 15.0, theme.muted);

@@ -10,7 +10,7 @@ use crate::{
 /// A menu that opens under a button and closes with a click.
 pub fn menu(button: &Response, width: f32, add: impl FnOnce(&mut Ui)) {
     Popup::menu(button).show(|ui| {
-        ui.set_min_width(width);
+        ui.set_width(width);
         ui.spacing_mut().item_spacing.y = 1.0;
         add(ui);
     });

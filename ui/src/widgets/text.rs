@@ -19,9 +19,10 @@ pub fn sentence(message: &str) -> String {
     out
 }
 
-/// Code with a button that copies it.
-pub fn code_block(ui: &mut Ui, code: &str) {
+/// Code with a button that copies it; true when it was copied.
+pub fn code_block(ui: &mut Ui, code: &str) -> bool {
     let theme = Theme::of(ui);
+    let mut copied = false;
     egui::Frame::new().fill(theme.sunken).stroke(theme.border()).corner_radius(radius::NODE).inner_margin(12).show(
         ui,
         |ui| {
@@ -37,11 +38,13 @@ pub fn code_block(ui: &mut Ui, code: &str) {
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
                     if button(ui, Kind::Quiet, Some(ph::COPY), "Copy").clicked() {
                         ui.ctx().copy_text(code.to_owned());
+                        copied = true;
                     }
                 });
             });
         },
     );
+    copied
 }
 
 /// A line to be copied: an address, a key, a digest. True when it was copied.

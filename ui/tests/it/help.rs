@@ -138,6 +138,18 @@ impl Screen {
         self.settle();
     }
 
+    /// Opens the list with this name and chooses an entry.
+    pub(crate) fn pick(&mut self, list: &str, entry: &str) {
+        use egui_kittest::kittest::Queryable;
+        let found = self.harness.query_all_by_role_and_label(egui::accesskit::Role::ComboBox, list).next();
+        match found {
+            Some(node) => node.click(),
+            None => panic!("there is no list {list:?} on the screen"),
+        }
+        self.settle();
+        self.click_last(entry);
+    }
+
     /// Compares with the picture of this name in `tests/snapshots`.
     pub(crate) fn picture(&mut self, name: &str) {
         let options = egui_kittest::SnapshotOptions::new().threshold(1.2).max_failed_pixels(400);

@@ -1,17 +1,397 @@
-//! The page Endpoints.
+//! The page Endpoints: the endpoint of this machine, its load, a form to try it, snippets, keys.
 
-use egui::Ui;
+mod answer;
+mod form;
+mod keys;
+mod load;
+mod snippets;
 
-use super::{Cx, Page};
+use std::collections::BTreeMap;
+
+use athanor_protocol::{
+    Failure,
+    api::{EndpointGet, EndpointStart, EndpointStatus, EndpointStop, EndpointTry, Event, ServedModel, TryAnswer},
+};
+use egui::{RichText, Ui};
+
+use self::{form::Form, keys::Keys, load::Load, snippets::Language};
+use super::{Command, Cx, Go, Page, Route, models::task_title};
+use crate::{
+    desk::{Remote, Ticket},
+    format,
+    icons::ph,
+    theme::size,
+    toasts::Tone,
+    widgets::{self, Col},
+};
+
+/// The port that snippets name while the endpoint does not run and takes a free one.
+const SAMPLE_PORT: u16 = 8080;
+
+/// A start or stop that is under way.
+enum Turn {
+    Start(Ticket<EndpointStart>),
+    Stop(Ticket<EndpointStop>),
+}
 
 /// The page Endpoints.
 #[derive(Default)]
-pub struct EndpointsPage {}
+pub struct EndpointsPage {
+    status: Remote<EndpointGet>,
+    turn: Option<Turn>,
+    load: Load,
+    keys: Keys,
+    model: Option<String>,
+    form: Form,
+    asked: Option<Ticket<EndpointTry>>,
+    answer: Option<(String, Result<TryAnswer, Failure>)>,
+    language: Language,
+}
+
+impl EndpointsPage {
+    fn is_running(&self) -> bool {
+        self.status.value().is_some_and(|status| status.url.is_some())
+    }
+
+    fn set_status(&mut self, status: &EndpointStatus) {
+        let before = self.status.value().and_then(|old| old.since_millis);
+        if before != status.since_millis {
+            self.load.clear();
+        }
+        if let Some(known) = self.status.value_mut() {
+            known.clone_from(status);
+        }
+        self.status.invalidate();
+    }
+
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        if self.turn.is_none() && cx.desk.may_change() {
+            let port = cx.desk.settings().endpoint_port;
+            self.turn = Some(Turn::Start(cx.desk.ask(EndpointStart { port })));
+        }
+    }
+
+    fn stop(&mut self, cx: &mut Cx<'_>) {
+        if self.turn.is_none() && cx.desk.may_change() {
+            self.turn = Some(Turn::Stop(cx.desk.ask(EndpointStop {})));
+        }
+    }
+
+    fn take(&mut self, cx: &mut Cx<'_>) {
+        let result = match &self.turn {
+            Some(Turn::Start(ticket)) => cx.desk.take(*ticket).map(|result| (true, result)),
+            Some(Turn::Stop(ticket)) => cx.desk.take(*ticket).map(|result| (false, result)),
+            None => None,
+        };
+        if let Some((start, result)) = result {
+            self.turn = None;
+            match result {
+                Ok(status) => {
+                    let port = cx.desk.settings().endpoint_port;
+                    let (started, stopped) = (EndpointStart { port }.into(), EndpointStop {}.into());
+                    if start {
+                        cx.undo.push("Start the endpoint", vec![stopped], vec![started]);
+                        let url = status.url.clone().unwrap_or_default();
+                        cx.toasts.ok(format!("The endpoint answers at {url}"));
+                    } else {
+                        cx.undo.push("Stop the endpoint", vec![started], vec![stopped]);
+                        cx.toasts.undoable("The endpoint does not answer any more");
+                    }
+                    self.set_status(&status);
+                }
+                Err(failure) => {
+                    cx.toasts.failure(&failure);
+                    self.status.invalidate();
+                }
+            }
+        }
+        if let Some(ticket) = self.asked
+            && let Some(result) = cx.desk.take(ticket)
+        {
+            self.asked = None;
+            self.answer = Some((self.model.clone().unwrap_or_default(), result));
+        }
+        self.keys.take(cx);
+    }
+
+    /// The model that is tried: the one that was chosen, else the first.
+    fn served(&self) -> Option<&ServedModel> {
+        let models = &self.status.value()?.models;
+        models.iter().find(|served| Some(&served.model) == self.model.as_ref()).or_else(|| models.first())
+    }
+
+    fn content(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        if let Some(failure) = self.status.error() {
+            if widgets::failure(ui, failure) {
+                self.status.invalidate();
+            }
+        } else if self.status.value().is_none() {
+            if self.status.slow(cx.desk) {
+                widgets::loading(ui, "Looking at the endpoint");
+            }
+            return;
+        }
+        self.status_ui(ui, cx);
+        if self.is_running() {
+            self.load.keep(ui, cx.desk);
+            widgets::titled_card(ui, "Load", "the last five minutes", |ui| self.load.ui(ui, cx.desk));
+        }
+        if self.served().is_some() {
+            if ui.available_width() > 820.0 {
+                ui.columns(2, |columns| {
+                    if let [left, right] = columns {
+                        widgets::card(left, |ui| self.try_ui(ui, cx));
+                        widgets::card(right, |ui| self.snippets_ui(ui, cx));
+                    }
+                });
+            } else {
+                widgets::card(ui, |ui| self.try_ui(ui, cx));
+                widgets::card(ui, |ui| self.snippets_ui(ui, cx));
+            }
+        }
+        widgets::card(ui, |ui| self.keys.ui(ui, cx));
+    }
+
+    fn status_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        let Some(status) = self.status.value() else { return };
+        let theme = cx.theme;
+        let mut go = None;
+        widgets::card(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
+            widgets::tight(ui, |ui| {
+                widgets::heading(ui, "Endpoint of this machine", "");
+                match (&self.turn, &status.url) {
+                    (Some(Turn::Start(_)), _) => widgets::loading(ui, "Starting"),
+                    (Some(Turn::Stop(_)), _) => widgets::loading(ui, "Stopping"),
+                    (None, Some(_)) => {
+                        widgets::small_pill(ui, theme.ok, "running");
+                        if let Some(since) = status.since_millis {
+                            let text = format!("since {} UTC, {}", format::clock(since), format::ago(since, cx.desk.now_millis()));
+                            widgets::muted(ui, &text);
+                        }
+                    }
+                    (None, None) => {
+                        widgets::small_pill(ui, theme.muted, "stopped");
+                    }
+                }
+            });
+            if let Some(problem) = &status.problem {
+                widgets::note(ui, Tone::Bad, &format!("it stopped by itself: {problem}"));
+            }
+            match &status.url {
+                Some(url) => {
+                    ui.scope(|ui| {
+                        ui.set_max_width(size::FORM);
+                        if widgets::copy_line(ui, "the address", url) {
+                            cx.toasts.ok("Copied the address");
+                        }
+                    });
+                }
+                None => {
+                    let port = cx.desk.settings().endpoint_port;
+                    let place = if port == 0 { "on a free port".to_owned() } else { format!("on port {port}") };
+                    let text = format!("Started, it answers programs on this machine {place} with the versions that are in production.");
+                    widgets::muted(ui, &text);
+                }
+            }
+            go = models_ui(ui, cx, status);
+        });
+        cx.go.extend(go);
+    }
+
+    fn try_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        let Some(served) = self.served().cloned() else { return };
+        self.form.set(&served.signature);
+        let running = self.is_running();
+        let today = format::date(cx.desk.now_millis());
+        ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
+        widgets::heading(ui, "Try it", &format!("{} version {}", served.model, served.version));
+        let names: Vec<(String, String)> = self
+            .status
+            .value()
+            .map(|status| status.models.iter().map(|served| (served.model.clone(), served.model.clone())).collect())
+            .unwrap_or_default();
+        ui.horizontal(|ui| {
+            if names.len() > 1 {
+                let mut name = served.model.clone();
+                ui.scope(|ui| {
+                    ui.set_max_width(180.0);
+                    if widgets::choice(ui, "try-model", "Model to try", &mut name, &names) {
+                        (self.model, self.answer) = (Some(name), None);
+                    }
+                });
+            }
+            let example = widgets::button(ui, widgets::Kind::Quiet, Some(ph::MAGIC_WAND), "Fill with an example");
+            if example.on_hover_text("Zeros, today, and words where they are needed").clicked() {
+                self.form.fill(&today);
+            }
+            if !self.form.is_empty() && widgets::icon_button(ui, ph::ERASER, "Empty all fields").clicked() {
+                self.form.clear();
+            }
+        });
+        let entered = self.form.ui(ui);
+        let mut ask = false;
+        ui.horizontal(|ui| {
+            ui.add_enabled_ui(running && self.asked.is_none(), |ui| {
+                let why = "Start the endpoint first";
+                ask = widgets::secondary(ui, ph::PAPER_PLANE_RIGHT, "Ask").on_disabled_hover_text(why).clicked();
+            });
+            if self.asked.is_some() {
+                widgets::loading(ui, "Waiting for the answer");
+            } else if !running {
+                widgets::muted(ui, "The endpoint does not run.");
+            } else if self.form.tried && self.form.n_wrong() > 0 {
+                widgets::muted(ui, &format!("{} to be filled", format::plural(self.form.n_wrong() as u64, "field")));
+            }
+        });
+        if (ask || entered) && running && self.asked.is_none() {
+            self.form.tried = true;
+            if let Some(row) = self.form.row() {
+                let values: BTreeMap<_, _> = row.into_iter().collect();
+                self.model = Some(served.model.clone());
+                self.asked = Some(cx.desk.ask(EndpointTry { model: served.model.clone(), values }));
+            }
+        }
+        let Some((model, answer)) = &self.answer else { return };
+        if *model != served.model {
+            return;
+        }
+        widgets::rule(ui);
+        match answer {
+            Ok(answer) => {
+                if answer::answer_ui(ui, answer, &served.signature) {
+                    cx.toasts.ok("Copied");
+                }
+            }
+            Err(failure) => {
+                if widgets::failure(ui, failure) {
+                    self.answer = None;
+                }
+            }
+        }
+    }
+
+    fn snippets_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        let Some(served) = self.served() else { return };
+        let today = format::date(cx.desk.now_millis());
+        let url = self.status.value().and_then(|status| status.url.clone()).unwrap_or_else(|| {
+            let port = Some(cx.desk.settings().endpoint_port).filter(|port| *port != 0).unwrap_or(SAMPLE_PORT);
+            format!("http://127.0.0.1:{port}")
+        });
+        let code = snippets::snippet(self.language, &url, &served.model, &self.form.sample(&today));
+        ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
+        widgets::heading(ui, "Use it from a program", "");
+        let options = [(Language::Curl, "curl"), (Language::Python, "Python"), (Language::Rust, "Rust")];
+        widgets::segments(ui, &mut self.language, &options);
+        if widgets::code_block(ui, &code) {
+            cx.toasts.ok("Copied the snippet");
+        }
+        widgets::muted(ui, "It reads the key from the environment variable ATHANOR_KEY; the values are those of the form.");
+    }
+}
+
+/// What is served; a click leads to the model.
+fn models_ui(ui: &mut Ui, cx: &Cx<'_>, status: &EndpointStatus) -> Option<Go> {
+    let mut go = None;
+    if status.models.is_empty() {
+        widgets::note(ui, Tone::Info, "nothing is in production: promote a version of a model first");
+        if widgets::link(ui, "Open Models").clicked() {
+            go = Some(Go::To(Route::Models));
+        }
+        return go;
+    }
+    let title = if status.url.is_some() { "Serves" } else { "Would serve" };
+    let columns = [Col::wide(title), Col::fixed("Version", 64.0), Col::wide("Predicts"), Col::number("Takes", 90.0)];
+    widgets::lines_header(ui, &columns);
+    for served in &status.models {
+        widgets::line_row(ui, &columns, size::ROW, |ui, at| match at {
+            0 => {
+                if widgets::link(ui, &served.model).on_hover_text("Show this model").clicked() {
+                    go = Some(Go::Model(served.model.clone()));
+                }
+            }
+            1 => {
+                ui.label(RichText::new(served.version.to_string()).monospace().color(cx.theme.text));
+            }
+            2 => widgets::cell_text(ui, &task_title(&served.signature)),
+            _ => {
+                widgets::muted(ui, &format::plural(served.signature.inputs.len() as u64, "column"));
+            }
+        });
+    }
+    go
+}
 
 impl Page for EndpointsPage {
     fn title(&self) -> String {
         "Endpoints".to_owned()
     }
 
-    fn ui(&mut self, _ui: &mut Ui, _cx: &mut Cx<'_>) {}
+    fn fact(&self, _: &Cx<'_>) -> String {
+        match self.status.value() {
+            Some(status) if status.url.is_some() => format!("serves {}", format::plural(status.models.len() as u64, "model")),
+            Some(_) => "stopped".to_owned(),
+            None => String::new(),
+        }
+    }
+
+    fn actions(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        if self.status.value().is_none() {
+            return;
+        }
+        ui.add_enabled_ui(cx.desk.may_change() && self.turn.is_none(), |ui| {
+            if self.is_running() {
+                if widgets::secondary(ui, ph::STOP, "Stop").on_hover_text("Requests are refused from then on").clicked() {
+                    self.stop(cx);
+                }
+            } else if widgets::primary(ui, ph::PLAY, "Start").on_hover_text("Answer requests on this machine").clicked() {
+                self.start(cx);
+            }
+        });
+    }
+
+    fn ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        self.status.keep(cx.desk, &EndpointGet {});
+        super::scrolled(ui, "endpoints", |ui| self.content(ui, cx));
+        self.keys.dialogs_ui(ui, cx);
+    }
+
+    fn tick(&mut self, cx: &mut Cx<'_>) {
+        self.take(cx);
+    }
+
+    fn event(&mut self, event: &Event, _: &mut Cx<'_>) {
+        match event {
+            Event::EndpointChanged { status } => self.set_status(status),
+            Event::ModelsChanged {} => self.status.invalidate(),
+            Event::KeysChanged {} => self.keys.invalidate(),
+            Event::Lagged {} => {
+                self.status.invalidate();
+                self.keys.invalidate();
+            }
+            Event::WorkspaceChanged { .. } => *self = Self::default(),
+            _ => {}
+        }
+    }
+
+    fn commands(&self, cx: &Cx<'_>) -> Vec<Command> {
+        if !cx.desk.may_change() || self.status.value().is_none() {
+            return vec![];
+        }
+        let turn = if self.is_running() {
+            Command::new("endpoints.stop", "Stop the endpoint", ph::STOP, "")
+        } else {
+            Command::new("endpoints.start", "Start the endpoint", ph::PLAY, "")
+        };
+        vec![turn, Command::new("endpoints.key", "Make an API key", ph::KEY, "")]
+    }
+
+    fn run(&mut self, command: &str, cx: &mut Cx<'_>) {
+        match command {
+            "endpoints.start" => self.start(cx),
+            "endpoints.stop" => self.stop(cx),
+            "endpoints.key" => self.keys.ask_new(),
+            _ => {}
+        }
+    }
 }

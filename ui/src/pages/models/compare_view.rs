@@ -7,11 +7,10 @@ use super::{
     Act, ModelsPage,
     compare::{self, SignatureChange, Verdict},
     detail::type_title,
-    names::{metric_title, split_title},
+    names::{metric_title, split_title, value as value_text},
     versions::alias_tag,
 };
 use crate::{
-    format,
     icons::{self, ph},
     pages::Cx,
     theme::{self, Theme, font_size, size},
@@ -104,8 +103,11 @@ fn head(ui: &mut Ui, theme: &Theme, first: &ModelVersion, second: &ModelVersion,
         {
             acts.push(Act::Compare(false));
         }
-        let title = RichText::new(format!("{}: version {} and version {}", first.model, first.version, second.version));
-        ui.label(title.font(theme::semibold(font_size::TITLE)).color(theme.text));
+        let title = |text: String| RichText::new(text).font(theme::semibold(font_size::TITLE)).color(theme.text);
+        ui.label(title(format!("{}: version {}", first.model, first.version)));
+        first.aliases.iter().for_each(|alias| alias_tag(ui, alias));
+        ui.label(title(format!("and version {}", second.version)));
+        second.aliases.iter().for_each(|alias| alias_tag(ui, alias));
     });
 }
 
@@ -123,23 +125,11 @@ fn metrics_ui(ui: &mut Ui, theme: &Theme, first: &ModelVersion, second: &ModelVe
         Col::number(&titles[1], 92.0),
         Col::number("Difference", 120.0),
     ];
-    if !first.aliases.is_empty() || !second.aliases.is_empty() {
-        widgets::line_row(ui, &columns, size::ROW, |ui, at| {
-            let version = match at {
-                2 => first,
-                3 => second,
-                _ => return,
-            };
-            if let Some(alias) = version.aliases.first() {
-                alias_tag(ui, alias);
-            }
-        });
-    }
     widgets::lines_header(ui, &columns);
     for line in &lines {
         let (color, icon, word) = match line.verdict {
-            Verdict::Better => (theme.ok, ph::ARROW_UP_RIGHT, "better"),
-            Verdict::Worse => (theme.bad, ph::ARROW_DOWN_RIGHT, "worse"),
+            Verdict::Better => (theme.ok, ph::CHECK_CIRCLE, "better"),
+            Verdict::Worse => (theme.bad, ph::WARNING_CIRCLE, "worse"),
             Verdict::Open => (theme.muted, ph::EQUALS, ""),
         };
         widgets::line_row(ui, &columns, size::ROW, |ui, at| match at {
@@ -148,7 +138,7 @@ fn metrics_ui(ui: &mut Ui, theme: &Theme, first: &ModelVersion, second: &ModelVe
                 widgets::muted(ui, split_title(&line.key));
             }
             2 | 3 => match if at == 2 { line.first } else { line.second } {
-                Some(value) => selectable(ui, &format::number(value), theme.text),
+                Some(value) => selectable(ui, &value_text(value), theme.text),
                 None => widgets::cell_none(ui),
             },
             _ => match line.difference() {
@@ -172,7 +162,8 @@ fn metrics_ui(ui: &mut Ui, theme: &Theme, first: &ModelVersion, second: &ModelVe
 }
 
 fn signed(value: f64) -> String {
-    if value > 0.0 { format!("+{}", format::number(value)) } else { format::number(value) }
+    let text = value_text(value);
+    if value > 0.0 { format!("+{text}") } else { text }
 }
 
 fn typed(input: &InputColumn) -> String {

@@ -9,7 +9,7 @@ use egui::{RichText, Ui};
 
 use super::{
     Act, ModelsPage, is_production,
-    names::{metric_title, split_title},
+    names::{metric_title, split_title, value},
     versions::{alias_tag, promote, remove, roll_back, roll_back_to},
     work::Check,
 };
@@ -51,7 +51,7 @@ impl ModelsPage {
         let Some(item) = self.chosen() else { return };
         ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
         let created = format!("{} {}", format::date(item.created_at_millis), format::clock(item.created_at_millis));
-        ui.horizontal(|ui| {
+        widgets::tight(ui, |ui| {
             let title = RichText::new(format!("Version {}", item.version));
             ui.label(title.font(theme::semibold(font_size::TITLE)).color(cx.theme.text));
             widgets::muted(ui, &format::ago(item.created_at_millis, cx.desk.now_millis())).on_hover_text(format!("{created} UTC"));
@@ -61,13 +61,17 @@ impl ModelsPage {
         self.main_action(ui, cx, item, acts);
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing.x = 6.0;
-            if widgets::secondary(ui, ph::TABLE, "Predict").on_hover_text("Predict a whole table into a file").clicked() {
+            let with_icons = ui.available_width() > 280.0;
+            let button = |ui: &mut Ui, icon, text| {
+                widgets::button(ui, widgets::Kind::Secondary, with_icons.then_some(icon), text)
+            };
+            if button(ui, ph::TABLE, "Predict").on_hover_text("Predict a whole table into a file").clicked() {
                 acts.push(Act::Predict(item.version));
             }
-            if widgets::secondary(ui, ph::SEAL_CHECK, "Verify").on_hover_text("Check the package's bytes and signature").clicked() {
+            if button(ui, ph::SEAL_CHECK, "Verify").on_hover_text("Check the package's bytes and signature").clicked() {
                 acts.push(Act::Verify(item.version));
             }
-            let response = widgets::secondary(ui, ph::EXPORT, "Export");
+            let response = button(ui, ph::EXPORT, "Export");
             if response.on_hover_text("Write the package to a file").clicked() {
                 acts.push(Act::Export(item.version));
             }
@@ -140,7 +144,7 @@ impl ModelsPage {
             widgets::muted(ui, "Imported from a package file; no run of this workspace made it.");
             return;
         };
-        ui.horizontal(|ui| {
+        widgets::tight(ui, |ui| {
             widgets::muted(ui, "Run");
             if widgets::link(ui, &format::short_id(run.as_str())).on_hover_text(run.as_str()).clicked() {
                 acts.push(Act::Run(run.clone()));
@@ -163,7 +167,7 @@ impl ModelsPage {
         ];
         widgets::facts(ui, "model-lineage", &rows);
         for data in &view.detail.datasets {
-            ui.horizontal(|ui| {
+            widgets::tight(ui, |ui| {
                 ui.label(crate::icons::text(ph::TABLE, size::ICON - 1.0).color(cx.theme.muted));
                 ui.add(egui::Label::new(RichText::new(&data.name).color(cx.theme.text)).truncate().selectable(true));
                 widgets::muted(ui, &format::plural(data.n_rows, "row")).on_hover_text(&data.digest);
@@ -176,7 +180,7 @@ fn section(ui: &mut Ui, theme: &Theme, title: &str, fact: &str) {
     ui.add_space(size::SMALL_GAP);
     widgets::rule(ui);
     ui.add_space(size::TINY_GAP);
-    ui.horizontal(|ui| {
+    widgets::tight(ui, |ui| {
         ui.label(RichText::new(title).font(theme::semibold(font_size::BODY)).color(theme.text));
         if !fact.is_empty() {
             ui.label(RichText::new(fact).size(12.5).color(theme.muted));
@@ -185,7 +189,7 @@ fn section(ui: &mut Ui, theme: &Theme, title: &str, fact: &str) {
 }
 
 fn aliases_ui(ui: &mut Ui, item: &ModelVersion, may_change: bool, acts: &mut Vec<Act>) {
-    ui.horizontal_wrapped(|ui| {
+    widgets::tight_wrapped(ui, |ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
         for alias in &item.aliases {
             alias_tag(ui, alias);
@@ -214,7 +218,7 @@ fn metrics_ui(ui: &mut Ui, item: &ModelVersion) {
             1 => {
                 widgets::muted(ui, split_title(&metric.key));
             }
-            _ => value_label(ui, &format::metric(metric.value)),
+            _ => value_label(ui, &value(metric.value.to_f64())),
         });
     }
 }
@@ -226,12 +230,12 @@ fn value_label(ui: &mut Ui, text: &str) {
 }
 
 fn signature_ui(ui: &mut Ui, signature: &ModelSignature) {
-    ui.horizontal_wrapped(|ui| {
+    widgets::tight_wrapped(ui, |ui| {
         widgets::muted(ui, "Predicts");
         ui.add(egui::Label::new(task_title(signature)).selectable(true).wrap());
     });
     if !signature.classes.is_empty() {
-        ui.horizontal_wrapped(|ui| {
+        widgets::tight_wrapped(ui, |ui| {
             ui.spacing_mut().item_spacing = egui::Vec2::splat(4.0);
             for class in signature.classes.iter().take(60) {
                 widgets::tag(ui, class);

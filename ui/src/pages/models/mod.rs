@@ -25,12 +25,15 @@ use crate::{
     widgets,
 };
 
+pub(crate) use self::detail::{task_title, type_title};
 use self::work::Work;
 
 /// The list's least, default and greatest width.
 const LIST: [f32; 3] = [180.0, 224.0, 360.0];
 /// Below this width there is one column only.
 const ONE_COLUMN: f32 = 780.0;
+/// Below this width the list and the details are narrower at first.
+const NARROW: f32 = 1000.0;
 
 /// What a user asked for in this frame.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,20 +170,22 @@ impl ModelsPage {
             return;
         }
         let frame = Frame::new().fill(cx.theme.bg).inner_margin(Margin::symmetric(12, 16));
-        let width = panel_width(cx.desk, "models", LIST[1]);
+        let narrow = ui.available_width() < NARROW;
+        let default = if narrow { LIST[0] + 8.0 } else { LIST[1] };
+        let width = panel_width(cx.desk, "models", default);
         let shown = Panel::left("models-list")
             .resizable(true)
             .default_size(width)
             .size_range(LIST[0]..=LIST[2])
             .frame(frame)
             .show(ui, |ui| self.list_ui(ui, cx, acts));
-        keep_panel_width(ui, cx.desk, "models", LIST[1], shown.response.rect.width());
+        keep_panel_width(ui, cx.desk, "models", default, shown.response.rect.width());
         if self.comparing {
             super::scrolled(ui, "models-compare", |ui| self.compare_ui(ui, cx, acts));
             return;
         }
         let [least, default, most] = size::INSPECTOR;
-        let default = default + 20.0;
+        let default = if narrow { least + 20.0 } else { default + 20.0 };
         let shown = Panel::right("models-detail")
             .resizable(true)
             .default_size(panel_width(cx.desk, "models.detail", default))

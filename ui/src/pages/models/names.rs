@@ -51,6 +51,15 @@ pub fn metric_of(version: &ModelVersion, key: &str) -> Option<f64> {
     version.metrics.iter().find(|metric| metric.key == key).map(|metric| metric.value.to_f64())
 }
 
+/// A metric's value with as many decimals as its neighbours have, so that a column of them lines up.
+pub fn value(value: f64) -> String {
+    if value.is_finite() && value.abs() < 10.0 && (value == 0.0 || value.abs() >= 1e-3) {
+        format!("{value:.4}")
+    } else {
+        crate::format::number(value)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use egui::{Align, Align2, Color32, CursorIcon, Layout, Pos2, Rect, RichText, Sen
 
 use super::{
     Act, ModelsPage, is_production,
-    names::{key_metrics, metric_of, metric_title, split_title},
+    names::{key_metrics, metric_of, metric_title, split_title, value as value_text},
 };
 use crate::{
     format,
@@ -15,9 +15,11 @@ use crate::{
     widgets,
 };
 
-const HEIGHT: f32 = 54.0;
-const METRIC: f32 = 84.0;
-const CREATED: f32 = 88.0;
+const HEIGHT: f32 = 56.0;
+const METRIC: f32 = 76.0;
+const CREATED: f32 = 86.0;
+/// The least width of the version's name with its aliases.
+const NAME: f32 = 118.0;
 const BYTES: f32 = 70.0;
 const BUTTONS: f32 = 66.0;
 
@@ -66,11 +68,13 @@ impl Places {
             right -= width;
             Rect::from_min_max(Pos2::new(right, rect.top()), Pos2::new(right + width, rect.bottom()))
         };
-        let room = rect.width() - 8.0 - 36.0 - 150.0 - BUTTONS;
+        let room = rect.width() - 8.0 - 36.0 - NAME - BUTTONS;
         let buttons = take(BUTTONS);
-        let created_too = room >= CREATED;
-        let n_metrics = n_metrics.min(((room - CREATED).max(0.0) / METRIC) as usize);
-        let bytes_too = room >= CREATED + BYTES + n_metrics as f32 * METRIC;
+        // One metric goes before everything, the others before the size.
+        let created_too = room >= CREATED + METRIC;
+        let left_over = if created_too { room - CREATED } else { room };
+        let n_metrics = n_metrics.min((left_over.max(0.0) / METRIC) as usize);
+        let bytes_too = created_too && left_over >= BYTES + n_metrics as f32 * METRIC;
         let bytes = bytes_too.then(|| take(BYTES));
         let created = created_too.then(|| take(CREATED));
         let mut metrics: Vec<Rect> = (0..n_metrics).map(|_| take(METRIC)).collect();
@@ -133,8 +137,8 @@ impl ModelsPage {
         let items = self.versions.items();
         let keys = items.first().map(|newest| key_metrics(newest, 2)).unwrap_or_default();
         let best: Vec<Option<u32>> = keys.iter().map(|key| best_of(items, key)).collect();
-        headings(ui, theme, &keys);
         ui.spacing_mut().item_spacing.y = 0.0;
+        headings(ui, theme, &keys);
         let more = self.versions.has_more();
         let n_rows = items.len() + usize::from(more);
         let may_change = cx.desk.may_change();
@@ -258,27 +262,24 @@ impl Shown<'_> {
 
     fn cells(&self, ui: &mut Ui, theme: &Theme, places: &Places, name: &str) {
         let item = self.item;
-        let mut child = ui.new_child(UiBuilder::new().id_salt(("name", item.version)).max_rect(places.name).layout(Layout::top_down(Align::Min)));
-        child.set_clip_rect(child.clip_rect().intersect(places.name));
-        child.spacing_mut().item_spacing = Vec2::new(4.0, 3.0);
-        let with_aliases = !item.aliases.is_empty();
-        child.add_space(if with_aliases { 6.0 } else { 18.0 });
-        let text = RichText::new(name).font(theme::medium(font_size::BODY)).color(theme.text);
-        child.add(egui::Label::new(text).selectable(false));
-        if with_aliases {
-            child.horizontal(|ui| {
-                for alias in &item.aliases {
-                    alias_tag(ui, alias);
-                }
-            });
-        }
         let middle = places.name.center().y;
+        let with_aliases = !item.aliases.is_empty();
+        let at = Pos2::new(places.name.left(), if with_aliases { middle - 12.0 } else { middle });
+        ui.painter().text(at, Align2::LEFT_CENTER, name, theme::medium(font_size::BODY), theme.text);
+        if with_aliases {
+            let place = Rect::from_min_max(Pos2::new(places.name.left(), middle), Pos2::new(places.name.right(), middle + 22.0));
+            let layout = Layout::left_to_right(Align::Center);
+            let mut child = ui.new_child(UiBuilder::new().id_salt(("aliases", item.version)).max_rect(place).layout(layout));
+            child.set_clip_rect(child.clip_rect().intersect(place));
+            child.spacing_mut().item_spacing.x = 4.0;
+            aliases_that_fit(&mut child, &item.aliases);
+        }
         let painter = ui.painter();
         for ((place, key), best) in places.metrics.iter().zip(self.keys).zip(self.best) {
             let at = Pos2::new(place.right(), middle);
             let is_best = *best == Some(item.version);
             let (text, color) = match metric_of(item, key) {
-                Some(value) => (format::number(value), if is_best { theme.ok } else { theme.text }),
+                Some(value) => (value_text(value), if is_best { theme.ok } else { theme.text }),
                 None => ("–".to_owned(), theme.faint),
             };
             painter.text(at, Align2::RIGHT_CENTER, text, theme::mono(font_size::MONO), color);
@@ -351,6 +352,22 @@ impl Shown<'_> {
         {
             acts.push(Act::Run(run.clone()));
         }
+    }
+}
+
+/// As many aliases as there is room for, then how many more there are.
+fn aliases_that_fit(ui: &mut Ui, aliases: &[String]) {
+    let mut room = ui.available_width();
+    for (at, alias) in aliases.iter().enumerate() {
+        let width = ui.painter().layout_no_wrap(alias.clone(), theme::mono(font_size::LABEL), Color32::PLACEHOLDER).size().x + 18.0;
+        let more = if at + 1 < aliases.len() { 36.0 } else { 0.0 };
+        if at > 0 && width + more > room {
+            let rest = aliases.get(at..).unwrap_or_default();
+            widgets::tag(ui, &format!("+{}", rest.len())).on_hover_text(rest.join("\n"));
+            return;
+        }
+        room -= width;
+        alias_tag(ui, alias);
     }
 }
 

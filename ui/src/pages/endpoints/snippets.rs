@@ -1,0 +1,152 @@
+//! The same request in the words of curl, Python and Rust: each works as it stands once a key is set.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+/// The language of a snippet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Language {
+    /// A shell with curl.
+    #[default]
+    Curl,
+    /// Python's standard library.
+    Python,
+    /// Rust with ureq.
+    Rust,
+}
+
+/// The address that answers with predictions of a model.
+pub(super) fn address(url: &str, model: &str) -> String {
+    format!("{url}/v1/models/{model}/predict")
+}
+
+/// The request as code. `row` holds a value for each column, in the model's order.
+pub(super) fn snippet(language: Language, url: &str, model: &str, row: &[(String, Value)]) -> String {
+    let address = address(url, model);
+    match language {
+        Language::Curl => curl(&address, row),
+        Language::Python => python(&address, row),
+        Language::Rust => rust(&address, row),
+    }
+}
+
+/// The request's body as JSON on one line, columns in the model's order.
+fn body(row: &[(String, Value)]) -> String {
+    let mut out = String::from("{\"row\": {");
+    for (at, (name, value)) in row.iter().enumerate() {
+        let comma = if at > 0 { ", " } else { "" };
+        let _ = write!(out, "{comma}{}: {value}", Value::from(name.as_str()));
+    }
+    out.push_str("}}");
+    out
+}
+
+/// Name and value on a line each.
+fn lines(row: &[(String, Value)], indent: &str, value: impl Fn(&Value) -> String) -> String {
+    let mut out = String::new();
+    for (name, item) in row {
+        let _ = writeln!(out, "{indent}{}: {},", Value::from(name.as_str()), value(item));
+    }
+    out
+}
+
+fn curl(address: &str, row: &[(String, Value)]) -> String {
+    // Inside single quotes a shell reads everything as it stands, but the quote itself.
+    let body = body(row).replace('\'', r"'\''");
+    format!(
+        "curl '{address}' \\\n  -H \"Authorization: Bearer $ATHANOR_KEY\" \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'"
+    )
+}
+
+/// A value as Python writes it: JSON's text is Python's, but for three words.
+fn python_value(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn python(address: &str, row: &[(String, Value)]) -> String {
+    let row = lines(row, "    ", python_value);
+    format!(
+        "import json, os, urllib.request\n\n\
+         row = {{\n{row}}}\n\
+         request = urllib.request.Request(\n    \
+             \"{address}\",\n    \
+             data=json.dumps({{\"row\": row}}).encode(),\n    \
+             headers={{\n        \
+                 \"Authorization\": f\"Bearer {{os.environ['ATHANOR_KEY']}}\",\n        \
+                 \"Content-Type\": \"application/json\",\n    \
+             }},\n\
+         )\n\
+         with urllib.request.urlopen(request) as response:\n    \
+             print(json.load(response)[\"predictions\"][0])"
+    )
+}
+
+fn rust(address: &str, row: &[(String, Value)]) -> String {
+    let row = lines(row, "        ", Value::to_string);
+    format!(
+        "// cargo add ureq@3 --features json; cargo add serde_json\n\
+         fn main() -> Result<(), Box<dyn std::error::Error>> {{\n    \
+             let key = std::env::var(\"ATHANOR_KEY\")?;\n    \
+             let body = serde_json::json!({{ \"row\": {{\n{row}    }} }});\n    \
+             let answer: serde_json::Value = ureq::post(\"{address}\")\n        \
+                 .header(\"Authorization\", &format!(\"Bearer {{key}}\"))\n        \
+                 .send_json(body)?\n        \
+                 .body_mut()\n        \
+                 .read_json()?;\n    \
+             println!(\"{{}}\", answer[\"predictions\"][0]);\n    \
+             Ok(())\n\
+         }}"
+    )
+}
+
+/// JSON with two blanks of indent, for people.
+pub(super) fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn row() -> Vec<(String, Value)> {
+        [("mean \"r\"", json!(1.5)), ("site", json!("o'neil\n")), ("smoker", json!(true)), ("n", Value::Null)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into()
+    }
+
+    #[test]
+    fn a_shell_reads_quotes_in_values_as_they_stand() {
+        let text = snippet(Language::Curl, "http://127.0.0.1:8080", "tumours", &row());
+        assert!(text.starts_with("curl 'http://127.0.0.1:8080/v1/models/tumours/predict' \\\n"));
+        assert!(text.contains(r"o'\''neil\n"), "{text}");
+        let quoted = text.split("-d '").nth(1).unwrap().trim_end_matches('\'').replace(r"'\''", "'");
+        let body: Value = serde_json::from_str(&quoted).unwrap();
+        let expect: serde_json::Map<String, Value> = row().into_iter().collect();
+        assert_eq!(body, json!({ "row": expect }));
+    }
+
+    #[test]
+    fn python_has_its_own_words_for_true_false_and_null() {
+        let text = snippet(Language::Python, "http://h:1", "m", &row());
+        for expect in ["    \"mean \\\"r\\\"\": 1.5,\n", "\"smoker\": True,", "\"n\": None,", "f\"Bearer {os.environ['ATHANOR_KEY']}\""] {
+            assert!(text.contains(expect), "{expect}\n{text}");
+        }
+    }
+
+    #[test]
+    fn rust_sends_the_same_body() {
+        let text = snippet(Language::Rust, "http://h:1", "m", &row());
+        for expect in ["ureq::post(\"http://h:1/v1/models/m/predict\")", "        \"n\": null,\n    } });", "Bearer {key}"] {
+            assert!(text.contains(expect), "{expect}\n{text}");
+        }
+    }
+}

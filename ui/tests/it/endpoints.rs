@@ -1,0 +1,234 @@
+//! The page Endpoints: start and stop, load, trying, snippets, keys.
+
+use athanor_protocol::{
+    Code, Failure,
+    api::{EndpointStatus, Event, KeyPage, Reply, Request, TryAnswer},
+    registry::Scope,
+};
+use athanor_ui::{
+    fake::{self, FakeHandle},
+    pages::{Go, Route},
+};
+
+use crate::help::Screen;
+
+const WIDE: [f32; 2] = [1280.0, 820.0];
+
+fn endpoints(size: [f32; 2], dark: bool, before: impl FnOnce(&FakeHandle)) -> Screen {
+    let mut screen = Screen::new(size, dark, before);
+    screen.go(Go::To(Route::Endpoints));
+    screen
+}
+
+fn stopped(fake: &FakeHandle) {
+    fake.on(|ask| match ask {
+        Request::EndpointGet(_) => {
+            let status = EndpointStatus { url: None, since_millis: None, ..fake::endpoint_status() };
+            Some(Ok(Reply::EndpointGet(Box::new(status))))
+        }
+        _ => None,
+    });
+}
+
+#[test]
+fn it_looks_as_it_should_in_both_themes_and_widths() {
+    for (dark, theme) in [(true, "dark"), (false, "light")] {
+        for (size, what) in [([1280.0, 1500.0], "wide"), ([1000.0, 640.0], "narrow"), ([700.0, 1500.0], "column")] {
+            let mut screen = endpoints(size, dark, |_| {});
+            screen.show(&format!("endpoints-{what}-{theme}"));
+            assert!(screen.has("running") && screen.has("http://127.0.0.1:8080"), "{what} {theme}");
+        }
+    }
+}
+
+#[test]
+fn the_endpoint_is_started_on_the_port_of_the_settings_and_stopped_with_an_undo() {
+    let mut screen = endpoints(WIDE, true, |fake| {
+        stopped(fake);
+        fake.on(|ask| match ask {
+            Request::Hello(_) => {
+                let mut hello = fake::hello();
+                hello.settings.endpoint_port = 9000;
+                Some(Ok(Reply::Hello(Box::new(hello))))
+            }
+            _ => None,
+        });
+    });
+    screen.show("endpoints-stopped");
+    assert!(screen.has("stopped") && screen.has_text("on port 9000"));
+    screen.click("Start");
+    assert!(screen.fake.sent().iter().any(|ask| matches!(ask, Request::EndpointStart(ask) if ask.port == 9000)));
+    assert!(screen.has_text("The endpoint answers at http://127.0.0.1:8080"));
+
+    let mut screen = endpoints(WIDE, true, |_| {});
+    screen.click("Stop");
+    assert!(screen.fake.sent().iter().any(|ask| matches!(ask, Request::EndpointStop(_))));
+    screen.click("Undo");
+    assert!(screen.fake.sent().iter().any(|ask| matches!(ask, Request::EndpointStart(_))));
+}
+
+#[test]
+fn a_port_that_is_taken_is_said() {
+    let mut screen = endpoints(WIDE, true, |fake| {
+        stopped(fake);
+        fake.on(|ask| match ask {
+            Request::EndpointStart(_) => {
+                let failure = Failure::new(Code::Conflict, "port 8080 is in use by another program");
+                Some(Err(failure.hint("choose another port in the settings")))
+            }
+            _ => None,
+        });
+    });
+    screen.click("Start");
+    assert!(screen.has_text("Port 8080 is in use by another program"));
+    assert!(screen.has("Start"));
+}
+
+#[test]
+fn an_endpoint_that_ended_by_itself_says_why() {
+    let mut screen = endpoints(WIDE, true, |_| {});
+    let status = EndpointStatus {
+        url: None,
+        since_millis: None,
+        problem: Some("the socket was closed".to_owned()),
+        ..fake::endpoint_status()
+    };
+    screen.fake.on({
+        let status = status.clone();
+        move |ask| matches!(ask, Request::EndpointGet(_)).then(|| Ok(Reply::EndpointGet(Box::new(status.clone()))))
+    });
+    screen.fake.event(Event::EndpointChanged { status });
+    screen.settle();
+    assert!(screen.has_text("It stopped by itself: the socket was closed"));
+}
+
+#[test]
+fn the_load_is_asked_for_once_a_second_only_while_it_is_seen() {
+    let count = |screen: &Screen| screen.fake.sent().iter().filter(|ask| matches!(ask, Request::EndpointLoad(_))).count();
+    let mut screen = endpoints(WIDE, true, |_| {});
+    screen.fake.forget_sent();
+    screen.harness.run_steps(20);
+    let seen = count(&screen);
+    assert!((3..=6).contains(&seen), "five seconds: {seen}");
+    screen.go(Go::To(Route::Settings));
+    screen.fake.forget_sent();
+    screen.harness.run_steps(20);
+    assert_eq!(count(&screen), 0);
+    let mut screen = endpoints(WIDE, true, stopped);
+    screen.harness.run_steps(8);
+    assert_eq!(count(&screen), 0);
+}
+
+#[test]
+fn the_form_is_made_from_what_the_model_takes_and_the_answer_is_shown() {
+    let mut screen = endpoints([1280.0, 1500.0], true, |_| {});
+    screen.pick("Model to try", "tumours");
+    screen.click("Ask");
+    assert!(screen.has("a value is needed"), "nothing is sent while a field is wrong");
+    assert!(!screen.fake.sent().iter().any(|ask| matches!(ask, Request::EndpointTry(_))));
+    screen.type_into("mean_radius", "14.2");
+    screen.click("Fill with an example");
+    screen.click("Ask");
+    let asked = screen.fake.sent().into_iter().find_map(|ask| if let Request::EndpointTry(ask) = ask { Some(*ask) } else { None });
+    let asked = asked.expect("it was sent");
+    assert_eq!(asked.model, "tumours");
+    assert_eq!(asked.values["mean_radius"], serde_json::json!(14.2));
+    assert_eq!(asked.values["smoker"], serde_json::json!(false));
+    assert_eq!(asked.values["site"], serde_json::Value::Null);
+    for label in ["HTTP 200", "malignant: 92.9 %", "benign: 7.1 %"] {
+        assert!(screen.has(label), "{label}");
+    }
+    screen.click("Raw answer");
+    screen.show("endpoints-answer");
+    assert!(screen.has_text("\"predictions\""));
+}
+
+#[test]
+fn a_refusal_of_the_endpoint_is_shown_with_its_hint() {
+    let mut screen = endpoints([1280.0, 1500.0], false, |fake| {
+        fake.on(|ask| match ask {
+            Request::EndpointTry(ask) => {
+                let body = serde_json::json!({ "error": "column \"feature_01\" must not be missing", "code": "invalid_argument", "hint": "send a number" });
+                let sent = serde_json::json!({ "row": ask.values });
+                Some(Ok(Reply::EndpointTry(Box::new(TryAnswer { status: 400, body, micros: 310, sent }))))
+            }
+            _ => None,
+        });
+    });
+    screen.click("Fill with an example");
+    screen.click("Ask");
+    screen.show("endpoints-refused");
+    assert!(screen.has("HTTP 400") && screen.has_text("must not be missing. Send a number."));
+}
+
+#[test]
+fn snippets_hold_the_address_and_what_was_typed() {
+    let mut screen = endpoints([1280.0, 1500.0], true, |_| {});
+    screen.pick("Model to try", "tumours");
+    screen.type_into("mean_radius", "14.2");
+    assert!(screen.has_text("curl 'http://127.0.0.1:8080/v1/models/tumours/predict'") && screen.has_text("\"mean_radius\": 14.2"));
+    screen.click("Python");
+    assert!(screen.has_text("import json, os, urllib.request") && screen.has_text("\"smoker\": False"));
+    screen.click("Rust");
+    screen.show("endpoints-rust");
+    assert!(screen.has_text("ureq::post"));
+}
+
+#[test]
+fn a_key_is_made_shown_once_and_then_gone() {
+    let mut screen = endpoints([1280.0, 1500.0], true, |_| {});
+    screen.click("New key");
+    screen.type_into("Name", "lab robot");
+    screen.click("Change what is served and everything else in this workspace");
+    screen.click("1 year");
+    screen.show("endpoints-key-new");
+    screen.click("Make key");
+    let asked = screen.fake.sent().into_iter().find_map(|ask| if let Request::KeyCreate(ask) = ask { Some(*ask) } else { None });
+    let asked = asked.expect("it was sent");
+    assert_eq!((asked.name.as_str(), asked.scopes), ("lab robot", vec![Scope::Predict, Scope::Admin]));
+    assert_eq!(asked.expires_at_millis, Some(fake::NOW_MILLIS + 365 * 86_400_000));
+    screen.show("endpoints-key-made");
+    assert!(screen.has_text("ath_n3wk3y77_"));
+    // Neither Escape nor a click beside it loses the secret.
+    screen.harness.key_press(egui::Key::Escape);
+    screen.settle();
+    assert!(screen.has_text("ath_n3wk3y77_"));
+    screen.click_last("Copy");
+    screen.click("I have kept it");
+    assert!(!screen.has_text("ath_n3wk3y77_"));
+}
+
+#[test]
+fn a_key_is_revoked_after_a_question() {
+    let mut screen = endpoints([1280.0, 1500.0], true, |_| {});
+    screen.click("Revoke deploy script");
+    assert!(!screen.fake.sent().iter().any(|ask| matches!(ask, Request::KeyRevoke(_))));
+    screen.show("endpoints-revoke");
+    screen.click("Revoke");
+    assert!(screen.fake.sent().iter().any(|ask| matches!(ask, Request::KeyRevoke(ask) if ask.id == "f3n8c1zt")));
+    assert!(screen.has_text("Revoked the key deploy script"));
+    assert!(!screen.has("Revoke trial") && !screen.has("Revoke old laptop"), "expired and revoked keys have nothing to revoke");
+}
+
+#[test]
+fn empty_slow_and_failing_are_said() {
+    let screen = endpoints(WIDE, false, |fake| {
+        fake.on(|ask| match ask {
+            Request::EndpointGet(_) => Some(Ok(Reply::EndpointGet(Box::default()))),
+            Request::KeyList(_) => Some(Ok(Reply::KeyList(Box::new(KeyPage { items: vec![], next: None })))),
+            _ => None,
+        });
+    });
+    assert!(screen.has_text("Nothing is in production") && screen.has("Open Models") && screen.has_text("Every request to the endpoint carries a key"));
+    let mut screen = Screen::usual();
+    screen.fake.hold();
+    screen.go(Go::To(Route::Endpoints));
+    assert!(screen.has_text("Looking at the endpoint"));
+    let screen = endpoints(WIDE, true, |fake| {
+        fake.on(|ask| match ask {
+            Request::EndpointGet(_) => Some(Err(Failure::new(Code::Internal, "the endpoint's thread is gone"))),
+            _ => None,
+        });
+    });
+    assert!(screen.has_text("The endpoint's thread is gone") && screen.has("Try again"));
+}
