@@ -1,17 +1,235 @@
-//! The page Runs.
+//! The page Runs: the list, one run, runs side by side.
 
-use egui::Ui;
+mod acts;
+mod cards;
+mod columns;
+mod compare;
+mod curve;
+mod curves;
+mod evaluation;
+mod facts;
+mod list;
+mod logs;
+mod matrix;
+mod naming;
+mod notes;
+mod parallel;
+mod plots;
+mod report_plots;
+mod rows;
+mod run;
+mod scatter;
+mod series;
 
-use super::{Cx, Page};
+use athanor_protocol::api::Event;
+use egui::{Key, Ui};
+
+use self::{
+    acts::Acts, compare::Compare, list::List, naming::Colors, notes::Notes, plots::Cursor, run::RunPane,
+    series::SeriesStore,
+};
+use super::{Command, Cx, Go, Page, Route};
+use crate::{icons::ph, widgets};
+
+/// What the views of this page share.
+#[derive(Default)]
+struct Shared {
+    acts: Acts,
+    series: SeriesStore,
+    colors: Colors,
+    cursor: Cursor,
+    notes: Notes,
+}
+
+/// What is seen.
+#[derive(Default)]
+enum View {
+    #[default]
+    List,
+    Run(Box<RunPane>),
+    Compare(Box<Compare>),
+}
 
 /// The page Runs.
 #[derive(Default)]
-pub struct RunsPage {}
+pub struct RunsPage {
+    shared: Shared,
+    list: List,
+    view: View,
+    /// Where Back leads from a run that was opened out of a comparison.
+    before: Option<Box<Compare>>,
+}
+
+impl RunsPage {
+    fn back(&mut self) {
+        self.view = match (std::mem::take(&mut self.view), self.before.take()) {
+            (View::Run(_), Some(compare)) => View::Compare(compare),
+            _ => View::List,
+        };
+    }
+}
 
 impl Page for RunsPage {
     fn title(&self) -> String {
-        "Runs".to_owned()
+        match &self.view {
+            View::List => "Runs".to_owned(),
+            View::Run(run) => run.title(),
+            View::Compare(compare) => compare.title(),
+        }
     }
 
-    fn ui(&mut self, _ui: &mut Ui, _cx: &mut Cx<'_>) {}
+    fn fact(&self, cx: &Cx<'_>) -> String {
+        match &self.view {
+            View::List => self.list.fact(),
+            View::Run(run) => run.fact(cx),
+            View::Compare(_) => String::new(),
+        }
+    }
+
+    fn actions(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        match &mut self.view {
+            View::List => {
+                let selected = self.list.selected();
+                if selected.len() >= 2 {
+                    if widgets::primary(ui, ph::SCALES, &format!("Compare {}", selected.len())).clicked() {
+                        cx.go.push(Go::Compare(selected));
+                    }
+                } else if widgets::primary(ui, ph::PLAY, "New run")
+                    .on_hover_text("Choose a workflow and run it")
+                    .clicked()
+                {
+                    cx.go.push(Go::To(Route::Workflow));
+                }
+            }
+            View::Run(run) => run.actions(ui, &mut self.shared, cx),
+            View::Compare(_) => {}
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        self.shared.cursor.begin(ui);
+        let mut back = false;
+        match &mut self.view {
+            View::List => self.list.ui(ui, &mut self.shared, cx),
+            View::Run(run) => back = run.ui(ui, &mut self.shared, cx),
+            View::Compare(compare) => back = compare.ui(ui, &mut self.shared, &self.list.rows, cx),
+        }
+        if let Some(wait) = self.shared.series.flush(cx.desk) {
+            ui.ctx().request_repaint_after_secs(wait as f32 + 0.01);
+        }
+        let typing = ui.ctx().egui_wants_keyboard_input();
+        let popup = egui::Popup::is_any_open(ui.ctx());
+        let escape =
+            !matches!(self.view, View::List) && !typing && !popup && ui.input(|input| input.key_pressed(Key::Escape));
+        let modal = matches!(&self.view, View::Run(run) if run.asks());
+        if back || (escape && !modal) {
+            self.back();
+        }
+    }
+
+    fn event(&mut self, event: &Event, cx: &mut Cx<'_>) {
+        match event {
+            Event::WorkspaceChanged { .. } => {
+                self.shared.notes.save_all(cx);
+                self.shared.series.clear();
+                self.list.clear();
+                self.view = View::List;
+                self.before = None;
+            }
+            Event::RunChanged { run } => {
+                self.list.rows.changed(run);
+                if run.status.is_final() {
+                    self.shared.series.invalidate_run(&run.id);
+                }
+            }
+            Event::RunMetrics { run, points } => {
+                self.list.rows.metrics(run, points);
+                self.shared.series.append(run, points);
+            }
+            Event::Lagged {} => {
+                self.list.rows.invalidate();
+                self.shared.series.invalidate();
+            }
+            Event::Closing {} => self.shared.notes.save_all(cx),
+            _ => {}
+        }
+        match &mut self.view {
+            View::List => {}
+            View::Run(run) => run.event(event),
+            View::Compare(compare) => compare.event(event),
+        }
+    }
+
+    fn tick(&mut self, cx: &mut Cx<'_>) {
+        let gone = self.shared.acts.poll(cx);
+        if !gone.is_empty() {
+            self.list.remove(&gone);
+            if matches!(&self.view, View::Run(run) if gone.contains(run.id())) {
+                self.back();
+            }
+        }
+        self.shared.notes.tick(cx);
+    }
+
+    fn open(&mut self, go: &Go, _cx: &mut Cx<'_>) {
+        match go {
+            Go::Run(id) => {
+                if matches!(&self.view, View::Run(run) if run.id() == id) {
+                    return;
+                }
+                self.before = match std::mem::take(&mut self.view) {
+                    View::Compare(compare) => Some(compare),
+                    _ => None,
+                };
+                self.view = View::Run(Box::new(RunPane::new(id.clone())));
+            }
+            Go::Compare(runs) => {
+                self.before = None;
+                self.view = View::Compare(Box::new(Compare::new(runs.clone())));
+            }
+            Go::RunsOf(name) => {
+                self.view = View::List;
+                self.list.show_workflow(name);
+            }
+            _ => {}
+        }
+    }
+
+    fn commands(&self, cx: &Cx<'_>) -> Vec<Command> {
+        let mut commands = vec![];
+        match &self.view {
+            View::List => {
+                let n = self.list.selected().len();
+                if n >= 2 {
+                    commands.push(Command::new("runs.compare", format!("Compare {n} runs"), ph::SCALES, ""));
+                }
+                if n >= 1 && cx.desk.may_change() {
+                    commands.push(Command::new("runs.tag", "Tag the selected runs", ph::TAG, ""));
+                    commands.push(Command::new("runs.delete", "Delete the selected runs", ph::TRASH, "Del"));
+                }
+                commands.push(Command::new("runs.search", "Search runs", ph::MAGNIFYING_GLASS, "Ctrl F"));
+            }
+            View::Run(run) => {
+                commands.push(Command::new("runs.back", "Back to the runs", ph::ARROW_LEFT, "Esc"));
+                commands.extend(run.commands(cx));
+            }
+            View::Compare(_) => commands.push(Command::new("runs.back", "Back to the runs", ph::ARROW_LEFT, "Esc")),
+        }
+        commands
+    }
+
+    fn run(&mut self, command: &str, cx: &mut Cx<'_>) {
+        match command {
+            "runs.back" => self.back(),
+            "runs.search" => self.list.find(),
+            "runs.tag" => self.list.begin_tag(),
+            "runs.compare" => cx.go.push(Go::Compare(self.list.selected())),
+            "runs.delete" => self.list.delete_selected(&mut self.shared, cx),
+            other => {
+                if let View::Run(run) = &mut self.view {
+                    run.command(other, &mut self.shared, cx);
+                }
+            }
+        }
+    }
 }
