@@ -97,8 +97,11 @@ impl Bridge {
                 continue;
             }
             match serde_json::to_string(&batch) {
-                Ok(text) if send(text) => {}
-                Ok(_) => return,
+                Ok(text) => {
+                    if !send(text) {
+                        return;
+                    }
+                }
                 Err(error) => tracing::error!(%error, "events cannot be written as JSON"),
             }
         }

@@ -40,10 +40,10 @@ fn find_from(
     let config = match (set("ATHANOR_CONFIG"), os) {
         (Some(folder), _) => folder,
         (None, "windows") => {
-            absolute("APPDATA").map_or_else(|| Ok(home()?.join("AppData/Roaming")), Ok)?.join("Athanor")
+            absolute("APPDATA").map_or_else(|| Ok::<_, Failure>(home()?.join("AppData/Roaming")), Ok)?.join("Athanor")
         }
         (None, "macos") => home()?.join("Library/Application Support/Athanor"),
-        (None, _) => absolute("XDG_CONFIG_HOME").map_or_else(|| Ok(home()?.join(".config")), Ok)?.join("athanor"),
+        (None, _) => absolute("XDG_CONFIG_HOME").map_or_else(|| Ok::<_, Failure>(home()?.join(".config")), Ok)?.join("athanor"),
     };
     let workspaces = match set("ATHANOR_HOME") {
         Some(folder) => folder,
