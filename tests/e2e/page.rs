@@ -107,6 +107,16 @@ fn a_team_shares_one_engine_through_its_browsers() {
     assert_eq!(audit["items"][0]["action"], "model.alias");
     assert_ne!(audit["items"][0]["actor"], json!(std::env::var("USER").unwrap_or_default()), "a key did it");
 
+    // What the run trained beside is registered, checked and put into production, and the endpoint follows at once.
+    let register = json!({ "run": runs["items"][0]["id"], "node": "trees", "name": "wine" });
+    let registered = page.ok(&admin, "model_register", register);
+    assert_eq!((&registered["version"]["version"], &registered["existed"]), (&json!(2), &json!(false)));
+    let verified = page.ok(&look, "model_verify", json!({ "model": "wine", "version": 2 }));
+    assert_eq!(verified["trusted"], true, "{verified}");
+    let promote = json!({ "model": "wine", "alias": "production", "version": 2 });
+    assert_eq!(page.ok(&admin, "model_alias", promote)["previous"], 1);
+    assert!(events.any(|event| event["event"] == "endpoint_changed" && event["status"]["models"][0]["version"] == 2));
+
     // Any file of the machine would be a table.
     let secret = sandbox.write("secret.csv", "password\n1\n2\n");
     let open = json!({ "source": { "path": secret } });

@@ -228,7 +228,7 @@ fn keys_are_made_shown_once_and_revoked() {
     assert!(made.key.starts_with(&format!("ath_{}_", made.info.id)));
     assert!(!format!("{made:?}").contains(&made.key), "a secret is in no log");
     let list = ask(&test.desk, KeyList::default()).unwrap();
-    assert_eq!(list.items, [made.info.clone()]);
+    assert_eq!(list.items, std::slice::from_ref(&made.info));
     assert!(!serde_json::to_string(&list).unwrap().contains(made.key.rsplit('_').next().unwrap()));
     ask(&test.desk, KeyRevoke { id: made.info.id.clone() }).unwrap();
     assert!(ask(&test.desk, KeyList::default()).unwrap().items[0].revoked_at_millis.is_some());

@@ -10,4 +10,6 @@ mod oip;
 mod oip_binary;
 mod packaged;
 mod site;
+mod site_events;
+mod site_house;
 mod wire;
