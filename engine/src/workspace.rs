@@ -78,7 +78,7 @@ impl Workspace {
     /// # Errors
     /// If it is none, was made by a newer version, or its database cannot be opened.
     pub fn open(root: &Path) -> Result<Self> {
-        Self::open_with(root, |path| SqliteStore::open(path))
+        Self::open_with(root, SqliteStore::open)
     }
 
     /// Opens a workspace that cannot be written, for example on a read-only disk: everything can be looked at, and what
@@ -87,7 +87,7 @@ impl Workspace {
     /// # Errors
     /// As [`open`](Self::open); and where the database would have to be brought up to date first.
     pub fn open_read_only(root: &Path) -> Result<Self> {
-        Self::open_with(root, |path| SqliteStore::open_read_only(path))
+        Self::open_with(root, SqliteStore::open_read_only)
     }
 
     fn open_with(root: &Path, store: impl FnOnce(&Path) -> athanor_store::Result<SqliteStore>) -> Result<Self> {

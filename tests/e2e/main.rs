@@ -6,6 +6,7 @@
 
 mod cache;
 mod command_line;
+mod desk;
 mod desktop;
 mod devices;
 mod faults;

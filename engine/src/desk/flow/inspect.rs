@@ -65,7 +65,10 @@ pub(super) fn steps(
 ) -> Result<Vec<JobStep>, Failure> {
     let mut broken = broken.clone();
     let mut sources = std::collections::BTreeMap::new();
-    for node in workflow.nodes.iter().filter(|node| node.kind == "table.open" && !broken.contains(&node.id)) {
+    for node in workflow.nodes.iter().filter(|node| node.kind == "table.open") {
+        if broken.contains(&node.id) {
+            continue;
+        }
         match resolved(&desk.flow, workspace, node) {
             Some(source) => drop(sources.insert(node.id.clone(), source)),
             None => drop(broken.insert(node.id.clone())),

@@ -166,14 +166,13 @@ fn splits(desk: Shared<'_>, folder: &Path, offset: u64, limit: u32) -> Result<Pr
 
 fn model(folder: &Path) -> Result<Preview, Failure> {
     let bytes = files::read_limited(&folder.join(PACKAGE_FILE), MAX_PACKAGE_BYTES)?;
-    let n_bytes = bytes.len();
+    let n_bytes = bytes.len() as u64;
     let package = Package::read(bytes)?;
     let manifest = package.manifest();
     let mut facts = vec![
         ("learner".to_owned(), manifest.lineage.train.learner.name().to_owned()),
         ("target".to_owned(), manifest.signature.target.clone()),
         ("inputs".to_owned(), manifest.signature.inputs.len().to_string()),
-        ("package size".to_owned(), format!("{n_bytes} bytes")),
         ("device".to_owned(), manifest.lineage.train.device.clone()),
         ("seed".to_owned(), manifest.lineage.train.seed.to_string()),
     ];
@@ -182,7 +181,7 @@ fn model(folder: &Path) -> Result<Preview, Failure> {
     }
     facts.extend(manifest.metrics.iter().map(|metric| (metric.key.clone(), metric.value.to_string())));
     facts.extend(manifest.lineage.versions.iter().cloned());
-    Ok(Preview::Model { signature: manifest.signature.clone(), facts })
+    Ok(Preview::Model { signature: manifest.signature.clone(), n_bytes, facts })
 }
 
 fn report(workspace: &Workspace, key: &str) -> Result<Preview, Failure> {

@@ -175,7 +175,7 @@ impl Load {
             at_millis: System.now_millis(),
             host: system::host_name(),
             processor: cpus.first().map(|cpu| cpu.brand().trim().to_owned()).unwrap_or_default(),
-            core_percent: cpus.iter().map(sysinfo::Cpu::cpu_usage).collect(),
+            core_percent: cpus.iter().map(sysinfo::Cpu::usage).collect(),
             memory_bytes: self.system.total_memory(),
             memory_used_bytes: self.system.used_memory(),
             engine_bytes: process(std::process::id()).map_or(0, sysinfo::Process::memory),

@@ -130,7 +130,7 @@ pub(in crate::desk) fn storage_usage(desk: &Arc<Desk>, _: StorageUsage) -> Resul
 fn free_bytes(folder: &Path) -> u64 {
     let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
     let Ok(disks) = sysinfo::Disks::new_with_refreshed_list() else { return 0 };
-    let under = disks.list().iter().filter(|disk| folder.starts_with(disk.mount_point()));
+    let under = disks.iter().filter(|disk| folder.starts_with(disk.mount_point()));
     let nearest = under.max_by_key(|disk| disk.mount_point().components().count());
     nearest.map_or(0, sysinfo::Disk::available_space)
 }

@@ -42,6 +42,13 @@ const MAX_REPORT_BYTES: u64 = 64 << 20;
 /// The metric that says at which step an epoch ended.
 const EPOCH: &str = "epoch";
 
+/// What the training nodes of a run are and were set to.
+#[derive(Default)]
+struct Learned {
+    params: Vec<(String, String)>,
+    learners: Vec<String>,
+}
+
 pub(in crate::desk) fn run_list(desk: &Arc<Desk>, ask: RunList) -> Result<RunPage, Failure> {
     let workspace = desk.workspace()?;
     let sort = match ask.order {
@@ -60,15 +67,15 @@ pub(in crate::desk) fn run_list(desk: &Arc<Desk>, ask: RunList) -> Result<RunPag
     })?;
     let ids: Vec<RunId> = page.items.iter().map(|run| run.id.clone()).collect();
     let catalogue = Catalogue::builtin();
-    let mut settings: HashMap<RunId, (Vec<(String, String)>, Vec<String>)> = HashMap::new();
+    let mut settings: HashMap<RunId, Learned> = HashMap::new();
     for step in workspace.store.step_settings(&ids, "train.")? {
-        let (params, learners) = settings.entry(step.run).or_default();
-        let room = MAX_PARAMS.saturating_sub(params.len());
-        params.extend(step.params.into_iter().take(room));
-        learners.push(catalogue.kind(&step.kind).map_or(step.kind, |kind| kind.title.clone()));
+        let learned = settings.entry(step.run).or_default();
+        let room = MAX_PARAMS.saturating_sub(learned.params.len());
+        learned.params.extend(step.params.into_iter().take(room));
+        learned.learners.push(catalogue.kind(&step.kind).map_or(step.kind, |kind| kind.title.clone()));
     }
     let row = |summary: athanor_protocol::run::RunSummary| {
-        let (params, learners) = settings.remove(&summary.id).unwrap_or_default();
+        let Learned { params, learners } = settings.remove(&summary.id).unwrap_or_default();
         RunRow { summary, params, learners }
     };
     Ok(RunPage { items: page.items.into_iter().map(row).collect(), next: page.next })
