@@ -142,6 +142,7 @@ impl<'a> Grid<'a> {
                 .resizable(true)
                 .sense(Sense::click())
                 .auto_shrink([false, false])
+                .min_scrolled_height(0.0)
                 .cell_layout(Layout::left_to_right(Align::Center));
             if let Some(row) = scroll_to {
                 table = table.scroll_to_row(row, Some(Align::Center));
@@ -214,7 +215,14 @@ impl<'a> Grid<'a> {
 
 fn heading(ui: &mut Ui, column: &GridColumn, sorted: Option<bool>) -> bool {
     let theme = Theme::of(ui);
-    ui.horizontal(|ui| {
+    // Over numbers it stands at the right, as they do.
+    let layout =
+        if column.numeric { Layout::right_to_left(Align::Center) } else { Layout::left_to_right(Align::Center) };
+    let place = egui::vec2(ui.available_width(), 18.0);
+    ui.allocate_ui_with_layout(place, layout, |ui| {
+        if column.numeric {
+            ui.add_space(8.0);
+        }
         ui.spacing_mut().item_spacing.x = 4.0;
         let text = RichText::new(&column.title).size(font_size::LABEL + 0.5);
         let text = if sorted.is_some() { text.color(theme.text) } else { text.color(theme.muted) };

@@ -6,10 +6,10 @@ use athanor_protocol::{
 };
 
 use super::{
-    naming::{latest, metric_path, metric_title, parse_metric},
+    naming::{latest, metric_path, metric_title, parse_metric, value_text},
     rows::Rows,
 };
-use crate::{format, widgets::GridColumn};
+use crate::widgets::GridColumn;
 
 /// Where the choice of columns is remembered.
 pub(super) const MEMORY: &str = "runs.columns";
@@ -74,16 +74,16 @@ impl Col {
         let title = self.title();
         let column = match self {
             Self::Check => GridColumn::text(title, 36.0),
-            Self::Name => GridColumn::text(title, 190.0),
+            Self::Name => GridColumn::text(title, 178.0),
             Self::Status => GridColumn::text(title, 96.0),
-            Self::Learner => GridColumn::text(title, 120.0),
-            Self::Metric(..) => GridColumn::number(title, 112.0),
+            Self::Learner => GridColumn::text(title, 112.0),
+            Self::Metric(..) => GridColumn::number(title, 106.0),
             Self::Param(_) => GridColumn::text(title, 120.0),
-            Self::Duration => GridColumn::number(title, 76.0),
-            Self::Created => GridColumn::text(title, 100.0),
-            Self::Device => GridColumn::text(title, 88.0),
+            Self::Duration => GridColumn::number(title, 70.0),
+            Self::Created => GridColumn::text(title, 98.0),
+            Self::Device => GridColumn::text(title, 78.0),
             Self::Seed => GridColumn::number(title, 72.0),
-            Self::Tags => GridColumn::text(title, 170.0),
+            Self::Tags => GridColumn::text(title, 130.0),
         };
         if self.order().is_some() { column.sortable() } else { column }
     }
@@ -93,7 +93,7 @@ impl Col {
         match self {
             Self::Learner => (!row.learners.is_empty()).then(|| row.learners.join(", ")),
             Self::Metric(split, key) => {
-                latest(&row.summary.latest, *split, key).map(|point| format::metric(point.value))
+                latest(&row.summary.latest, *split, key).map(|point| value_text(key, point.value))
             }
             Self::Param(name) => row.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()),
             Self::Device => Some(row.summary.device.clone()),
@@ -183,7 +183,7 @@ impl Columns {
             Some(chosen) => shown.extend(chosen.iter().cloned()),
             None => {
                 let have = |&&(split, key): &&(Split, &str)| rows.metric_names.contains(&(split, key.to_owned()));
-                let usual = USUAL.iter().filter(have).take(3).map(|&(split, key)| Col::Metric(split, key.to_owned()));
+                let usual = USUAL.iter().filter(have).take(2).map(|&(split, key)| Col::Metric(split, key.to_owned()));
                 shown.push(Col::Learner);
                 shown.extend(usual);
                 shown.extend([Col::Duration, Col::Created, Col::Device, Col::Tags]);

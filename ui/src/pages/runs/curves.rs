@@ -13,7 +13,7 @@ use egui::{Align, Color32, Layout, RichText, Ui, Vec2};
 use super::{
     Shared,
     curve::{Look, XAxis},
-    naming::metric_words,
+    naming::{metric_words, value_text},
     plots::{self, CARD_HEIGHT, PLOT_HEIGHT, Trace},
     series::{Shown, buckets_for},
 };
@@ -94,9 +94,15 @@ impl LookBar {
             (self.zoom, self.zoomed) = (None, None);
         }
         widgets::switch(ui, &mut self.look.log, "Log").on_hover_text("A logarithmic y axis");
-        ui.spacing_mut().slider_width = 90.0;
-        let slider = egui::Slider::new(&mut self.look.smoothing, 0.0..=0.99).show_value(false);
-        let response = ui.add(slider).on_hover_text("Moving average: how much of what was before stays");
+        let smoothing = &mut self.look.smoothing;
+        let slider = ui.scope(|ui| {
+            ui.spacing_mut().slider_width = 90.0;
+            ui.spacing_mut().interact_size.y = 18.0;
+            ui.visuals_mut().widgets.inactive.bg_fill = cx.theme.line;
+            ui.visuals_mut().selection.bg_fill = cx.theme.accent;
+            ui.add(egui::Slider::new(smoothing, 0.0..=0.99).show_value(false).trailing_fill(true))
+        });
+        let response = slider.inner.on_hover_text("Moving average: how much of what was before stays");
         response.widget_info(|| egui::WidgetInfo::slider(true, f64::from(self.look.smoothing), "Smoothing"));
         let shown =
             if self.look.smoothing > 0.0 { format!("smooth {:.2}", self.look.smoothing) } else { "smooth".to_owned() };
@@ -422,7 +428,7 @@ fn card(
             for part in group.parts.iter().rev() {
                 let color = split_color(theme, part.split);
                 ui.label(
-                    RichText::new(format::metric(part.value)).font(theme::mono(font_size::LABEL)).color(theme.text),
+                    RichText::new(value_text(&part.key.key, part.value)).font(theme::mono(font_size::LABEL)).color(theme.text),
                 );
                 ui.label(RichText::new(part.split.as_str()).size(font_size::LABEL).color(theme.muted));
                 let (dot, _) = ui.allocate_exact_size(Vec2::splat(8.0), egui::Sense::hover());

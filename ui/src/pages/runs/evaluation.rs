@@ -108,6 +108,7 @@ fn figures(ui: &mut Ui, report: &ReportView) {
         ui.horizontal_top(|ui| {
             for (key, value) in metrics.iter().take(FIGURES) {
                 ui.allocate_ui_with_layout(Vec2::new(width, 0.0), Layout::top_down(Align::Min), |ui| {
+                    ui.set_min_width(width);
                     let remark = match metric_info(key).and_then(|info| info.higher_is_better) {
                         Some(true) => "higher is better",
                         Some(false) => "lower is better",

@@ -53,7 +53,7 @@ impl Artifacts {
         ];
         let (mut save, mut copied) = (None, false);
         widgets::card(ui, |ui| {
-            ui.set_height(ui.available_height().min(36.0 + files.len() as f32 * 36.0 + 12.0));
+            ui.set_height(ui.available_height().min(36.0 + files.len() as f32 * 36.0 + 6.0));
             Grid::new("artifacts", &columns, files.len()).row_height(36.0).show(
                 ui,
                 |_, _| {},
@@ -243,7 +243,8 @@ pub(super) fn lineage(ui: &mut Ui, view: &RunView, cx: &mut Cx<'_>) {
 
 fn steps(ui: &mut Ui, view: &RunView) {
     let theme = theme::Theme::of(ui);
-    egui::Grid::new("steps").num_columns(5).spacing([16.0, 8.0]).show(ui, |ui| {
+    ui.spacing_mut().interact_size.y = 20.0;
+    egui::Grid::new("steps").num_columns(5).min_row_height(24.0).min_col_width(16.0).spacing([16.0, 4.0]).show(ui, |ui| {
         for step in &view.detail.steps {
             let (icon, color) = widgets::step_icon(theme, step.state);
             ui.label(icons::text(icon, 16.0).color(color)).on_hover_text(state_text(step.state));

@@ -222,6 +222,7 @@ fn log_line(ui: &mut Ui, line: &LogEntry) {
         _ => theme.muted,
     };
     let font = theme::mono(font_size::LABEL + 0.5);
+    ui.spacing_mut().interact_size.y = ROW;
     ui.horizontal(|ui| {
         ui.set_height(ROW);
         ui.spacing_mut().item_spacing.x = 12.0;

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use athanor_protocol::{
-    metric::{MetricPoint, Split},
+    metric::{MetricPoint, MetricValue, Split, metric_info},
     names::RunId,
     run::RunSummary,
 };
+
+use crate::format;
 
 /// The end of an id: its beginning is the time, alike for all runs of a day.
 pub(super) fn short(id: &RunId) -> &str {
@@ -18,11 +20,30 @@ pub(super) fn run_name(summary: &RunSummary) -> String {
     format!("{} {}", summary.workflow, short(&summary.id))
 }
 
-/// A metric's key as words: `log_loss` is `Log loss`.
+/// A metric's key as words: `log_loss` is `Log loss`, `roc_auc` is `ROC AUC`.
 pub(super) fn metric_words(key: &str) -> String {
+    match key {
+        "roc_auc" => return "ROC AUC".to_owned(),
+        "mcc" => return "MCC".to_owned(),
+        "r2" => return "R²".to_owned(),
+        "rmse" | "mae" => return key.to_uppercase(),
+        "cpu_percent" => return "CPU".to_owned(),
+        "memory_bytes" => return "Memory".to_owned(),
+        "gpu_memory_bytes" => return "GPU memory".to_owned(),
+        _ => {}
+    }
     let text = key.replace('_', " ");
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// A metric's value with its unit.
+pub(super) fn value_text(key: &str, value: MetricValue) -> String {
+    match (metric_info(key).map(|info| info.unit), value.finite()) {
+        (Some("bytes"), Some(bytes)) if bytes >= 0.0 => format::bytes(bytes as u64),
+        (Some("%"), Some(share)) => format!("{} %", format::number(share)),
+        _ => format::metric(value),
+    }
 }
 
 /// A metric of a split: `Accuracy, valid`.

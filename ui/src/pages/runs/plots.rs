@@ -107,6 +107,22 @@ fn log_marks(input: &GridInput) -> Vec<GridMark> {
     marks
 }
 
+/// Steps of 1, 2 or 5 with room between them, all of one strength. The library's least step is that of eight points.
+fn even_marks(input: &GridInput, points: f64) -> Vec<GridMark> {
+    let least = input.base_step_size * points / 8.0;
+    let (low, high) = input.bounds;
+    if !(least.is_finite() && least > 0.0 && low.is_finite() && high.is_finite()) {
+        return vec![];
+    }
+    let unit = 10f64.powf(least.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * unit).find(|step| *step >= least).unwrap_or(least);
+    let (first, last) = ((low / step).ceil(), (high / step).floor());
+    if !(step > 0.0 && last - first < 200.0) {
+        return vec![];
+    }
+    (0..=(last - first).max(-1.0) as i64).map(|at| GridMark { value: (first + at as f64) * step, step_size: step }).collect()
+}
+
 /// A plot's ground: quiet axes in small figures, zoom by wheel with Ctrl and by a box with the right button.
 pub(super) fn ground<'a>(ui: &Ui, id: impl egui::AsId, height: f32) -> Plot<'a> {
     let theme = Theme::of(ui);
@@ -119,7 +135,11 @@ pub(super) fn ground<'a>(ui: &Ui, id: impl egui::AsId, height: f32) -> Plot<'a> 
         .allow_scroll(false)
         .allow_zoom([true, true])
         .cursor_color(Color32::TRANSPARENT)
-        .grid_color(mix(theme.panel, theme.line, 0.9))
+        .grid_color(mix(theme.panel, theme.line, 0.7))
+        .grid_spacing(egui::Rangef::new(8.0, 20.0))
+        .grid_fade(1.0)
+        .x_grid_spacer(|input| even_marks(&input, 64.0))
+        .y_grid_spacer(|input| even_marks(&input, 30.0))
         .set_margin_fraction(Vec2::new(0.01, 0.06))
         .label_formatter(|_| None)
 }
@@ -134,12 +154,12 @@ pub(super) fn axes<'a>(
     let font = theme::regular(font_size::LABEL);
     let x = AxisHints::new_x()
         .formatter(move |mark, _| x(mark.value))
-        .label_spacing(egui::Rangef::new(50.0, 90.0))
+        .label_spacing(egui::Rangef::new(8.0, 16.0))
         .tick_label_font(font.clone())
         .tick_label_color(theme.muted);
     let y = AxisHints::new_y()
         .formatter(move |mark, _| y(mark.value))
-        .label_spacing(egui::Rangef::new(18.0, 36.0))
+        .label_spacing(egui::Rangef::new(8.0, 16.0))
         .min_thickness(34.0)
         .tick_label_font(font)
         .tick_label_color(theme.muted);
@@ -487,6 +507,11 @@ mod tests {
 
     #[test]
     fn decades_are_marked_in_any_range() {
+        for (low, high, n) in [(0.0, 1.0, 3), (0.0, 0.0, 0), (-1e300, 1e300, 3), (f64::NAN, 1.0, 0), (1e15, 1e15 + 1.0, 3)] {
+            let base_step_size = (high - low) / 20.0;
+            let marks = even_marks(&GridInput { bounds: (low, high), base_step_size }, 64.0);
+            assert!(marks.len() >= n && marks.len() < 40, "{low} {high}: {}", marks.len());
+        }
         for (low, high) in [(0.0, 1.0), (-12.0, 30.0), (2.0, 2.1), (f64::NEG_INFINITY, 1.0)] {
             let marks = log_marks(&GridInput { bounds: (low, high), base_step_size: 0.1 });
             assert!(marks.len() < 40, "{low} {high}: {}", marks.len());

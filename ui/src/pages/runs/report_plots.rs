@@ -114,7 +114,7 @@ pub(super) fn confusion(ui: &mut Ui, confusion: &Confusion) {
     let longest = confusion.classes.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let side = (longest.min(16) as f32 * 6.4 + 12.0).max(30.0);
     let width = ui.available_width();
-    let cell = Vec2::new(((width - side) / n as f32).min(150.0), ((HEIGHT - 24.0) / n as f32).clamp(9.0, 96.0));
+    let cell = Vec2::new(((width - side) / n as f32).min(240.0), ((HEIGHT - 24.0) / n as f32).clamp(9.0, 118.0));
     let (rect, response) = ui.allocate_exact_size(Vec2::new(width, cell.y * n as f32 + 24.0), Sense::hover());
     let origin = Pos2::new(rect.left() + side, rect.top());
     let painter = ui.painter_at(rect);
@@ -128,8 +128,8 @@ pub(super) fn confusion(ui: &mut Ui, confusion: &Confusion) {
         for (column, &count) in counts.iter().enumerate() {
             let at = Rect::from_min_size(Pos2::new(origin.x + column as f32 * cell.x, y), cell).shrink(1.0);
             let share = count as f32 / confusion.sums[row].max(1) as f32;
-            let ink = if row == column { theme.ok } else { theme.bad };
-            let fill = mix(theme.sunken, ink, if count == 0 { 0.0 } else { 0.12 + 0.78 * share });
+            let ink = if row == column { theme.info } else { theme.bad };
+            let fill = mix(theme.sunken, ink, if count == 0 { 0.0 } else { 0.14 + 0.7 * share });
             painter.rect_filled(at, 3, fill);
             if cell.x >= 34.0 && cell.y >= 16.0 {
                 let text = if contrast(theme.text, fill) >= contrast(theme.bg, fill) { theme.text } else { theme.bg };

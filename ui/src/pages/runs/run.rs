@@ -380,7 +380,7 @@ impl RunPane {
                 .hint_text(RichText::new("What is worth knowing about this run").color(theme.faint))
                 .margin(egui::Margin::symmetric(10, 7))
                 .desired_rows(1)
-                .desired_width(ui.available_width() - 20.0);
+                .desired_width(f32::INFINITY);
             let response = ui.add_enabled(cx.desk.may_change(), edit);
             response.widget_info(|| {
                 let mut info = egui::WidgetInfo::labeled(egui::WidgetType::TextEdit, true, "Note");
