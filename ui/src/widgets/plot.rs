@@ -1,9 +1,9 @@
 //! Plots as they look here: the legend outside, quiet lines, colours of the theme.
 
 use egui::{Color32, RichText, Sense, Ui, Vec2};
-use egui_plot::{HoverPosition, Plot};
+use egui_plot::{AxisHints, HoverPosition, Plot};
 
-use crate::theme::{Theme, font_size};
+use crate::theme::{self, Theme, font_size, mix};
 
 /// A plot with the look of this program; the caller adds lines in [`Plot::show`].
 pub fn plot(id: &str, height: f32) -> Plot<'_> {
@@ -24,6 +24,39 @@ pub fn plot(id: &str, height: f32) -> Plot<'_> {
             }
             HoverPosition::Elsewhere { .. } => None,
         })
+}
+
+/// The same with a quiet grid and small figures at axes with names; `x` and `y` write the figures.
+pub fn quiet_plot<'a>(
+    ui: &Ui,
+    id: &'a str,
+    height: f32,
+    (x_name, x): (&str, impl Fn(f64) -> String + 'a),
+    (y_name, y): (&str, impl Fn(f64) -> String + 'a),
+) -> Plot<'a> {
+    let theme = Theme::of(ui);
+    let font = theme::regular(font_size::LABEL);
+    let label = |name: &str| RichText::new(name).font(font.clone()).color(theme.muted);
+    let spacing = egui::Rangef::new(10.0, 22.0);
+    let across = AxisHints::new_x()
+        .label(label(x_name))
+        .formatter(move |mark, _| x(mark.value))
+        .label_spacing(spacing)
+        .tick_label_font(font.clone())
+        .tick_label_color(theme.muted);
+    let up = AxisHints::new_y()
+        .label(label(y_name))
+        .formatter(move |mark, _| y(mark.value))
+        .label_spacing(spacing)
+        .min_thickness(30.0)
+        .tick_label_font(font.clone())
+        .tick_label_color(theme.muted);
+    plot(id, height)
+        .grid_color(mix(theme.panel, theme.line, 0.8))
+        .grid_fade(1.0)
+        .grid_spacing(egui::Rangef::new(24.0, 160.0))
+        .custom_x_axes(vec![across])
+        .custom_y_axes(vec![up])
 }
 
 /// An entry of a legend: colour, name, whether it is shown. Returns the entry that was clicked.

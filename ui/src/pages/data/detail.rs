@@ -120,12 +120,15 @@ fn histogram(ui: &mut Ui, column: &ColumnSummary) {
             Bar::new((bin.low + bin.high) / 2.0, bin.count as f64).width((bin.high - bin.low) * 0.94).name(name)
         })
         .collect();
-    widgets::plot("column-histogram", 150.0)
+    let figures = move |value: f64| value_text(dtype, MetricValue::from(value));
+    let bars =
+        bars.into_iter().map(|bar| bar.fill(theme.info.gamma_multiply(0.85)).stroke(egui::Stroke::NONE)).collect();
+    widgets::quiet_plot(ui, "column-histogram", 160.0, ("", figures), ("", format::number))
+        .include_y(0.0)
         .show_grid([false, true])
         .allow_drag(false)
         .allow_zoom(false)
         .allow_boxed_zoom(false)
-        .x_axis_formatter(move |mark, _| value_text(dtype, MetricValue::from(mark.value)))
         .show(ui, |plot| {
             let chart = BarChart::new(&column.name, bars).color(theme.info);
             let formatter =

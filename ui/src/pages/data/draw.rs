@@ -111,8 +111,13 @@ fn foot<'a>(ui: &mut Ui, names: impl Iterator<Item = &'a str>, drawn: &mut Drawn
     }
 }
 
-fn axis(dtype: DataType) -> impl Fn(egui_plot::GridMark, &std::ops::RangeInclusive<f64>) -> String {
-    move |mark, _| value_text(dtype, MetricValue::from(mark.value))
+fn figures(dtype: DataType) -> impl Fn(f64) -> String {
+    move |value| value_text(dtype, MetricValue::from(value))
+}
+
+/// Counts have no fractions.
+fn counts(value: f64) -> String {
+    if value.fract() == 0.0 && value >= 0.0 { format::number(value) } else { String::new() }
 }
 
 fn histogram(
@@ -125,11 +130,9 @@ fn histogram(
     let theme = Theme::of(ui);
     let dtype = names.dtype(names.x);
     let many = groups.len() > 1;
-    widgets::plot("data-histogram", height)
-        .x_axis_label(names.x)
-        .y_axis_label("Rows")
-        .x_axis_formatter(axis(dtype))
-        .show(ui, |plot| {
+    widgets::quiet_plot(ui, "data-histogram", height, (names.x, figures(dtype)), ("rows", counts)).include_y(0.0).show(
+        ui,
+        |plot| {
             for (at, (name, bins)) in groups.iter().enumerate().filter(|(at, _)| !drawn.hidden.contains(at)) {
                 let bars: Vec<Bar> = bins
                     .iter()
@@ -141,14 +144,17 @@ fn histogram(
                             .name(format!("{} to {}", ends[0], ends[1]))
                     })
                     .collect();
-                let color = if many { theme.series(at).gamma_multiply(0.6) } else { theme.info };
+                // Groups lie over each other: what is behind shines through.
+                let color = if many { theme.series(at).gamma_multiply(0.55) } else { theme.info.gamma_multiply(0.85) };
+                let bars = bars.into_iter().map(|bar| bar.fill(color).stroke(egui::Stroke::NONE)).collect();
                 let title = if many { format!("{}\n", group_name(name)) } else { String::new() };
                 let formatter = move |bar: &Bar, _: &BarChart| {
                     format!("{title}{}\n{}", bar.name, format::plural(bar.value.max(0.0) as u64, "row"))
                 };
                 plot.bar_chart(BarChart::new(name, bars).color(color).element_formatter(Box::new(formatter)));
             }
-        });
+        },
+    );
 }
 
 fn bars(ui: &mut Ui, values: &[String], groups: &[(String, Vec<u64>)], drawn: &Drawn, names: &Names<'_>, height: f32) {
@@ -156,9 +162,14 @@ fn bars(ui: &mut Ui, values: &[String], groups: &[(String, Vec<u64>)], drawn: &D
     let many = groups.len() > 1;
     let n = groups.len().max(1) as f64;
     let labels: Vec<String> = values.iter().map(|value| short(value, 18)).collect();
-    widgets::plot("data-bars", height)
-        .x_axis_label(names.x)
-        .y_axis_label("Rows")
+    let name_at = move |value: f64| {
+        let at = value.round();
+        let whole = (value - at).abs() < 1e-6 && at >= 0.0;
+        if whole { labels.get(at as usize).cloned().unwrap_or_default() } else { String::new() }
+    };
+    widgets::quiet_plot(ui, "data-bars", height, (names.x, name_at), ("rows", counts))
+        .include_y(0.0)
+        .show_grid([false, true])
         .x_grid_spacer(|input| {
             let (low, high) = input.bounds;
             let step = ((high - low) / 14.0).ceil().max(1.0);
@@ -169,11 +180,6 @@ fn bars(ui: &mut Ui, values: &[String], groups: &[(String, Vec<u64>)], drawn: &D
                 at += step;
             }
             marks
-        })
-        .x_axis_formatter(move |mark, _| {
-            let at = mark.value.round();
-            let whole = (mark.value - at).abs() < 1e-6 && at >= 0.0;
-            if whole { labels.get(at as usize).cloned().unwrap_or_default() } else { String::new() }
         })
         .show(ui, |plot| {
             for (at, (name, counts)) in groups.iter().enumerate().filter(|(at, _)| !drawn.hidden.contains(at)) {
@@ -187,7 +193,8 @@ fn bars(ui: &mut Ui, values: &[String], groups: &[(String, Vec<u64>)], drawn: &D
                         Bar::new(x, count as f64).width(width * 0.96).name(value)
                     })
                     .collect();
-                let color = if many { theme.series(at) } else { theme.info };
+                let color = if many { theme.series(at) } else { theme.info }.gamma_multiply(0.85);
+                let bars = bars.into_iter().map(|bar| bar.fill(color).stroke(egui::Stroke::NONE)).collect();
                 let title = if many { format!("{}\n", group_name(name)) } else { String::new() };
                 let formatter = move |bar: &Bar, _: &BarChart| {
                     format!("{title}{}\n{}", bar.name, format::plural(bar.value.max(0.0) as u64, "row"))
@@ -209,10 +216,11 @@ fn boxes(ui: &mut Ui, groups: &[(String, BoxStats)], names: &Names<'_>, height: 
         )
         .collect();
     let shown = labels.clone();
-    widgets::plot("data-boxes", height)
-        .x_axis_label(if names.group.is_empty() { "" } else { names.group })
-        .y_axis_label(names.x)
-        .y_axis_formatter(axis(dtype))
+    let name_at = move |value: f64| {
+        let at = value.round();
+        if at >= 0.0 { labels.get(at as usize).cloned().unwrap_or_default() } else { String::new() }
+    };
+    widgets::quiet_plot(ui, "data-boxes", height, (names.group, name_at), (names.x, figures(dtype)))
         .include_x(-0.8)
         .include_x(groups.len() as f64 - 0.2)
         .show_grid([false, true])
@@ -223,10 +231,6 @@ fn boxes(ui: &mut Ui, groups: &[(String, BoxStats)], names: &Names<'_>, height: 
                 .map(|at| egui_plot::GridMark { value: at as f64, step_size: 1.0 })
                 .take_while(|mark| mark.value <= high)
                 .collect()
-        })
-        .x_axis_formatter(move |mark, _| {
-            let at = mark.value.round();
-            if at >= 0.0 { labels.get(at as usize).cloned().unwrap_or_default() } else { String::new() }
         })
         .show(ui, |plot| {
             for (at, (_, stats)) in groups.iter().enumerate() {
@@ -281,11 +285,8 @@ fn clouds(
     let many = groups.len() > 1;
     let (x_type, y_type) = (names.dtype(names.x), names.dtype(names.y));
     let (x_name, y_name) = (names.x.to_owned(), names.y.to_owned());
-    widgets::plot(if as_points { "data-scatter" } else { "data-line" }, height)
-        .x_axis_label(names.x)
-        .y_axis_label(names.y)
-        .x_axis_formatter(axis(x_type))
-        .y_axis_formatter(axis(y_type))
+    let id = if as_points { "data-scatter" } else { "data-line" };
+    widgets::quiet_plot(ui, id, height, (names.x, figures(x_type)), (names.y, figures(y_type)))
         .label_formatter(move |hover| match hover {
             HoverPosition::NearDataPoint { plot_name, position, .. } => {
                 let title = if many { format!("{}\n", group_name(plot_name)) } else { String::new() };

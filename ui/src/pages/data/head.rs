@@ -16,6 +16,9 @@ use crate::{
 /// Half the width of the place by which a column's width is changed.
 const HANDLE: f32 = 4.0;
 
+/// Least and greatest width of a column's chart.
+const CHART: [f32; 2] = [40.0, 64.0];
+
 /// A type's icon.
 pub fn type_icon(dtype: DataType) -> &'static str {
     match dtype {
@@ -160,23 +163,27 @@ fn paint(ui: &mut Ui, clip: Rect, cell: Rect, column: &ColumnSchema, summary: Op
             );
         }
         Some(summary) => {
-            let (text, ink) = if summary.n_missing > 0 {
-                (format!("{} missing", percent(summary.n_missing, n_rows)), theme.warn)
+            let (long, short, ink) = if summary.n_missing > 0 {
+                let share = percent(summary.n_missing, n_rows);
+                (format!("{share} missing"), share, theme.warn)
             } else {
-                (format!("{} distinct", format::count(summary.n_distinct)), theme.muted)
+                let n = format::count(summary.n_distinct);
+                (format!("{n} distinct"), n, theme.muted)
             };
-            let chart = Rect::from_min_max(
-                Pos2::new((cell.right() - 60.0).max(cell.left() + 10.0), second - 11.0),
-                Pos2::new(cell.right() - 10.0, second + 10.0),
-            );
-            let words = Rect::from_min_max(cell.min, Pos2::new(chart.left() - 6.0, cell.bottom()));
-            painter.with_clip_rect(words.intersect(clip)).text(
-                Pos2::new(cell.left() + 10.0, second),
-                Align2::LEFT_CENTER,
-                text,
-                font,
-                ink,
-            );
+            // The words give way to the chart: first to a shorter form, then altogether.
+            let room = cell.width() - 2.0 * 10.0 - CHART[0] - 8.0;
+            let words = [long, short]
+                .into_iter()
+                .map(|text| painter.layout_no_wrap(text, font.clone(), ink))
+                .find(|galley| galley.size().x <= room);
+            let used = words.as_ref().map_or(0.0, |galley| galley.size().x + 8.0);
+            if let Some(galley) = words {
+                let at = Pos2::new(cell.left() + 10.0, second - galley.size().y / 2.0);
+                painter.galley(at, galley, ink);
+            }
+            let width = (cell.width() - 20.0 - used).clamp(CHART[0].min(cell.width() - 20.0), CHART[1]);
+            let right = cell.right() - 10.0;
+            let chart = Rect::from_min_max(Pos2::new(right - width, second - 11.0), Pos2::new(right, second + 10.0));
             bars(&painter, chart, &heights(summary), mix(theme.panel, theme.info, 0.75));
         }
     }

@@ -55,7 +55,7 @@ impl Tables {
                 if widgets::icon_button(ui, ph::SIDEBAR_SIMPLE, "Fold the list").clicked() {
                     asked = Some(Asked::Fold);
                 }
-                if widgets::icon_button(ui, ph::TEXT_T, "Open by path").clicked() {
+                if widgets::icon_button(ui, ph::CURSOR_TEXT, "Open by path").clicked() {
                     asked = Some(Asked::Path);
                 }
             });

@@ -8,6 +8,7 @@ mod draw;
 mod grid;
 mod head;
 mod list;
+mod picker;
 mod plots;
 mod profile;
 mod sheet;
@@ -34,7 +35,7 @@ use crate::{
 /// The list: least, first and greatest width.
 const LIST: [f32; 3] = [180.0, 228.0, 360.0];
 /// Below this width the list makes room for the panel at the right.
-const FOLD_LIST_BELOW: f32 = 900.0;
+const FOLD_LIST_BELOW: f32 = 1000.0;
 
 /// The page Data.
 #[derive(Default)]
@@ -297,7 +298,7 @@ impl Page for DataPage {
     fn commands(&self, _cx: &Cx<'_>) -> Vec<Command> {
         let mut commands = vec![
             Command::new("data.open", "Open a table", ph::FOLDER_OPEN, "Ctrl O"),
-            Command::new("data.path", "Open a table by its path", ph::TEXT_T, ""),
+            Command::new("data.path", "Open a table by its path", ph::CURSOR_TEXT, ""),
         ];
         if self.open.is_some() {
             commands.push(Command::new("data.train", "Use this table for training", ph::FLAME, ""));

@@ -7,7 +7,7 @@ use athanor_protocol::{
 };
 use egui::{RichText, Ui};
 
-use super::draw;
+use super::{draw, picker};
 use crate::{
     desk::Remote,
     icons::ph,
@@ -79,7 +79,10 @@ impl Plots {
     pub fn begin(&mut self, columns: &[ColumnSchema]) {
         self.columns = columns.to_vec();
         self.n_bins = 30;
-        let mut numbers = columns.iter().filter(|column| is_number(column.dtype)).map(|column| &column.name);
+        // Numbers with a fraction first: whole ones are often ids.
+        let of = |dtype| columns.iter().filter(move |column| column.dtype == dtype);
+        let rest = columns.iter().filter(|column| is_number(column.dtype) && column.dtype != DataType::Float);
+        let mut numbers = of(DataType::Float).chain(rest).map(|column| &column.name);
         let first = numbers.next().or(columns.first().map(|column| &column.name));
         self.x = first.cloned().unwrap_or_default();
         self.y = numbers.next().cloned().unwrap_or_else(|| self.x.clone());
@@ -121,7 +124,11 @@ impl Plots {
             egui::ScrollArea::horizontal().id_salt("plot-kinds").auto_shrink([false, true]).show(ui, |ui| {
                 widgets::segments(ui, &mut self.kind, &Kind::ALL);
             });
-            self.pickers(ui);
+            if self.kind != Kind::Correlation {
+                self.pickers(ui);
+            }
+            let says = RichText::new(self.kind.says()).size(font_size::LABEL + 0.5).color(Theme::of(ui).muted);
+            ui.label(says);
             let Some(spec) = self.spec() else {
                 let text = match self.kind {
                     Kind::Correlation => "It takes at least two columns of numbers.",
@@ -165,56 +172,47 @@ impl Plots {
     }
 
     fn pickers(&mut self, ui: &mut Ui) {
-        let theme = Theme::of(ui);
-        let numbers: Vec<(String, String)> = self
-            .columns
-            .iter()
-            .filter(|column| is_number(column.dtype))
-            .map(|column| (column.name.clone(), column.name.clone()))
-            .collect();
-        let all: Vec<(String, String)> =
-            self.columns.iter().map(|column| (column.name.clone(), column.name.clone())).collect();
-        let mut groups: Vec<(String, String)> = vec![(String::new(), "no groups".to_owned())];
-        groups.extend(
-            self.columns
-                .iter()
-                .filter(|column| !matches!(column.dtype, DataType::Float | DataType::Datetime | DataType::Other))
-                .map(|column| (column.name.clone(), column.name.clone())),
-        );
+        let names = |keep: &dyn Fn(DataType) -> bool| -> Vec<(&str, &str)> {
+            let kept = self.columns.iter().filter(|column| keep(column.dtype));
+            kept.map(|column| (column.name.as_str(), column.name.as_str())).collect()
+        };
+        let (numbers, all) = (names(&is_number), names(&|_| true));
+        let mut groups = names(&|dtype| !matches!(dtype, DataType::Float | DataType::Datetime | DataType::Other));
+        groups.insert(0, ("", "no groups"));
+        let (x, y, group, n_bins) = (&mut self.x, &mut self.y, &mut self.group, &mut self.n_bins);
         let mut switched = false;
+        let width = ((ui.available_width() - 32.0) / 3.0).clamp(110.0, 200.0);
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing.x = 16.0;
-            let pick = |ui: &mut Ui, id: &str, name: &str, value: &mut String, options: &[(String, String)]| {
-                ui.scope(|ui| {
-                    ui.set_max_width(200.0);
-                    widgets::field(ui, name, "", None, |ui| widgets::choice(ui, id, name, value, options));
+            let pick = |ui: &mut Ui, name: &str, value: &mut String, options: &[(&str, &str)]| {
+                place(ui, width, |ui| {
+                    widgets::field(ui, name, "", None, |ui| picker::column(ui, name, value, options, width));
                 });
             };
             match self.kind {
-                Kind::Histogram | Kind::Box => pick(ui, "plot-x", "Column", &mut self.x, &numbers),
-                Kind::Bar => pick(ui, "plot-x", "Column", &mut self.x, &all),
+                Kind::Histogram | Kind::Box => pick(ui, "Column", x, &numbers),
+                Kind::Bar => pick(ui, "Column", x, &all),
                 Kind::Scatter | Kind::Line => {
-                    pick(ui, "plot-x", "Across", &mut self.x, &numbers);
-                    pick(ui, "plot-y", "Up", &mut self.y, &numbers);
+                    pick(ui, "Across", x, &numbers);
+                    pick(ui, "Up", y, &numbers);
                 }
                 Kind::Correlation => {}
             }
             if self.kind != Kind::Correlation {
-                pick(ui, "plot-group", "Groups", &mut self.group, &groups);
+                pick(ui, "Groups", group, &groups);
             }
             if self.kind == Kind::Histogram {
-                let mut n_bins = f64::from(self.n_bins);
-                ui.scope(|ui| {
-                    ui.set_max_width(120.0);
+                let mut bins = f64::from(*n_bins);
+                place(ui, 110.0, |ui| {
                     widgets::field(ui, "Bins", "", None, |ui| {
-                        widgets::number_field(ui, "Bins", &mut n_bins, 2.0..=200.0, "");
+                        widgets::number_field(ui, "Bins", &mut bins, 2.0..=200.0, "");
                     });
                 });
-                self.n_bins = n_bins.round().clamp(2.0, 200.0) as u32;
+                *n_bins = bins.round().clamp(2.0, 200.0) as u32;
             }
             if matches!(self.kind, Kind::Scatter | Kind::Line) {
-                ui.vertical(|ui| {
-                    widgets::label(ui, " ");
+                place(ui, 30.0, |ui| {
+                    ui.add_space(20.0);
                     switched = widgets::icon_button(ui, ph::SWAP, "Exchange the axes").clicked();
                 });
             }
@@ -222,8 +220,16 @@ impl Plots {
         if switched {
             std::mem::swap(&mut self.x, &mut self.y);
         }
-        ui.label(RichText::new(self.kind.says()).size(font_size::LABEL + 0.5).color(theme.muted));
     }
+}
+
+/// A place of this width in a line that wraps.
+fn place(ui: &mut Ui, width: f32, add: impl FnOnce(&mut Ui)) {
+    let wanted = egui::vec2(width, 52.0);
+    ui.allocate_ui_with_layout(wanted, egui::Layout::top_down(egui::Align::Min), |ui| {
+        ui.set_width(width);
+        add(ui);
+    });
 }
 
 fn plain(failure: Failure) -> Failure {

@@ -270,9 +270,9 @@ impl Profile {
         let n = if self.all_findings { list.len() } else { list.len().min(FEW) };
         let mut select = None;
         egui::ScrollArea::vertical().id_salt("findings").max_height(132.0).auto_shrink([false, true]).show(ui, |ui| {
-            ui.spacing_mut().item_spacing.y = 2.0;
+            ui.spacing_mut().item_spacing.y = 4.0;
             for (column, name, text) in &list[..n] {
-                ui.horizontal(|ui| {
+                widgets::tight(ui, |ui| {
                     ui.label(icons::text(ph::WARNING, 15.0).color(theme.warn));
                     match column {
                         Some(at) => {

@@ -26,6 +26,9 @@ use crate::{
 
 const JUMP: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::G);
 
+/// Height of the line under the grid.
+const FOOT: f32 = 36.0;
+
 /// A way to look at a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tab {
@@ -247,11 +250,10 @@ impl OpenTable {
                 }
             });
         }
-        let foot = 30.0;
-        let room = egui::vec2(ui.available_width(), (ui.available_height() - foot).max(160.0));
-        let rule = ui.painter().clone();
+        ui.spacing_mut().item_spacing.y = 0.0;
+        let room = egui::vec2(ui.available_width(), (ui.available_height() - FOOT).max(160.0));
         let top = ui.cursor().top();
-        rule.hline(ui.max_rect().x_range(), top, Theme::of(ui).border());
+        ui.painter().hline(ui.max_rect().x_range(), top, Theme::of(ui).border());
         let asked = ui.allocate_ui(room, |ui| grid::show(ui, cx.desk, cache, sheet, self.profile.value(), &name)).inner;
         foot_ui(ui, cache, sheet);
         match asked? {
@@ -354,8 +356,9 @@ fn foot_ui(ui: &mut Ui, cache: &RowCache, sheet: &Sheet) {
     let theme = Theme::of(ui);
     let top = ui.cursor().top();
     ui.painter().hline(ui.max_rect().x_range(), top, theme.border());
-    egui::Frame::new().inner_margin(egui::Margin { left: 20, right: 20, top: 4, bottom: 0 }).show(ui, |ui| {
+    egui::Frame::new().inner_margin(egui::Margin::symmetric(20, 0)).show(ui, |ui| {
         ui.horizontal(|ui| {
+            ui.set_height(FOOT);
             let shown = sheet.cursor.and_then(|at| {
                 let column = *sheet.shown().get(at.column)?;
                 Some((at, column, cache.columns().get(column)?))

@@ -9,10 +9,7 @@ use athanor_protocol::{
 };
 use egui::{RichText, Ui};
 
-use super::{
-    add::file_name,
-    head::{summary_of, type_name},
-};
+use super::{add::file_name, head::summary_of, picker};
 use crate::{
     desk::Ticket,
     format,
@@ -107,7 +104,6 @@ pub struct TrainPanel {
     name: String,
     test: f64,
     valid: f64,
-    search: String,
     run_it: bool,
     doing: Option<Doing>,
     failure: Option<Failure>,
@@ -132,7 +128,6 @@ impl TrainPanel {
             name: model_name(file_name(path)),
             test: 0.15,
             valid: 0.15,
-            search: String::new(),
             run_it: false,
             doing: None,
             failure: None,
@@ -264,38 +259,11 @@ impl TrainPanel {
     }
 
     fn target_choice(&mut self, ui: &mut Ui, info: &TableInfo) {
+        let names =
+            info.columns.iter().filter(|column| can_be_predicted(column.dtype)).map(|column| column.name.as_str());
+        let options: Vec<(&str, &str)> = names.map(|name| (name, name)).collect();
         let width = ui.available_width();
-        let before = self.target.clone();
-        let shown = if before.is_empty() { "choose a column" } else { &before };
-        let (search, target) = (&mut self.search, &mut self.target);
-        let response = egui::ComboBox::from_id_salt("train-target")
-            .selected_text(shown)
-            .width(width - 8.0)
-            .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside)
-            .show_ui(ui, |ui| {
-                if info.columns.len() > 10 {
-                    widgets::search_field(ui, "Find a column", search, width - 24.0);
-                }
-                let words = search.trim().to_lowercase();
-                let found: Vec<&ColumnSchema> = info
-                    .columns
-                    .iter()
-                    .filter(|column| can_be_predicted(column.dtype) && column.name.to_lowercase().contains(&words))
-                    .collect();
-                egui::ScrollArea::vertical().max_height(260.0).show_rows(ui, 26.0, found.len(), |ui, range| {
-                    for column in &found[range] {
-                        let label = ui.selectable_label(*target == column.name, &column.name);
-                        if label.on_hover_text(type_name(column.dtype)).clicked() {
-                            column.name.clone_into(target);
-                        }
-                    }
-                });
-                if *target != before {
-                    ui.close();
-                }
-            })
-            .response;
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::ComboBox, true, "Column to predict"));
+        picker::column(ui, "Column to predict", &mut self.target, &options, width);
     }
 
     fn learner_ui(&mut self, ui: &mut Ui) {
@@ -367,7 +335,12 @@ impl TrainPanel {
                         },
                     );
                     let mut percent = (*share * 100.0).round();
-                    let slider = egui::Slider::new(&mut percent, 5.0..=40.0).step_by(1.0).suffix(" %");
+                    let slider = egui::Slider::new(&mut percent, 5.0..=40.0)
+                        .step_by(1.0)
+                        .fixed_decimals(0)
+                        .suffix(" %")
+                        .trailing_fill(true)
+                        .handle_shape(egui::style::HandleShape::Circle);
                     let response = ui.add(slider);
                     response.widget_info(|| egui::WidgetInfo::slider(true, percent, name));
                     *share = percent / 100.0;

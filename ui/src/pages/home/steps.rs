@@ -80,7 +80,8 @@ fn of_test(latest: &[MetricPoint], key: &str) -> Option<f64> {
 /// Draws the steps.
 pub fn show(ui: &mut Ui, guide: &mut Guide, cx: &mut Cx<'_>) -> Option<Asked> {
     let mut asked = None;
-    let open = guide.unfolded.or_else(|| guide.next());
+    // Where everything is done the answer stays on the screen.
+    let open = guide.unfolded.or_else(|| guide.next()).or(Some(Step::Ask));
     for step in Step::ALL {
         let state = guide.state(step);
         let top = ui.cursor().top();
@@ -306,7 +307,7 @@ fn curve(ui: &mut Ui, series: &[Series], height: f32) {
         .collect();
     let width = ui.available_width().min(640.0);
     ui.allocate_ui(Vec2::new(width, height), |ui| {
-        widgets::plot("guide-curve", height)
+        widgets::quiet_plot(ui, "guide-curve", height, ("", format::number), ("", format::number))
             .allow_drag(false)
             .allow_zoom(false)
             .allow_boxed_zoom(false)
