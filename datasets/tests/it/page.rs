@@ -225,6 +225,35 @@ fn parquet_pages_come_from_the_middle() {
 }
 
 #[test]
+fn foreign_parquet_types_are_shown_as_what_they_are() {
+    use polars::prelude::{self as pl, IntoColumn, NamedFrom, Series};
+    let folder = Folder::new();
+    let micros = |unit: fn(pl::TimeUnit) -> pl::DataType| unit(pl::TimeUnit::Microseconds);
+    let times = Series::new("time".into(), [3_723_000_000_000i64, 0]).cast(&pl::DataType::Time).unwrap();
+    let spans =
+        Series::new("span".into(), [-1_500_000i64, 90_000_000_000]).cast(&micros(pl::DataType::Duration)).unwrap();
+    let zone = pl::DataType::Datetime(pl::TimeUnit::Milliseconds, Some(pl::TimeZone::UTC));
+    let columns = vec![
+        Series::new("large".into(), [u64::MAX, 0]).into_column(),
+        Series::new("single".into(), [0.1f32, f32::NAN]).into_column(),
+        Series::new("small".into(), [-1i8, 2]).into_column(),
+        times.into_column(),
+        spans.into_column(),
+        Series::new("day".into(), [-1i32, 19_782]).cast(&pl::DataType::Date).unwrap().into_column(),
+        Series::new("zoned".into(), [0i64, 250]).cast(&zone).unwrap().into_column(),
+        Series::new("gone".into(), [None::<&str>, Some("")]).into_column(),
+    ];
+    let mut df = pl::DataFrame::new(2, columns).unwrap();
+    let file = std::fs::File::create(folder.path("t.parquet")).unwrap();
+    pl::ParquetWriter::new(file).finish(&mut df).unwrap();
+    let expect = [
+        "18446744073709551615|0.1|-1|01:02:03|-00:00:01.500000|1969-12-31|1970-01-01T00:00:00|-",
+        "0|-|2|00:00:00|25:00:00|2024-02-29|1970-01-01T00:00:00.250000|",
+    ];
+    assert_eq!(rows(&pager(&folder.source("t.parquet")), 0, 5), expect);
+}
+
+#[test]
 fn bad_questions_and_bad_files_are_refused() {
     let folder = Folder::new();
     let source = folder.write("t.csv", "a,b\n1,2\n3,4\n");
