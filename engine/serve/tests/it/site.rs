@@ -181,8 +181,8 @@ fn room_for_bodies_is_kept_before_they_are_read() {
         (config.max_body_bytes, config.max_held_bytes) = (4096, 4096);
     });
     let cookie = page.log_in("ath_admin");
-    let door = Arc::new(tokio::sync::Notify::new());
-    let (slow, opened) = (page.site.clone(), Arc::clone(&door));
+    let (door, reading) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+    let (slow, opened, began) = (page.site.clone(), Arc::clone(&door), Arc::clone(&reading));
     let ask = call(Hello {}).with("cookie", &cookie);
     // A body whose second half comes later, of unknown length: it may become as large as any.
     let sent = page.runtime.spawn(async move {
@@ -190,16 +190,17 @@ fn room_for_bodies_is_kept_before_they_are_read() {
         for (name, value) in &ask.headers {
             request = request.header(name, value.as_slice());
         }
-        let body = Body::new(Late { waits: Box::pin(async move { opened.notified().await }), bytes: Some(ask.body) });
+        // Whoever reads it has kept room for it.
+        let waits = Box::pin(async move {
+            began.notify_one();
+            opened.notified().await;
+        });
+        let body = Body::new(Late { waits, bytes: Some(ask.body) });
         site_router(&slow).oneshot(request.body(body).unwrap()).await.unwrap().status().as_u16()
     });
-    let full = || {
-        let answer = page.send(call(Hello {}).with("content-length", "4096").with("cookie", &cookie));
-        answer.status == 429
-    };
-    while !full() {
-        std::thread::yield_now();
-    }
+    page.runtime.block_on(reading.notified());
+    let full = call(Hello {}).with("content-length", "4096").with("cookie", &cookie);
+    page.refuses(full, 429, "overloaded");
     door.notify_one();
     assert_eq!(page.runtime.block_on(sent).unwrap(), 200);
     assert_eq!(page.send(call(Hello {}).with("cookie", &cookie)).status, 200);
