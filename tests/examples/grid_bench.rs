@@ -42,7 +42,10 @@ fn rows(from: u64, n: u64) -> Result<Frame> {
             "at",
             ColumnData::Datetime(range().map(|row| Some(1_600_000_000_000_000 + row as i64 * 1_000_000)).collect()),
         ),
-        column("open", ColumnData::Bool(range().map(|row| (row % 10 != 3).then_some(mixed(row) % 2 == 0)).collect())),
+        column(
+            "open",
+            ColumnData::Bool(range().map(|row| (row % 10 != 3).then_some(mixed(row).is_multiple_of(2))).collect()),
+        ),
     ])?)
 }
 
