@@ -517,7 +517,7 @@ mod builtin {
                     port("model", PortType::Model, "The model."),
                     port("splits", PortType::Splits, "The rows; those for testing are used."),
                 ],
-                outputs: vec![port("report", PortType::Report, "Metrics, curves, importance of the columns, and the worst rows.")],
+                outputs: vec![port("report", PortType::Report, "Metrics, curves, important columns, worst rows.")],
                 params: vec![],
             },
         ];
