@@ -41,10 +41,22 @@ pub struct Desk {
     settings_changed: bool,
     save: Option<Ticket<SettingsSet>>,
     save_at: f64,
+    save_failed: bool,
     last_seq: u64,
     running: BTreeMap<RunId, RunAtWork>,
     now_secs: f64,
     epoch_millis: i64,
+}
+
+/// Whether what the user set is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingsState {
+    /// The engine has it.
+    Saved,
+    /// It is on its way, or will be in a moment.
+    Saving,
+    /// The engine refused it; a message said why.
+    Failed,
 }
 
 /// A run at work, as the rail shows it.
@@ -77,6 +89,7 @@ impl Desk {
             settings_changed: false,
             save: None,
             save_at: f64::MAX,
+            save_failed: false,
             last_seq: 0,
             running: BTreeMap::new(),
             now_secs: 0.0,
@@ -133,8 +146,10 @@ impl Desk {
                     }
                 }
                 Incoming::Event(EventEnvelope { seq, event }) => {
-                    // A gap, or an engine that counts anew: what is shown may be old.
-                    if self.last_seq != 0 && seq != self.last_seq + 1 && !matches!(event, Event::Lagged {}) {
+                    // A gap, or an engine that counts anew: what is shown may be old. A transport tells of its own
+                    // things (files on their way) under the number of the event before.
+                    let follows = seq == self.last_seq || seq == self.last_seq + 1;
+                    if self.last_seq != 0 && !follows && !matches!(event, Event::Lagged {}) {
                         events.push(Event::Lagged {});
                     }
                     self.last_seq = seq;
@@ -180,6 +195,7 @@ impl Desk {
             && let Some(result) = self.take(ticket)
         {
             self.save = None;
+            self.save_failed = result.is_err();
             failures.extend(result.err());
         }
         (events, failures)
@@ -271,6 +287,17 @@ impl Desk {
         if self.settings != before {
             self.settings_changed = true;
             self.save_at = self.now_secs + 0.5;
+        }
+    }
+
+    /// Whether what the user set is kept by the engine.
+    pub fn settings_state(&self) -> SettingsState {
+        if self.settings_changed || self.save.is_some() {
+            SettingsState::Saving
+        } else if self.save_failed {
+            SettingsState::Failed
+        } else {
+            SettingsState::Saved
         }
     }
 

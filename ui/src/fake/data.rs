@@ -101,6 +101,7 @@ fn cell(column: &ColumnSchema, at: u64, row: u64) -> Option<String> {
     }
     Some(match (column.dtype, column.name.as_str()) {
         (_, "patient") => (842_302 + row * 7).to_string(),
+        (_, "zone") => ["Harbour", "Old Town", "Airport", "University"][((noise * 4.0) as usize).min(3)].to_owned(),
         (_, "diagnosis") => if noise < 0.37 { "malignant" } else { "benign" }.to_owned(),
         (DataType::Bool, _) => (noise < 0.2).to_string(),
         (DataType::Int, _) => ((noise * 6.0) as u64 + 1).to_string(),

@@ -10,18 +10,19 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{File, HtmlInputElement};
 
 use super::page;
-use crate::wire;
+use crate::{uploads, wire};
 
 async fn read(file: &File, from: u64, to: u64) -> Result<Vec<u8>, JsValue> {
     let part = file.slice_with_f64_and_f64(from as f64, to as f64)?;
     Ok(Uint8Array::new(&JsFuture::from(part.array_buffer()).await?).to_vec())
 }
 
-/// Sends a file through `call`, piece by piece; its path there.
+/// Sends a file through `call`, piece by piece; its path there. `tell` hears how far it is: bytes sent, and in all.
 pub(super) async fn upload(
     file: &File,
     token: &str,
     call: impl AsyncFn(DataUpload) -> Result<<DataUpload as Ask>::Answer, Failure>,
+    tell: impl Fn(u64, u64),
 ) -> Result<String, Failure> {
     // A file's size is a whole number below 2^53.
     let (name, n_bytes) = (file.name(), file.size() as u64);
@@ -31,6 +32,10 @@ pub(super) async fn upload(
             let why = page::text_of(&error);
             Failure::new(Code::Unavailable, format!("cannot read the file: {why}")).on(&name)
         })?;
+        if uploads::take_cancelled(&uploads::token(token)) {
+            return Err(Failure::new(Code::Cancelled, format!("{name} was not sent: you stopped it")).on(&name));
+        }
+        tell(from, n_bytes);
         entry = call(wire::piece(&name, token, from, &bytes, to == n_bytes)).await?.entry;
     }
     let missing = || Failure::new(Code::Internal, "the file was sent, but its place was not told").on(&name);

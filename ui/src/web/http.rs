@@ -15,7 +15,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{EventSource, File, Headers, MessageEvent, RequestInit, Response};
 
 use super::{files, inbox::Inbox, page};
-use crate::wire;
+use crate::{uploads, wire};
 
 /// Reaches an engine over HTTP. Clones are the same connection.
 #[derive(Clone)]
@@ -87,7 +87,15 @@ impl HttpClient {
 
     async fn upload(&self, file: &File) -> Result<String, Failure> {
         let call = async |piece| self.ask(piece).await;
-        files::upload(file, &files::token(), call).await.map_err(|failure| match failure.subject {
+        let (token, name) = (files::token(), file.name());
+        let tell = |done, total| {
+            let (token, note) = (uploads::token(&token), name.clone());
+            self.shared.inbox.own_event(Event::Progress { token, done, total, note });
+        };
+        let sent = files::upload(file, &token, call, tell).await;
+        // However it ended, it is not on its way any more.
+        tell(1, 1);
+        sent.map_err(|failure| match failure.subject {
             Some(_) => failure,
             None => failure.on(file.name()),
         })

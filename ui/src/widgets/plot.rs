@@ -1,7 +1,7 @@
 //! Plots as they look here: the legend outside, quiet lines, colours of the theme.
 
 use egui::{Color32, RichText, Sense, Ui, Vec2};
-use egui_plot::{AxisHints, HoverPosition, Plot};
+use egui_plot::{AxisHints, GridInput, GridMark, HoverPosition, Plot};
 
 use crate::theme::{self, Theme, font_size, mix};
 
@@ -26,6 +26,24 @@ pub fn plot(id: &str, height: f32) -> Plot<'_> {
         })
 }
 
+/// Marks at 1, 2, 5, 10 and so on, about so many points from each other, all of the same weight.
+fn even_marks(input: &GridInput, apart: f64) -> Vec<GridMark> {
+    // The smallest step that is offered is eight points wide.
+    let least = input.base_step_size * apart / 8.0;
+    let (low, high) = input.bounds;
+    if !(least > 0.0 && least.is_finite() && low.is_finite() && high.is_finite()) {
+        return vec![];
+    }
+    let unit = 10f64.powf(least.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * unit).find(|step| *step >= least).unwrap_or(least);
+    let (first, last) = ((low / step).ceil(), (high / step).floor());
+    let n = last - first;
+    if !(0.0..200.0).contains(&n) {
+        return vec![];
+    }
+    (0..=n as u32).map(|at| GridMark { value: (first + f64::from(at)) * step, step_size: step }).collect()
+}
+
 /// The same with a quiet grid and small figures at axes with names; `x` and `y` write the figures.
 pub fn quiet_plot<'a>(
     ui: &Ui,
@@ -37,7 +55,7 @@ pub fn quiet_plot<'a>(
     let theme = Theme::of(ui);
     let font = theme::regular(font_size::LABEL);
     let label = |name: &str| RichText::new(name).font(font.clone()).color(theme.muted);
-    let spacing = egui::Rangef::new(10.0, 22.0);
+    let spacing = egui::Rangef::new(8.0, 16.0);
     let across = AxisHints::new_x()
         .label(label(x_name))
         .formatter(move |mark, _| x(mark.value))
@@ -54,7 +72,9 @@ pub fn quiet_plot<'a>(
     plot(id, height)
         .grid_color(mix(theme.panel, theme.line, 0.8))
         .grid_fade(1.0)
-        .grid_spacing(egui::Rangef::new(24.0, 160.0))
+        .grid_spacing(egui::Rangef::new(8.0, 20.0))
+        .x_grid_spacer(|input| even_marks(&input, 72.0))
+        .y_grid_spacer(|input| even_marks(&input, 36.0))
         .custom_x_axes(vec![across])
         .custom_y_axes(vec![up])
 }

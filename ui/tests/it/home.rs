@@ -5,8 +5,9 @@ use std::{cell::RefCell, rc::Rc};
 use athanor_protocol::{
     Code, Failure,
     api::{
-        AliasMoved, DataEntries, Done, EndpointStatus, Event, KeyCreated, Link, ModelRegistered, NodeProgress, PickKind,
-        Picked, Reply, Request, RunPage, RunRow, RunStarted, SeriesAnswer, TryAnswer, VersionPage, WorkflowDoc,
+        AliasMoved, DataEntries, Done, EndpointStatus, Event, KeyCreated, Link, ModelRegistered, NodeProgress,
+        PickKind, Picked, Reply, Request, RunPage, RunRow, RunStarted, SeriesAnswer, TryAnswer, VersionPage,
+        WorkflowDoc,
     },
     metric::{MetricPoint, MetricValue, Split},
     registry::{ApiKeyInfo, Scope},
@@ -46,7 +47,8 @@ fn view(engine: &Engine, status: RunStatus) -> athanor_protocol::api::RunView {
         value: MetricValue::from(0.965),
     });
     if status == RunStatus::Failed {
-        view.detail.summary.failure = Some(Failure::new(Code::OutOfMemory, "the worker ran out of memory").hint("close other programs"));
+        view.detail.summary.failure =
+            Some(Failure::new(Code::OutOfMemory, "the worker ran out of memory").hint("close other programs"));
     }
     view.versions = engine.version.map(|version| ("breast_cancer".to_owned(), version)).into_iter().collect();
     view
@@ -190,8 +192,11 @@ fn closed(size: [f32; 2], dark: bool) -> Screen {
             Request::Hello(_) => {
                 let mut hello = fake::hello();
                 hello.workspace = None;
-                hello.settings.theme =
-                    if dark { athanor_protocol::api::ThemeChoice::Dark } else { athanor_protocol::api::ThemeChoice::Light };
+                hello.settings.theme = if dark {
+                    athanor_protocol::api::ThemeChoice::Dark
+                } else {
+                    athanor_protocol::api::ThemeChoice::Light
+                };
                 Some(Ok(Reply::Hello(Box::new(hello))))
             }
             _ => None,
@@ -271,7 +276,12 @@ fn publishing_can_be_undone() {
 fn what_was_done_before_is_done_still_and_a_step_can_be_done_again() {
     let engine = Engine { run: Some(RunStatus::Finished), version: Some(4), served: Some(4), ..Engine::default() };
     let (mut screen, _) = guided([1280.0, 820.0], true, engine);
-    for step in ["Step 1, Open a real table, done", "Step 2, Train a model, done", "Step 3, Publish it, done", "Step 4, Ask it, next"] {
+    for step in [
+        "Step 1, Open a real table, done",
+        "Step 2, Train a model, done",
+        "Step 3, Publish it, done",
+        "Step 4, Ask it, next",
+    ] {
         assert!(screen.has(step), "{step}");
     }
     screen.click("Step 2, Train a model, done");
@@ -391,7 +401,13 @@ fn a_folder_that_is_no_workspace_can_become_one() {
 fn recent_workspaces_open_and_those_that_are_gone_can_be_forgotten() {
     let mut screen = closed([1280.0, 820.0], true);
     screen.click("churn");
-    assert!(screen.fake.sent().iter().any(|request| matches!(request, Request::WorkspaceOpen(ask) if ask.path.ends_with("churn"))));
+    assert!(
+        screen
+            .fake
+            .sent()
+            .iter()
+            .any(|request| matches!(request, Request::WorkspaceOpen(ask) if ask.path.ends_with("churn")))
+    );
     let gone = screen.harness.query_all_by_label("old-laptop").next().unwrap().rect();
     screen.harness.hover_at(gone.center());
     screen.settle();
@@ -442,11 +458,30 @@ fn the_page_looks_as_it_should() {
             screen.show(&format!("home-plain-{width}-{ground}"));
             let (mut screen, _) = guided(size, dark, Engine { no_table: true, ..Engine::default() });
             screen.show(&format!("home-other-{width}-{ground}"));
-            let engine = Engine { run: Some(RunStatus::Finished), version: Some(4), served: Some(4), ..Engine::default() };
+            let engine =
+                Engine { run: Some(RunStatus::Finished), version: Some(4), served: Some(4), ..Engine::default() };
             let (mut screen, _) = guided(size, dark, engine);
             screen.click("Start the endpoint and ask");
             screen.settle();
             screen.show(&format!("home-done-{width}-{ground}"));
         }
     }
+}
+
+fn answered(dark: bool) -> Screen {
+    let engine = Engine { run: Some(RunStatus::Finished), version: Some(4), served: Some(4), ..Engine::default() };
+    let (mut screen, _) = guided([1000.0, 640.0], dark, engine);
+    screen.click("Start the endpoint and ask");
+    screen.settle();
+    screen
+}
+
+#[test]
+fn the_steps_are_drawn_as_they_were_on_dark_ground() {
+    answered(true).picture("home-dark");
+}
+
+#[test]
+fn the_steps_are_drawn_as_they_were_on_light_ground() {
+    answered(false).picture("home-light");
 }

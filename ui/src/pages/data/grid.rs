@@ -70,7 +70,8 @@ impl Places {
 
     /// Where a row begins on the screen.
     fn y(&self, sheet: &Sheet, row: u64) -> f32 {
-        self.body.top() + (row as f64 - sheet.top) as f32 * size::ROW
+        // On whole points, so that all rows stand alike wherever it is scrolled to.
+        (self.body.top() + (row as f64 - sheet.top) as f32 * size::ROW).round()
     }
 
     fn x(&self, sheet: &Sheet, edge: f32) -> f32 {

@@ -202,9 +202,7 @@ fn remember_width(ui: &Ui, cx: &mut Cx<'_>, key: &str, width: f32) {
     // Once the drag has ended, and only where it made a difference.
     let at_rest = !ui.input(|input| input.pointer.any_down());
     let known = cx.desk.remembered(key).and_then(|width| width.parse::<f32>().ok());
-    if at_rest && width > 1.0 && known.is_some_and(|known| (known - width).abs() > 2.0) {
-        cx.desk.remember(key, &format!("{width:.0}"));
-    } else if known.is_none() {
+    if at_rest && width > 1.0 && known.is_none_or(|known| (known - width).abs() > 2.0) {
         cx.desk.remember(key, &format!("{width:.0}"));
     }
 }

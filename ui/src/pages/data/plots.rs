@@ -104,17 +104,18 @@ impl Plots {
             self.columns.iter().any(|column| column.name == name && (!number || is_number(column.dtype)))
         };
         let (x, y) = (self.x.clone(), self.y.clone());
-        match self.kind {
-            Kind::Histogram => known(&x, true).then(|| PlotSpec::Histogram { column: x, n_bins: self.n_bins, group }),
-            Kind::Bar => known(&x, false).then(|| PlotSpec::Bar { column: x, group }),
-            Kind::Box => known(&x, true).then(|| PlotSpec::Box { column: x, group }),
-            Kind::Scatter => (known(&x, true) && known(&y, true)).then(|| PlotSpec::Scatter { x, y, group }),
-            Kind::Line => (known(&x, true) && known(&y, true)).then(|| PlotSpec::Line { x, y, group }),
+        let (can, spec) = match self.kind {
+            Kind::Histogram => (known(&x, true), PlotSpec::Histogram { column: x, n_bins: self.n_bins, group }),
+            Kind::Bar => (known(&x, false), PlotSpec::Bar { column: x, group }),
+            Kind::Box => (known(&x, true), PlotSpec::Box { column: x, group }),
+            Kind::Scatter => (known(&x, true) && known(&y, true), PlotSpec::Scatter { x, y, group }),
+            Kind::Line => (known(&x, true) && known(&y, true), PlotSpec::Line { x, y, group }),
             Kind::Correlation => {
                 let enough = self.columns.iter().filter(|column| is_number(column.dtype)).count() > 1;
-                enough.then(|| PlotSpec::Correlation { columns: vec![] })
+                (enough, PlotSpec::Correlation { columns: vec![] })
             }
-        }
+        };
+        can.then_some(spec)
     }
 
     /// Draws it.
@@ -164,7 +165,7 @@ impl Plots {
                 .value_of()
                 .is_some_and(|of| std::mem::discriminant(&of.spec) == std::mem::discriminant(&ask.spec));
             if let Some(data) = self.answer.value().filter(|_| same_kind) {
-                let height = (ui.available_height() - 70.0).clamp(220.0, 900.0);
+                let height = (ui.available_height() - 108.0).clamp(200.0, 900.0);
                 let names = draw::Names { x: &self.x, y: &self.y, group: &self.group, columns: &self.columns };
                 padded_card(ui, |ui| draw::show(ui, data, &mut self.drawn, &names, height));
             }
@@ -202,13 +203,13 @@ impl Plots {
                 pick(ui, "Groups", group, &groups);
             }
             if self.kind == Kind::Histogram {
-                let mut bins = f64::from(*n_bins);
                 place(ui, 110.0, |ui| {
                     widgets::field(ui, "Bins", "", None, |ui| {
-                        widgets::number_field(ui, "Bins", &mut bins, 2.0..=200.0, "");
+                        let drag = egui::DragValue::new(n_bins).range(2..=200).speed(0.2);
+                        let response = ui.add_sized([100.0, size::CONTROL - 2.0], drag);
+                        response.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::DragValue, true, "Bins"));
                     });
                 });
-                *n_bins = bins.round().clamp(2.0, 200.0) as u32;
             }
             if matches!(self.kind, Kind::Scatter | Kind::Line) {
                 place(ui, 30.0, |ui| {

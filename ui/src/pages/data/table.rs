@@ -341,7 +341,10 @@ fn columns_menu(ui: &mut Ui, cache: &RowCache, sheet: &mut Sheet) {
             sheet.set_hidden(found.iter().copied(), true);
         }
     });
-    egui::ScrollArea::vertical().max_height(320.0).show_rows(ui, 24.0, found.len(), |ui, range| {
+    ui.spacing_mut().item_spacing.y = 0.0;
+    ui.spacing_mut().interact_size.y = 26.0;
+    egui::ScrollArea::vertical().max_height(320.0).show_rows(ui, 26.0, found.len(), |ui, range| {
+        ui.set_min_width(ui.available_width());
         for &at in &found[range] {
             let mut on = !sheet.is_hidden(at);
             if ui.checkbox(&mut on, &names[at].name).changed() {

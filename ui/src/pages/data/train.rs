@@ -442,7 +442,7 @@ impl TrainPanel {
 fn shares(ui: &mut Ui, width: f32, valid: f64, test: f64) {
     let theme = Theme::of(ui);
     let (rect, _) = ui.allocate_exact_size(egui::vec2(width, size::SMALL_GAP), egui::Sense::hover());
-    let parts = [(1.0 - valid - test, theme.info), (valid, theme.warn), (test, theme.ok)];
+    let parts = [(1.0 - valid - test, theme.series(1)), (valid, theme.series(5)), (test, theme.series(3))];
     let mut left = rect.left();
     for (share, color) in parts {
         let part =

@@ -88,7 +88,8 @@ fn key_ui(ui: &mut Ui, guide: &mut Guide, cx: &mut Cx<'_>) {
     let sent = guide.answer.as_ref().map(|(_, answer)| answer.sent.to_string()).unwrap_or_default();
     inset(ui, |ui| {
         ui.label(RichText::new("From any program").font(theme::medium(font_size::BODY)).color(theme.text));
-        ui.horizontal(|ui| {
+        widgets::tight(ui, |ui| {
+            ui.spacing_mut().item_spacing.x = 6.0;
             ui.label(icons::text(ph::WARNING, 15.0).color(theme.warn));
             widgets::muted(ui, "The key is shown only here and now. Copy it if you want to keep it.");
         });

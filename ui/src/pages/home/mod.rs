@@ -45,6 +45,7 @@ impl HomePage {
         let theme = Theme::of(ui);
         ui.add_space((ui.ctx().content_rect().height() * 0.04).clamp(0.0, 48.0));
         ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 10.0;
             ui.label(icons::text(ph::FLAME, 34.0).color(theme.accent));
             ui.label(
                 RichText::new("Welcome to Athanor").font(theme::semibold(font_size::FIGURE + 4.0)).color(theme.text),
@@ -69,7 +70,7 @@ impl HomePage {
                     ui.add_space(size::TINY_GAP);
                     for (at, line) in ["Open a real table", "Train a model", "Publish it", "Ask it"].iter().enumerate()
                     {
-                        ui.horizontal(|ui| {
+                        widgets::tight(ui, |ui| {
                             let number = RichText::new((at + 1).to_string())
                                 .font(theme::mono(font_size::MONO))
                                 .color(theme.accent);

@@ -120,7 +120,7 @@ impl Now {
                 let step = run.current();
                 let share = step.filter(|step| step.total > 0).map(|step| step.done as f32 / step.total as f32);
                 let note = step.map_or_else(
-                    || run.summary.status.as_str().to_owned(),
+                    || format::ago(run.summary.created_at_millis, now),
                     |step| if step.note.is_empty() { step.node.clone() } else { step.note.clone() },
                 );
                 (run.summary.id.clone(), run.summary.workflow.clone(), note, share)
@@ -135,7 +135,7 @@ impl Now {
                     name: workflow,
                     kind: "running",
                     fact: note,
-                    share: Some(*share),
+                    share: *share,
                 },
             ) {
                 go = Some(Go::Run(id.clone()));
@@ -210,7 +210,7 @@ struct Item<'a> {
     kind: &'a str,
     fact: &'a str,
     /// A running thing's share, where it is known.
-    share: Option<Option<f32>>,
+    share: Option<f32>,
 }
 
 fn item(ui: &mut Ui, what: &Item<'_>) -> bool {
@@ -235,8 +235,7 @@ fn item(ui: &mut Ui, what: &Item<'_>) -> bool {
         Some(share) => {
             let track = Rect::from_min_size(under - Vec2::new(0.0, 2.0), Vec2::new(room.width().min(180.0), 4.0));
             painter.rect_filled(track, 2, if theme.dark { theme.sunken } else { theme.line });
-            let part =
-                Rect::from_min_size(track.min, Vec2::new(track.width() * share.unwrap_or(0.3).clamp(0.0, 1.0), 4.0));
+            let part = Rect::from_min_size(track.min, Vec2::new(track.width() * share.clamp(0.0, 1.0), 4.0));
             painter.rect_filled(part, 2, theme.accent);
         }
         None => {

@@ -194,9 +194,12 @@ fn act(guide: &mut Guide, step: Step, cx: &mut Cx<'_>, asked: &mut Option<Asked>
 
 /// A step's button: loud where it is the next thing to do, quiet where it does a step again.
 pub fn action(ui: &mut Ui, guide: &Guide, state: State, icon: &str, text: &str, again: &str, cx: &Cx<'_>) -> bool {
+    if state == State::Working {
+        return false;
+    }
     let may = !guide.is_busy() && cx.desk.may_change();
     let clicked = ui
-        .add_enabled_ui(may && state != State::Waiting && state != State::Working, |ui| match state {
+        .add_enabled_ui(may && state != State::Waiting, |ui| match state {
             State::Done => widgets::quiet(ui, ph::ARROW_CLOCKWISE, again).clicked(),
             State::Active => widgets::primary(ui, icon, text).clicked(),
             State::Working | State::Waiting => widgets::secondary(ui, icon, text).clicked(),
@@ -318,11 +321,13 @@ fn curve(ui: &mut Ui, series: &[Series], height: f32) {
                 }
             });
     });
-    ui.horizontal(|ui| {
+    widgets::tight(ui, |ui| {
+        ui.spacing_mut().item_spacing.x = 6.0;
         for (color, name, _) in &lines {
             let (rect, _) = ui.allocate_exact_size(Vec2::new(12.0, 14.0), Sense::hover());
             ui.painter().circle_filled(rect.center(), 4.0, *color);
             ui.label(RichText::new(*name).size(font_size::LABEL).color(theme.muted));
+            ui.add_space(8.0);
         }
     });
 }
