@@ -79,6 +79,17 @@ pub(crate) const BENCHES: &[Bench] = &[
         args: &[],
         wanted: &[("open_millis", at_most(1000.0)), ("page_millis_p99", at_most(300.0))],
     },
+    Bench {
+        name: "frames",
+        title: "Frames of the window without a screen: 100 runs of 100,000 points, 12,000 metric names, 10,000 runs",
+        program: "examples/frame_bench",
+        args: &[],
+        wanted: &[
+            ("runs_frame_millis_p99", at_most(16.0)),
+            ("names_frame_millis_p99", at_most(16.0)),
+            ("list_frame_millis_p99", at_most(16.0)),
+        ],
+    },
 ];
 
 const fn at_least(limit: f64) -> Limit {

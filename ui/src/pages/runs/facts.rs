@@ -190,6 +190,7 @@ pub(super) fn lineage(ui: &mut Ui, view: &RunView, cx: &mut Cx<'_>) {
     let theme = cx.theme;
     scrolled_tab(ui, "lineage", |ui| {
         widgets::titled_card(ui, "Came from", "", |ui| {
+            ui.spacing_mut().item_spacing.y = size::TINY_GAP;
             ui.horizontal(|ui| {
                 ui.label(icons::text(ph::TREE_STRUCTURE, 16.0).color(theme.muted));
                 if widgets::link(ui, &detail.summary.workflow).on_hover_text("Open the workflow").clicked() {
@@ -226,6 +227,7 @@ pub(super) fn lineage(ui: &mut Ui, view: &RunView, cx: &mut Cx<'_>) {
             }
         });
         widgets::titled_card(ui, "Became", "", |ui| {
+            ui.spacing_mut().item_spacing.y = size::TINY_GAP;
             for (name, version) in &view.versions {
                 ui.horizontal(|ui| {
                     ui.label(icons::text(ph::CUBE, 16.0).color(theme.muted));
@@ -253,12 +255,16 @@ fn steps(ui: &mut Ui, view: &RunView) {
                 ui.label(RichText::new(&step.node).font(theme::medium(font_size::BODY)).color(theme.text));
             });
             ui.label(RichText::new(&step.kind).monospace().color(theme.muted));
-            let took = step.millis.map_or("–".to_owned(), |millis| format::duration_millis(millis as i64));
+            let took = step.millis.map_or_else(|| "–".to_owned(), took);
             ui.label(RichText::new(took).monospace().color(theme.muted));
             ui.label(RichText::new(state_text(step.state)).color(theme.muted));
             ui.end_row();
         }
     });
+}
+
+fn took(millis: u64) -> String {
+    if millis < 1000 { format!("{millis} ms") } else { format::duration_millis(i64::try_from(millis).unwrap_or(i64::MAX)) }
 }
 
 fn state_text(state: athanor_protocol::run::StepState) -> &'static str {

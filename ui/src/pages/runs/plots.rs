@@ -1,7 +1,7 @@
 //! One plot of curves: the plot library gives axes, zoom and drag; the curves are drawn here, so that a frame costs what
 //! its pixels cost.
 
-use egui::{Align2, Color32, Id, Mesh, Pos2, Rect, Shape, Stroke, StrokeKind, Ui, Vec2, Vec2b};
+use egui::{Align2, Color32, Id, Mesh, Pos2, Rect, RichText, Shape, Stroke, StrokeKind, Ui, Vec2, Vec2b};
 use egui_plot::{AxisHints, GridInput, GridMark, Plot, PlotTransform};
 
 use super::curve::{Drawn, Look, XAxis};
@@ -76,6 +76,7 @@ fn tick_text(x: f64, axis: XAxis) -> String {
 pub(super) fn short_number(x: f64) -> String {
     let size = x.abs();
     match size {
+        _ if size >= 1e12 || (size > 1e-12 && size < 1e-4) => exponent(x),
         _ if size >= 1e9 => format!("{}G", format::number(x / 1e9)),
         _ if size >= 1e6 => format!("{}M", format::number(x / 1e6)),
         _ if size >= 1e4 => format!("{}k", format::number(x / 1e3)),
@@ -83,6 +84,11 @@ pub(super) fn short_number(x: f64) -> String {
         _ if size < 1e-12 => "0".to_owned(),
         _ => format::number((x * 1e10).round() / 1e10),
     }
+}
+
+fn exponent(x: f64) -> String {
+    let text = format!("{x:.1e}");
+    text.replace(".0e", "e")
 }
 
 /// Ticks of a logarithmic axis: decades, and between them 2 and 5 where there is room.
@@ -104,6 +110,7 @@ fn log_marks(input: &GridInput) -> Vec<GridMark> {
         }
         decade += step;
     }
+    marks.retain(|mark| mark.value >= low && mark.value <= high);
     marks
 }
 
@@ -166,6 +173,11 @@ pub(super) fn axes<'a>(
     (x, y)
 }
 
+/// The name of an axis.
+pub(super) fn axis_name(ui: &Ui, name: &str) -> RichText {
+    RichText::new(name).font(theme::regular(font_size::LABEL)).color(Theme::of(ui).muted)
+}
+
 /// Draws curves. `link` names the plots that are zoomed along the x axis together.
 pub(super) fn curves(
     ui: &mut Ui,
@@ -191,7 +203,10 @@ pub(super) fn curves(
         plot = plot.link_axis(link, Vec2b::new(true, false));
     }
     for (x, y) in traces.iter().filter_map(|trace| trace.drawn.bounds) {
-        plot = plot.include_x(x[0]).include_x(x[1]).include_y(y[0]).include_y(y[1]);
+        // One value alone lies in the middle of a range that can be read.
+        let pad = if y[0] < y[1] { 0.0 } else if log { 0.5 } else { (y[0].abs() * 0.1).max(1e-9) };
+        let beside = if x[0] < x[1] { 0.0 } else { 1.0 };
+        plot = plot.include_x(x[0] - beside).include_x(x[1] + beside).include_y(y[0] - pad).include_y(y[1] + pad);
     }
     let auto = plot.show(ui, |plot| plot.auto_bounds());
     let (response, transform) = (auto.response, auto.transform);
@@ -490,7 +505,7 @@ mod tests {
     #[test]
     fn ticks_are_short() {
         for (value, expect) in
-            [(0.0, "0"), (1e-17, "0"), (0.1 + 0.2, "0.3"), (12_000.0, "12k"), (2.5e6, "2.5M"), (-40.0, "-40")]
+            [(0.0, "0"), (1e-17, "0"), (0.1 + 0.2, "0.3"), (12_000.0, "12k"), (2.5e6, "2.5M"), (-40.0, "-40"), (1e18, "1e18"), (2.5e-9, "2.5e-9")]
         {
             assert_eq!(short_number(value), expect);
         }

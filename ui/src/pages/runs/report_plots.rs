@@ -9,7 +9,7 @@ use athanor_protocol::{
 use egui::{Align2, Color32, Pos2, Rect, Sense, Stroke, Ui, Vec2};
 use egui_plot::{Bar, BarChart, Line, LineStyle, PlotPoint, Points};
 
-use super::plots::{axes, ground, series_look, short_number, shortened};
+use super::plots::{axes, axis_name, ground, series_look, short_number, shortened};
 use crate::{
     format,
     theme::{self, Theme, contrast, font_size, mix},
@@ -258,7 +258,7 @@ pub(super) fn pairs(ui: &mut Ui, points: &[PlotPoint]) {
     let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
     let (x, y) = axes(ui, short_number, short_number);
     let plot =
-        ground(ui, "pairs", HEIGHT).custom_x_axes(vec![x.label("true")]).custom_y_axes(vec![y.label("predicted")]);
+        ground(ui, "pairs", HEIGHT).custom_x_axes(vec![x.label(axis_name(ui, "true"))]).custom_y_axes(vec![y.label(axis_name(ui, "predicted"))]);
     plot.show(ui, |plot| {
         plot.line(diagonal(theme, low, high));
         let color = series_look(theme, 0).0.gamma_multiply(0.7);

@@ -189,11 +189,11 @@ impl Rows {
             self.note_names(row);
         }
         let n = page.items.len();
+        self.loaded = true;
         match what {
             What::First => {
                 self.items = page.items.into_iter().map(Item::new).collect();
                 self.next = page.next;
-                self.loaded = true;
             }
             What::Next => {
                 let known = &self.places;

@@ -8,7 +8,7 @@ use super::{
     compare::{Between, One},
     naming::metric_title,
     parallel::Scale,
-    plots::{axes, ground, series_look, short_number, shortened},
+    plots::{axes, axis_name, ground, series_look, short_number, shortened},
 };
 use crate::{format, icons::ph, pages::Cx, widgets};
 
@@ -50,7 +50,7 @@ impl Scatter {
             widgets::empty_state(ui, ph::CHART_SCATTER, "Nothing to draw", text, None);
             return None;
         };
-        let Some(scale) = Scale::of(runs.iter().filter_map(|run| run.param(param))) else { return None };
+        let scale = Scale::of(runs.iter().filter_map(|run| run.param(param)))?;
         let (words, log) = match &scale {
             Scale::Words(words) => (Some(words.clone()), false),
             Scale::Number { log, .. } => (None, *log),
@@ -83,8 +83,8 @@ impl Scatter {
             }
             let theme = cx.theme;
             let shown = ground(ui, ("scatter", param, key), height)
-                .custom_x_axes(vec![x.label(param.as_str())])
-                .custom_y_axes(vec![y.label(metric_title(*split, key))])
+                .custom_x_axes(vec![x.label(axis_name(ui, param))])
+                .custom_y_axes(vec![y.label(axis_name(ui, &metric_title(*split, key)))])
                 .set_margin_fraction(Vec2::splat(0.08))
                 .show(ui, |plot| {
                     for (point, run) in &dots {
