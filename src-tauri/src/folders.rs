@@ -43,7 +43,9 @@ fn find_from(
             absolute("APPDATA").map_or_else(|| Ok::<_, Failure>(home()?.join("AppData/Roaming")), Ok)?.join("Athanor")
         }
         (None, "macos") => home()?.join("Library/Application Support/Athanor"),
-        (None, _) => absolute("XDG_CONFIG_HOME").map_or_else(|| Ok::<_, Failure>(home()?.join(".config")), Ok)?.join("athanor"),
+        (None, _) => {
+            absolute("XDG_CONFIG_HOME").map_or_else(|| Ok::<_, Failure>(home()?.join(".config")), Ok)?.join("athanor")
+        }
     };
     let workspaces = match set("ATHANOR_HOME") {
         Some(folder) => folder,

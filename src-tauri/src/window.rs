@@ -100,8 +100,7 @@ fn events(bridge: State<'_, Arc<Bridge>>, channel: Channel<InvokeResponseBody>) 
     // Before this command is answered, so that nothing is missed between the answer and the first question.
     let subscription = bridge.desk.subscribe();
     let page = bridge.next_page();
-    let stream =
-        move || bridge.stream(page, &subscription, |text| channel.send(InvokeResponseBody::Json(text)).is_ok());
+    let stream = move || bridge.stream(page, &subscription, |text| channel.send(quoted(&text)).is_ok());
     spawn("events", stream).map_err(|error| error.to_string())
 }
 

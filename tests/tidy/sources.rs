@@ -18,6 +18,7 @@ const MAX_FILE_BYTES: u64 = 150_000;
 const BIGGER_FILES: &[(&str, u64)] = &[
     ("datasets/samples/", 300_000),
     ("ui/assets/fonts/", 350_000),
+    ("ui/tests/snapshots/", 250_000),
     ("docs/screenshots/", 400_000),
     ("Cargo.lock", 1_000_000),
 ];

@@ -4,7 +4,9 @@ use athanor_protocol::{
     api::{Client, Event, Link, RunList, ThemeChoice},
     run::RunStatus,
 };
-use egui::{Align, CentralPanel, Frame, Key, KeyboardShortcut, Layout, Margin, Modifiers, Panel, RichText, Sense, Ui, Vec2};
+use egui::{
+    Align, CentralPanel, Frame, Key, KeyboardShortcut, Layout, Margin, Modifiers, Panel, RichText, Sense, Ui, Vec2,
+};
 
 use crate::{
     desk::{Desk, Remote},
@@ -135,11 +137,8 @@ impl App {
             self.toasts.failure(&failure);
         }
         if self.desk.workspace().is_some() {
-            let active = RunList {
-                status: vec![RunStatus::Queued, RunStatus::Running],
-                limit: 50,
-                ..RunList::default()
-            };
+            let active =
+                RunList { status: vec![RunStatus::Queued, RunStatus::Running], limit: 50, ..RunList::default() };
             if self.at_work.keep(&mut self.desk, &active)
                 && let Some(page) = self.at_work.value()
             {
@@ -221,7 +220,12 @@ impl App {
         }
     }
 
-    fn with_page<R>(&mut self, dark: bool, went: &mut Vec<Go>, with: impl FnOnce(&mut dyn Page, &mut Cx<'_>) -> R) -> Option<R> {
+    fn with_page<R>(
+        &mut self,
+        dark: bool,
+        went: &mut Vec<Go>,
+        with: impl FnOnce(&mut dyn Page, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
         let Self { desk, toasts, undo, pages, route, .. } = self;
         let (_, page) = pages.iter_mut().find(|(at, _)| at == route)?;
         let mut cx = Cx { desk, toasts, undo, go: went, theme: Theme::on(dark) };
@@ -268,7 +272,8 @@ impl App {
                 .show(ui, |ui| {
                     ui.horizontal_wrapped(|ui| {
                         ui.label(icons::text(ph::PLUGS, 16.0).color(theme.bad));
-                        let what = "The engine does not answer. Trying to reach it again; nothing that you typed is lost.";
+                        let what =
+                            "The engine does not answer. Trying to reach it again; nothing that you typed is lost.";
                         ui.label(RichText::new(what).color(theme.text));
                         ui.label(RichText::new(reason).color(theme.muted));
                     });
@@ -320,12 +325,13 @@ impl App {
     }
 
     fn global_commands(&self) -> Vec<Command> {
-        const KEYS: [&str; 8] =
-            ["Ctrl 1", "Ctrl 2", "Ctrl 3", "Ctrl 4", "Ctrl 5", "Ctrl 6", "Ctrl 7", "Ctrl 8"];
+        const KEYS: [&str; 8] = ["Ctrl 1", "Ctrl 2", "Ctrl 3", "Ctrl 4", "Ctrl 5", "Ctrl 6", "Ctrl 7", "Ctrl 8"];
         let mut commands: Vec<Command> = Route::ALL
             .into_iter()
             .zip(KEYS)
-            .map(|(route, keys)| Command::new(format!("go.{}", route.title()), format!("Go to {}", route.title()), route.icon(), keys))
+            .map(|(route, keys)| {
+                Command::new(format!("go.{}", route.title()), format!("Go to {}", route.title()), route.icon(), keys)
+            })
             .collect();
         commands.push(Command::new("app.undo", "Undo", ph::ARROW_U_UP_LEFT, "Ctrl Z"));
         commands.push(Command::new("app.redo", "Redo", ph::ARROW_U_UP_RIGHT, "Ctrl Shift Z"));
@@ -389,8 +395,10 @@ impl App {
         let n = self.desk.running().count();
         let Some(first) = self.desk.running().last() else {
             if !folded && let Some(open) = self.desk.workspace() {
-                ui.add(egui::Label::new(RichText::new(&open.name).size(font_size::LABEL).color(theme.muted)).truncate())
-                    .on_hover_text(&open.path);
+                ui.add(
+                    egui::Label::new(RichText::new(&open.name).size(font_size::LABEL).color(theme.muted)).truncate(),
+                )
+                .on_hover_text(&open.path);
             }
             return;
         };
@@ -402,8 +410,10 @@ impl App {
         let id = first.summary.id.clone();
         let what = format::plural(n as u64, "run");
         let width = ui.available_width();
+        // Of its own height: the rail is laid out from the bottom.
+        let height = if folded { 4.0 } else { 24.0 };
         let inner = ui
-            .vertical(|ui| {
+            .allocate_ui_with_layout(Vec2::new(width, height), Layout::top_down(Align::Min), |ui| {
                 widgets::progress(ui, share, width);
                 if !folded {
                     let text = if note.is_empty() { what.clone() } else { format!("{what}, {note}") };
@@ -425,13 +435,17 @@ impl App {
         ui.horizontal_centered(|ui| {
             let wide = ui.available_width() > 760.0;
             let title_width = ui.available_width() * if wide { 0.4 } else { 0.34 };
-            ui.allocate_ui_with_layout(Vec2::new(title_width, size::TOP_BAR), Layout::left_to_right(Align::Center), |ui| {
-                let text = RichText::new(title).font(theme::semibold(font_size::PAGE)).color(theme.text);
-                ui.add(egui::Label::new(text).truncate());
-                if wide {
-                    ui.add(egui::Label::new(RichText::new(fact).color(theme.muted)).truncate());
-                }
-            });
+            ui.allocate_ui_with_layout(
+                Vec2::new(title_width, size::TOP_BAR),
+                Layout::left_to_right(Align::Center),
+                |ui| {
+                    let text = RichText::new(title).font(theme::semibold(font_size::PAGE)).color(theme.text);
+                    ui.add(egui::Label::new(text).truncate());
+                    if wide {
+                        ui.add(egui::Label::new(RichText::new(fact).color(theme.muted)).truncate());
+                    }
+                },
+            );
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 self.with_page(dark, went, |page, cx| page.actions(ui, cx));
                 let width = ui.available_width().min(242.0);
@@ -549,9 +563,21 @@ fn search_button(ui: &mut Ui, width: f32) -> bool {
     let font = theme::regular(12.5);
     let painter = ui.painter().with_clip_rect(rect.shrink2(Vec2::new(8.0, 0.0)));
     if width > 220.0 {
-        painter.text(egui::pos2(rect.left() + 34.0, rect.center().y), egui::Align2::LEFT_CENTER, name, font.clone(), ink);
+        painter.text(
+            egui::pos2(rect.left() + 34.0, rect.center().y),
+            egui::Align2::LEFT_CENTER,
+            name,
+            font.clone(),
+            ink,
+        );
     } else {
-        painter.text(egui::pos2(rect.left() + 34.0, rect.center().y), egui::Align2::LEFT_CENTER, "Search", font.clone(), ink);
+        painter.text(
+            egui::pos2(rect.left() + 34.0, rect.center().y),
+            egui::Align2::LEFT_CENTER,
+            "Search",
+            font.clone(),
+            ink,
+        );
     }
     painter.text(egui::pos2(rect.right() - 10.0, rect.center().y), egui::Align2::RIGHT_CENTER, "Ctrl K", font, ink);
     widgets::focus_ring(ui, &response, rect);

@@ -11,7 +11,11 @@ pub fn bytes(n: u64) -> String {
         value /= 1000.0;
         unit += 1;
     }
-    if unit == 0 || value >= 99.95 { format!("{value:.0} {}", UNITS[unit]) } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 || value >= 99.95 {
+        format!("{value:.0} {}", UNITS[unit])
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 /// A whole number with thin groups: `1,234,567`.
@@ -111,15 +115,29 @@ mod tests {
 
     #[test]
     fn sizes_counts_and_numbers_are_short() {
-        for (n, expect) in [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (3_400_000, "3.4 MB"), (123_000_000, "123 MB"), (u64::MAX, "18446744 TB")] {
+        for (n, expect) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (3_400_000, "3.4 MB"),
+            (123_000_000, "123 MB"),
+            (u64::MAX, "18446744 TB"),
+        ] {
             assert_eq!(bytes(n), expect);
         }
         for (n, expect) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(count(n), expect);
         }
-        for (x, expect) in
-            [(0.0, "0"), (0.98234, "0.9823"), (12.0, "12"), (12.345_67, "12.35"), (1e-9, "1.000e-9"), (-0.5, "-0.5"), (f64::NAN, "NaN"), (123_456.7, "123457")]
-        {
+        for (x, expect) in [
+            (0.0, "0"),
+            (0.98234, "0.9823"),
+            (12.0, "12"),
+            (12.345_67, "12.35"),
+            (1e-9, "1.000e-9"),
+            (-0.5, "-0.5"),
+            (f64::NAN, "NaN"),
+            (123_456.7, "123457"),
+        ] {
             assert_eq!(number(x), expect);
         }
     }
@@ -132,7 +150,9 @@ mod tests {
         assert_eq!((date(0), clock(0)), ("1970-01-01".to_owned(), "00:00:00".to_owned()));
         assert_eq!((date(951_782_400_000), date(-1)), ("2000-02-29".to_owned(), "1969-12-31".to_owned()));
         let now = 1_800_000_000_000;
-        for (secs, expect) in [(5, "just now"), (300, "5 min ago"), (7200, "2 h ago"), (90_000, "yesterday"), (400_000, "4 days ago")] {
+        for (secs, expect) in
+            [(5, "just now"), (300, "5 min ago"), (7200, "2 h ago"), (90_000, "yesterday"), (400_000, "4 days ago")]
+        {
             assert_eq!(ago(now - secs * 1000, now), expect);
         }
     }

@@ -1,7 +1,7 @@
 //! Icons by what they mean here, and the one way to draw them.
 
 use egui::{Align2, Color32, Pos2, RichText, Ui};
-pub use egui_phosphor::regular as ph;
+pub(crate) use egui_phosphor::regular as ph;
 
 use crate::theme;
 

@@ -86,7 +86,13 @@ impl Palette {
                     let font = theme::regular(font_size::BODY);
                     ui.painter().text(text, Align2::LEFT_CENTER, &command.title, font, theme.text);
                     let keys = egui::pos2(rect.right() - 10.0, y);
-                    ui.painter().text(keys, Align2::RIGHT_CENTER, command.keys, theme::mono(font_size::LABEL), theme.muted);
+                    ui.painter().text(
+                        keys,
+                        Align2::RIGHT_CENTER,
+                        command.keys,
+                        theme::mono(font_size::LABEL),
+                        theme.muted,
+                    );
                     if response.clicked() {
                         chosen = Some(command.id.clone());
                     }
@@ -116,7 +122,13 @@ pub fn score(title: &str, typed: &str) -> Option<i32> {
     for word in typed.to_lowercase().split_whitespace() {
         let at = title.find(word)?;
         let begins = title.split_whitespace().any(|part| part.starts_with(word));
-        sum += if at == 0 { 4 } else if begins { 3 } else { 1 };
+        sum += if at == 0 {
+            4
+        } else if begins {
+            3
+        } else {
+            1
+        };
     }
     Some(sum)
 }

@@ -343,8 +343,12 @@ fn style_of(theme: &Theme, style: &mut Style) {
     }
     visuals.widgets.inactive.bg_fill = theme.sunken;
     visuals.striped = false;
-    visuals.popup_shadow =
-        egui::Shadow { offset: [0, 6], blur: 24, spread: 0, color: Color32::from_black_alpha(if theme.dark { 110 } else { 40 }) };
+    visuals.popup_shadow = egui::Shadow {
+        offset: [0, 6],
+        blur: 24,
+        spread: 0,
+        color: Color32::from_black_alpha(if theme.dark { 110 } else { 40 }),
+    };
     visuals.window_shadow = visuals.popup_shadow;
 }
 
@@ -368,7 +372,9 @@ mod tests {
     #[test]
     fn text_can_be_read_on_every_ground() {
         for theme in [&DARK, &LIGHT] {
-            for (ground, name) in [(theme.bg, "bg"), (theme.panel, "panel"), (theme.raised, "raised"), (theme.sunken, "sunken")] {
+            for (ground, name) in
+                [(theme.bg, "bg"), (theme.panel, "panel"), (theme.raised, "raised"), (theme.sunken, "sunken")]
+            {
                 for (color, text) in [(theme.text, "text"), (theme.muted, "muted")] {
                     let found = contrast(color, ground);
                     assert!(found >= 4.5, "{text} on {name}, dark {}: {found}", theme.dark);

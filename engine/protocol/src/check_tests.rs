@@ -104,7 +104,7 @@ fn documents_that_are_none_say_why() {
         ("", "this is no workflow: EOF while parsing a value at line 1 column 0"),
         ("[]", "this is no workflow: invalid length 0, expected struct Head with 1 element at line 1 column 2"),
         ("{}", "this is no workflow: the field 'version' is missing"),
-        (r#"{"version":2,"anything":1}"#, "the workflow has format version 2, this program reads version 1"),
+        (r#"{"version":3,"anything":1}"#, "the workflow has format version 3, this program reads versions 1 and 2"),
         (
             r#"{"version":1,"name":"x","nodes":[],"links":[{"from":"a","to":"b.c"}]}"#,
             "this is no workflow: expected 'node.port', found \"a\" at line 1 column 55",

@@ -42,12 +42,12 @@ pub fn workflow() -> Workflow {
     workflow.description = "Tells malignant from benign by the shape of cell nuclei.".to_owned();
     workflow.nodes = vec![
         node("open", "table.open", json!({"path": "/home/ada/Athanor/clinic/data/breast_cancer.csv"}), [0.0, 90.0]),
-        node("fill", "prepare.fill", json!({"columns": ["mean_radius", "mean_texture", "mean_area"]}), [280.0, 90.0]),
-        node("split", "split", json!({"stratify": "diagnosis"}), [560.0, 90.0]),
-        node("trees", "train.trees", json!({"target": "diagnosis"}), [840.0, 0.0]),
-        node("net", "train.mlp", json!({"target": "diagnosis", "epochs": 40}), [840.0, 110.0]),
-        node("evaluate", "evaluate", json!({}), [1120.0, 96.0]),
-        node("register", "register", json!({"name": "breast-cancer", "alias": "staging"}), [1120.0, -10.0]),
+        node("fill", "prepare.fill", json!({"columns": ["mean_radius", "mean_texture", "mean_area"]}), [256.0, 90.0]),
+        node("split", "split", json!({"stratify": "diagnosis"}), [512.0, 90.0]),
+        node("trees", "train.trees", json!({"target": "diagnosis"}), [792.0, 0.0]),
+        node("net", "train.mlp", json!({"target": "diagnosis", "epochs": 40}), [792.0, 110.0]),
+        node("evaluate", "evaluate", json!({}), [1072.0, 96.0]),
+        node("register", "register", json!({"name": "breast-cancer", "alias": "staging"}), [1072.0, -10.0]),
     ];
     workflow.links = [
         ("open.table", "fill.table"),
@@ -216,7 +216,9 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
                 "from-the-future" => "{\"version\": 9, \"name\": \"x\"}".to_owned(),
                 "breast-cancer" | "churn" => document.to_json(),
                 other => {
-                    return Some(Err(Failure::new(Code::NotFound, format!("there is no workflow {other:?}")).on(other)));
+                    return Some(
+                        Err(Failure::new(Code::NotFound, format!("there is no workflow {other:?}")).on(other)),
+                    );
                 }
             };
             Reply::WorkflowLoad(Box::new(WorkflowDoc { name: ask.name.clone(), json, revision: 3, draft: None }))

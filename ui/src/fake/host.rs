@@ -3,8 +3,8 @@
 use athanor_protocol::{
     Failure,
     api::{
-        AuditPage, DeviceEntry, Devices, Done, GpuLoad, HelloAnswer, Host, LoadNow, RecentWorkspace, Reply, Request, Settings,
-        StorageCleaned, StorageItem, StoragePart, StorageReport, WorkerLoad, WorkspaceInfo,
+        AuditPage, DeviceEntry, Devices, Done, GpuLoad, HelloAnswer, Host, LoadNow, RecentWorkspace, Reply, Request,
+        Settings, StorageCleaned, StorageItem, StoragePart, StorageReport, WorkerLoad, WorkspaceInfo,
     },
     registry::AuditEntry,
 };
@@ -92,10 +92,12 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
             memory_bytes: 34_359_738_368,
             memory_used_bytes: 12_300_000_000,
             engine_bytes: 180_000_000,
-            workers: super::run_of_version(7)
-                .map(|run| WorkerLoad { run, pid: 4211, cpu_percent: 187.0, memory_bytes: 1_420_000_000 })
-                .into_iter()
-                .collect(),
+            workers: vec![WorkerLoad {
+                run: super::run_id(0),
+                pid: 4211,
+                cpu_percent: 187.0,
+                memory_bytes: 1_420_000_000,
+            }],
             gpus: vec![GpuLoad {
                 title: "GeForce RTX 4070".to_owned(),
                 busy_percent: Some(63.0),
@@ -104,7 +106,8 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
             }],
         })),
         Request::StorageUsage(_) => {
-            let item = |part, n_bytes, n_files, cleanable_bytes| StorageItem { part, n_bytes, n_files, cleanable_bytes };
+            let item =
+                |part, n_bytes, n_files, cleanable_bytes| StorageItem { part, n_bytes, n_files, cleanable_bytes };
             Reply::StorageUsage(Box::new(StorageReport {
                 items: vec![
                     item(StoragePart::Database, 8_400_000, 2, 0),

@@ -147,4 +147,3 @@ impl Client for Fake {
         self.shared.borrow_mut().incoming.drain(..).collect()
     }
 }
-

@@ -22,7 +22,7 @@ const HOUR: i64 = 3_600_000;
 
 /// The run that made a version of the sample models.
 pub fn run_of_version(version: u32) -> Option<RunId> {
-    RunId::new(format!("01ka9{version:0>21}")).ok()
+    Some(super::run_id(version as usize))
 }
 
 /// What a classifier of tumours takes and gives.
@@ -73,7 +73,13 @@ pub fn model_version(version: u32) -> ModelVersion {
         model: "tumours".to_owned(),
         version,
         run_id: if version == 1 { None } else { run_of_version(version) },
-        sha256: format!("{:0>64}", format!("{version}9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")).chars().take(64).collect(),
+        sha256: format!(
+            "{:0>64}",
+            format!("{version}9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")
+        )
+        .chars()
+        .take(64)
+        .collect(),
         n_bytes: 61_440 + u64::from(version) * 3_217,
         signature,
         metrics: vec![
@@ -125,7 +131,7 @@ pub fn endpoint_status() -> EndpointStatus {
 pub fn endpoint_series() -> EndpointSeries {
     let now = NOW_MILLIS / 1000;
     let seconds: Vec<EndpointSecond> = (0..240)
-        .filter(|at| at % 11 != 5)
+        .filter(|at| !(90..112).contains(at))
         .map(|at| {
             let wave = (f64::from(at) / 17.0).sin() + (f64::from(at) / 5.0).cos() * 0.4;
             EndpointSecond {
@@ -162,8 +168,14 @@ pub fn api_keys() -> Vec<ApiKeyInfo> {
             last_used_at_millis: Some(NOW_MILLIS - 26 * HOUR),
             ..key("f3n8c1zt", "deploy script", &[Scope::Predict, Scope::Admin], 41)
         },
-        ApiKeyInfo { expires_at_millis: Some(NOW_MILLIS - 3 * 24 * HOUR), ..key("p0d4e6uv", "trial", &[Scope::Predict], 93) },
-        ApiKeyInfo { revoked_at_millis: Some(NOW_MILLIS - 50 * HOUR), ..key("a1b5w7ks", "old laptop", &[Scope::Predict], 120) },
+        ApiKeyInfo {
+            expires_at_millis: Some(NOW_MILLIS - 3 * 24 * HOUR),
+            ..key("p0d4e6uv", "trial", &[Scope::Predict], 93)
+        },
+        ApiKeyInfo {
+            revoked_at_millis: Some(NOW_MILLIS - 50 * HOUR),
+            ..key("a1b5w7ks", "old laptop", &[Scope::Predict], 120)
+        },
     ]
 }
 

@@ -16,7 +16,8 @@ pub fn share_bar(ui: &mut Ui, name: &str, share: f64, value: &str, color: Color3
     response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, &said));
     let name_width = (rect.width() * 0.34).clamp(60.0, 180.0);
     let value_width = 64.0;
-    let mut job = egui::text::LayoutJob::simple_singleline(name.to_owned(), theme::regular(font_size::BODY), theme.text);
+    let mut job =
+        egui::text::LayoutJob::simple_singleline(name.to_owned(), theme::regular(font_size::BODY), theme.text);
     job.wrap = egui::text::TextWrapping::truncate_at_width(name_width - 8.0);
     let galley = ui.painter().layout_job(job);
     let at = Pos2::new(rect.left(), rect.center().y - galley.size().y / 2.0);
@@ -43,7 +44,8 @@ pub fn stacked_bar(ui: &mut Ui, parts: &[(u64, Color32)], whole: u64, height: f3
     let (rect, response) = ui.allocate_exact_size(Vec2::new(ui.available_width(), height), Sense::hover());
     let corner = (height / 2.0) as u8;
     ui.painter().rect_filled(rect, corner, track(theme));
-    let whole = whole.max(parts.iter().map(|(n, _)| n).sum()).max(1) as f64;
+    let sum = parts.iter().fold(0u64, |sum, (n, _)| sum.saturating_add(*n));
+    let whole = whole.max(sum).max(1) as f64;
     let pointer = response.hover_pos().map(|at| at.x);
     let (mut left, mut under) = (rect.left(), None);
     let last = parts.iter().rposition(|(n, _)| *n > 0);

@@ -49,6 +49,25 @@ pub fn tight_wrapped<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> InnerRes
     inner
 }
 
+/// Columns of the same width beside each other, each from its top; `add(ui, at)` draws one.
+pub fn columns(ui: &mut Ui, n: usize, mut add: impl FnMut(&mut Ui, usize)) {
+    let n = n.max(1);
+    let width = ((ui.available_width() - size::GAP * (n - 1) as f32) / n as f32).max(40.0);
+    let top_left = ui.cursor().min;
+    let mut height: f32 = 0.0;
+    for at in 0..n {
+        let left = top_left.x + at as f32 * (width + size::GAP);
+        let place = Rect::from_min_size(Pos2::new(left, top_left.y), Vec2::new(width, ui.available_height()));
+        let layout = egui::Layout::top_down(egui::Align::Min);
+        let mut child = ui.new_child(egui::UiBuilder::new().id_salt(("column", at)).max_rect(place).layout(layout));
+        child.set_width(width);
+        add(&mut child, at);
+        height = height.max(child.min_rect().height());
+    }
+    let all = width * n as f32 + size::GAP * (n - 1) as f32;
+    ui.allocate_rect(Rect::from_min_size(top_left, Vec2::new(all, height)), Sense::hover());
+}
+
 /// A card's heading.
 pub fn heading(ui: &mut Ui, title: &str, fact: &str) {
     let theme = Theme::of(ui);
@@ -93,9 +112,7 @@ pub fn progress(ui: &mut Ui, share: Option<f32>, width: f32) -> Response {
     let corner = CornerRadius::same(2);
     ui.painter().rect_filled(rect, corner, if theme.dark { theme.sunken } else { theme.line });
     let piece = match share {
-        Some(share) => {
-            Rect::from_min_size(rect.min, Vec2::new(rect.width() * share.clamp(0.0, 1.0), rect.height()))
-        }
+        Some(share) => Rect::from_min_size(rect.min, Vec2::new(rect.width() * share.clamp(0.0, 1.0), rect.height())),
         None => {
             ui.ctx().request_repaint_after_secs(0.05);
             let t = ui.input(|input| input.time).rem_euclid(1.6) as f32 / 1.6;
@@ -133,7 +150,7 @@ pub fn rule(ui: &mut Ui) {
 /// Name and value in two columns, the value can be selected and copied.
 pub fn facts(ui: &mut Ui, id: &str, rows: &[(String, String)]) {
     let theme = Theme::of(ui);
-    egui::Grid::new(id).num_columns(2).spacing([16.0, 6.0]).show(ui, |ui| {
+    egui::Grid::new(id).num_columns(2).min_row_height(20.0).spacing([16.0, 6.0]).show(ui, |ui| {
         for (name, value) in rows {
             ui.label(RichText::new(name).color(theme.muted));
             ui.add(egui::Label::new(RichText::new(value).color(theme.text)).selectable(true).wrap());

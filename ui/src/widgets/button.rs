@@ -19,12 +19,21 @@ pub enum Kind {
 
 /// A button with text, perhaps with an icon in front.
 pub fn button(ui: &mut Ui, kind: Kind, icon: Option<&str>, text: &str) -> Response {
+    sized_button(ui, kind, icon, text, size::CONTROL, 12.0)
+}
+
+/// A button that fits into a row of a table.
+pub fn small_button(ui: &mut Ui, kind: Kind, text: &str) -> Response {
+    sized_button(ui, kind, None, text, 26.0, 9.0)
+}
+
+fn sized_button(ui: &mut Ui, kind: Kind, icon: Option<&str>, text: &str, height: f32, padding: f32) -> Response {
     let theme = Theme::of(ui);
     let enabled = ui.is_enabled();
     let font = theme::medium(font_size::BODY);
     let galley = ui.painter().layout_no_wrap(text.to_owned(), font, theme.text);
     let icon_space = if icon.is_some() { size::ICON + 6.0 } else { 0.0 };
-    let wanted = Vec2::new(galley.size().x + icon_space + 24.0, size::CONTROL);
+    let wanted = Vec2::new(galley.size().x + icon_space + 2.0 * padding, height);
     let (rect, response) = ui.allocate_exact_size(wanted, Sense::click());
     response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, enabled, text));
     if ui.is_rect_visible(rect) {
@@ -43,11 +52,11 @@ pub fn button(ui: &mut Ui, kind: Kind, icon: Option<&str>, text: &str) -> Respon
             (_, _, true) => mix(fill, theme.text, 0.07),
             _ => fill,
         };
-        let (fill, line, ink) = if enabled {
-            (fill, line, ink)
-        } else {
-            let faded = |color: egui::Color32| color.gamma_multiply(0.45);
-            (faded(fill), faded(line), faded(ink))
+        // What is off is quiet; everything in a place that is off is faded by egui besides.
+        let (fill, line, ink) = match (enabled, kind) {
+            (true, _) => (fill, line, ink),
+            (false, Kind::Quiet) => (fill, line, theme.muted),
+            (false, _) => (theme.raised, theme.line, theme.muted),
         };
         let painter = ui.painter();
         painter.rect(rect, radius::CONTROL, fill, Stroke::new(1.0, line), StrokeKind::Inside);
@@ -102,7 +111,6 @@ pub fn toggle_icon(ui: &mut Ui, icon: &str, text: &str, on: bool) -> Response {
             ui.painter().rect_filled(rect, radius::CONTROL, ground);
         }
         let ink = if on { theme.accent } else { theme.muted };
-        let ink = if enabled { ink } else { ink.gamma_multiply(0.45) };
         crate::icons::paint(ui, rect.center(), icon, size::ICON, ink);
         focus_ring(ui, &response, rect);
     }
@@ -118,8 +126,7 @@ pub fn small_icon(ui: &mut Ui, icon: &str, text: &str) -> Response {
     if response.hovered() && enabled {
         ui.painter().rect_filled(rect, radius::CONTROL, mix(theme.panel, theme.text, 0.08));
     }
-    let ink = if enabled { theme.muted } else { theme.muted.gamma_multiply(0.45) };
-    crate::icons::paint(ui, rect.center(), icon, 12.0, ink);
+    crate::icons::paint(ui, rect.center(), icon, 12.0, theme.muted);
     focus_ring(ui, &response, rect);
     response.on_hover_cursor(CursorIcon::PointingHand).on_hover_text(text)
 }

@@ -11,6 +11,7 @@ pub fn choice<T: PartialEq + Clone>(ui: &mut Ui, id: &str, name: &str, value: &m
     let response = egui::ComboBox::from_id_salt(id)
         .selected_text(shown)
         .width(ui.available_width().clamp(80.0, 240.0))
+        .truncate()
         .show_ui(ui, |ui| {
             for (option, text) in options {
                 if ui.selectable_label(option == value, text).clicked() && option != value {
@@ -41,7 +42,8 @@ pub fn segments<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, options: &[(T,
         let width = galley.size().x + 24.0;
         let part = Rect::from_min_size(Pos2::new(left, rect.top() + 2.0), Vec2::new(width, rect.height() - 4.0));
         left += width;
-        let response = ui.interact(part, ui.id().with(("segment", *text, rect.left() as i32, rect.top() as i32)), Sense::click());
+        let response =
+            ui.interact(part, ui.id().with(("segment", *text, rect.left() as i32, rect.top() as i32)), Sense::click());
         let on = option == value;
         response.widget_info(|| WidgetInfo::selected(WidgetType::RadioButton, true, on, *text));
         if on {

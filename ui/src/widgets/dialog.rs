@@ -39,6 +39,13 @@ pub fn dialog<R>(ui: &Ui, id: &str, title: &str, width: f32, add: impl FnOnce(&m
     (modal.inner, ask)
 }
 
+/// Gives a dialog's first field the keyboard while nothing else has it.
+pub fn focus_first(field: &egui::Response) {
+    if field.ctx.memory(|memory| memory.focused().is_none()) {
+        field.request_focus();
+    }
+}
+
 /// The ground of everything that stands over the page.
 pub(super) fn modal_frame(ui: &Ui) -> egui::Frame {
     egui::Frame::popup(ui.style()).inner_margin(20)

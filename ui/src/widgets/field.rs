@@ -71,11 +71,60 @@ pub fn search_field(ui: &mut Ui, name: &str, value: &mut String, width: f32) -> 
     response
 }
 
+/// A number as people type it: without zeros that say nothing.
+fn typed(value: f64) -> String {
+    if value != 0.0 && value.abs() < 1e-6 {
+        return format!("{value:e}");
+    }
+    let text = format!("{value:.8}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A slider with its value beside it; `step` is what a key changes.
+pub fn slider(
+    ui: &mut Ui,
+    name: &str,
+    value: &mut f64,
+    range: std::ops::RangeInclusive<f64>,
+    step: f64,
+    unit: &str,
+) -> Response {
+    let theme = Theme::of(ui);
+    ui.scope(|ui| {
+        ui.spacing_mut().slider_width = (ui.available_width() - 84.0).max(60.0);
+        ui.spacing_mut().slider_rail_height = 4.0;
+        let visuals = ui.visuals_mut();
+        visuals.selection.bg_fill = theme.accent;
+        visuals.widgets.inactive.bg_fill = if theme.dark { theme.sunken } else { theme.line };
+        for state in [&mut visuals.widgets.inactive, &mut visuals.widgets.hovered, &mut visuals.widgets.active] {
+            state.fg_stroke = egui::Stroke::new(2.0, theme.accent);
+        }
+        let slider = egui::Slider::new(value, range)
+            .step_by(step)
+            .suffix(unit)
+            .trailing_fill(true)
+            .handle_shape(egui::style::HandleShape::Circle)
+            .custom_formatter(|value, _| typed(value));
+        let response = ui.add(slider);
+        let now = *value;
+        response.widget_info(|| WidgetInfo::slider(true, now, name));
+        response
+    })
+    .inner
+}
+
 /// A number with its unit; dragging and typing change it within its limits.
-pub fn number_field(ui: &mut Ui, name: &str, value: &mut f64, range: std::ops::RangeInclusive<f64>, unit: &str) -> Response {
+pub fn number_field(
+    ui: &mut Ui,
+    name: &str,
+    value: &mut f64,
+    range: std::ops::RangeInclusive<f64>,
+    unit: &str,
+) -> Response {
     let whole = range.start().fract() == 0.0 && range.end().fract() == 0.0 && range.end() - range.start() >= 2.0;
     let speed = if whole { 0.2 } else { (value.abs() * 0.01).max(1e-6) };
-    let mut drag = egui::DragValue::new(value).range(range).speed(speed).max_decimals(8);
+    let mut drag =
+        egui::DragValue::new(value).range(range).speed(speed).max_decimals(8).custom_formatter(|value, _| typed(value));
     if !unit.is_empty() {
         drag = drag.suffix(format!(" {unit}"));
     }
@@ -90,5 +139,23 @@ pub fn inspector_title(ui: &mut Ui, title: &str, fact: &str) {
     ui.label(RichText::new(title).font(theme::semibold(font_size::TITLE)).color(theme.text));
     if !fact.is_empty() {
         ui.label(RichText::new(fact).color(theme.muted));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn numbers_are_written_as_people_type_them() {
+        for (value, expect) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (0.001, "0.001"),
+            (0.1 + 0.2, "0.3"),
+            (65_535.0, "65535"),
+            (1e-9, "1e-9"),
+            (-2.5, "-2.5"),
+        ] {
+            assert_eq!(super::typed(value), expect);
+        }
     }
 }

@@ -34,16 +34,15 @@ pub fn fold<R>(ui: &mut Ui, id: &str, title: &str, open_at_first: bool, add: imp
 pub fn note(ui: &mut Ui, tone: Tone, text: &str) {
     let theme = Theme::of(ui);
     let color = tone.color(theme);
-    Frame::new()
-        .fill(theme.tint(color))
-        .corner_radius(radius::NODE)
-        .inner_margin(Margin::symmetric(12, 9))
-        .show(ui, |ui| {
+    Frame::new().fill(theme.tint(color)).corner_radius(radius::NODE).inner_margin(Margin::symmetric(12, 9)).show(
+        ui,
+        |ui| {
             ui.set_width(ui.available_width());
             ui.horizontal_top(|ui| {
                 ui.label(icons::text(tone.icon(), size::ICON).color(color));
                 let text = RichText::new(sentence(text)).color(theme.text);
                 ui.add(egui::Label::new(text).wrap().selectable(true));
             });
-        });
+        },
+    );
 }

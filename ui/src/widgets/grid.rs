@@ -231,7 +231,8 @@ fn heading(ui: &mut Ui, column: &GridColumn, sorted: Option<bool>) -> bool {
         if let Some(down) = sorted {
             ui.label(icons::text(if down { ph::CARET_DOWN } else { ph::CARET_UP }, 12.0).color(theme.accent));
         }
-        column.sorts && response.on_hover_cursor(CursorIcon::PointingHand).on_hover_text("Sort by this column").clicked()
+        column.sorts
+            && response.on_hover_cursor(CursorIcon::PointingHand).on_hover_text("Sort by this column").clicked()
     })
     .inner
 }

@@ -66,12 +66,19 @@ pub fn line_row(ui: &mut Ui, columns: &[Col<'_>], height: f32, mut cell: impl Fn
     let (rect, response) = ui.allocate_exact_size(Vec2::new(ui.available_width(), height), Sense::hover());
     ui.spacing_mut().item_spacing.y = gap;
     if ui.is_rect_visible(rect) {
-        ui.painter().hline(rect.x_range(), rect.bottom() - 0.5, egui::Stroke::new(1.0, mix(theme.panel, theme.line, 0.7)));
+        ui.painter().hline(
+            rect.x_range(),
+            rect.bottom() - 0.5,
+            egui::Stroke::new(1.0, mix(theme.panel, theme.line, 0.7)),
+        );
         for (at, (place, column)) in cells(columns, rect).zip(columns).enumerate() {
             let layout =
                 if column.right { Layout::right_to_left(Align::Center) } else { Layout::left_to_right(Align::Center) };
-            let mut child = ui.new_child(UiBuilder::new().id_salt((rect.top() as i32, at)).max_rect(place).layout(layout));
-            child.set_clip_rect(child.clip_rect().intersect(place.expand2(Vec2::new(3.0, 0.0)).intersect(rect.expand(3.0))));
+            let mut child =
+                ui.new_child(UiBuilder::new().id_salt((rect.top() as i32, at)).max_rect(place).layout(layout));
+            child.set_clip_rect(
+                child.clip_rect().intersect(place.expand2(Vec2::new(3.0, 0.0)).intersect(rect.expand(3.0))),
+            );
             child.spacing_mut().item_spacing = Vec2::new(6.0, size::TINY_GAP);
             cell(&mut child, at);
         }

@@ -73,7 +73,8 @@ pub fn live_plot(ui: &mut Ui, plot: &LivePlot<'_>, lines: &[LiveLine<'_>]) -> Re
     let small = theme::regular(font_size::LABEL - 0.5);
     let top_text = (plot.write)(top);
     painter.text(inner.left_top() - Vec2::new(0.0, 2.0), Align2::LEFT_BOTTOM, top_text, small.clone(), theme.muted);
-    let spans = if plot.span >= 120.0 { format!("{:.0} min ago", plot.span / 60.0) } else { format!("{:.0} s ago", plot.span) };
+    let spans =
+        if plot.span >= 120.0 { format!("{:.0} min ago", plot.span / 60.0) } else { format!("{:.0} s ago", plot.span) };
     painter.text(inner.left_bottom() + Vec2::new(0.0, 3.0), Align2::LEFT_TOP, spans, small.clone(), theme.muted);
     painter.text(inner.right_bottom() + Vec2::new(0.0, 3.0), Align2::RIGHT_TOP, "now", small, theme.muted);
     let place = |[at, value]: [f64; 2]| {
@@ -139,7 +140,8 @@ fn under_pointer(
     let painter = ui.painter();
     let nearest = |points: &[[f64; 2]]| {
         let after = points.partition_point(|[t, _]| *t < at);
-        let candidates = [after.checked_sub(1), Some(after)].into_iter().flatten().filter_map(|i| points.get(i).copied());
+        let candidates =
+            [after.checked_sub(1), Some(after)].into_iter().flatten().filter_map(|i| points.get(i).copied());
         candidates.min_by(|a, b| (a[0] - at).abs().total_cmp(&(b[0] - at).abs()))
     };
     let mut rows = vec![];
@@ -153,8 +155,10 @@ fn under_pointer(
     let Some(x) = rows.first().map(|(_, _, x)| *x) else { return };
     painter.vline(x, inner.y_range(), Stroke::new(1.0, mix(theme.panel, theme.text, 0.3)));
     let font = theme::regular(font_size::LABEL);
-    let galleys: Vec<_> =
-        rows.into_iter().map(|(color, text, _)| (color, painter.layout_no_wrap(text, font.clone(), theme.text))).collect();
+    let galleys: Vec<_> = rows
+        .into_iter()
+        .map(|(color, text, _)| (color, painter.layout_no_wrap(text, font.clone(), theme.text)))
+        .collect();
     let width = galleys.iter().map(|(_, galley)| galley.size().x).fold(0.0, f32::max) + 30.0;
     let height = galleys.len() as f32 * 17.0 + 8.0;
     let left = if x + width + 10.0 > inner.right() { x - width - 8.0 } else { x + 8.0 };
@@ -172,7 +176,9 @@ fn under_pointer(
 mod tests {
     #[test]
     fn scales_end_at_round_numbers() {
-        for (value, expect) in [(0.0, 1.0), (0.7, 1.0), (1.0, 1.0), (1.2, 2.0), (37.0, 50.0), (51.0, 100.0), (f64::NAN, 1.0)] {
+        for (value, expect) in
+            [(0.0, 1.0), (0.7, 1.0), (1.0, 1.0), (1.2, 2.0), (37.0, 50.0), (51.0, 100.0), (f64::NAN, 1.0)]
+        {
             assert!((super::round_up(value) - expect).abs() < 1e-9, "{value}");
         }
     }

@@ -27,9 +27,8 @@ pub fn menu_item(ui: &mut Ui, icon: &str, text: &str) -> Response {
     if (response.hovered() || response.has_focus()) && enabled {
         ui.painter().rect_filled(rect, radius::CONTROL, mix(theme.panel, theme.text, 0.07));
     }
-    let fade = |color: egui::Color32| if enabled { color } else { color.gamma_multiply(0.45) };
-    icons::paint(ui, Pos2::new(rect.left() + 18.0, rect.center().y), icon, size::ICON, fade(theme.muted));
+    icons::paint(ui, Pos2::new(rect.left() + 18.0, rect.center().y), icon, size::ICON, theme.muted);
     let at = Pos2::new(rect.left() + 34.0, rect.center().y - galley.size().y / 2.0);
-    ui.painter().galley_with_override_text_color(at, galley, fade(theme.text));
+    ui.painter().galley(at, galley, theme.text);
     response.on_hover_cursor(CursorIcon::PointingHand)
 }

@@ -19,6 +19,6 @@ mod spark;
 mod text;
 
 pub use self::{
-    bars::*, basic::*, button::*, choice::*, confirm::*, dialog::*, empty::*, field::*, fold::*, grid::*, lines::*, live::*,
-    menu::*, pill::*, plot::*, spark::*, text::*,
+    bars::*, basic::*, button::*, choice::*, confirm::*, dialog::*, empty::*, field::*, fold::*, grid::*, lines::*,
+    live::*, menu::*, pill::*, plot::*, spark::*, text::*,
 };

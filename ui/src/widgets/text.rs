@@ -2,11 +2,14 @@
 
 use egui::{RichText, Ui};
 
-use super::{Kind, button};
+use super::icon_button;
 use crate::{
     icons::ph,
     theme::{Theme, radius},
 };
+
+/// Code that is higher than this scrolls.
+const CODE_HEIGHT: f32 = 320.0;
 
 /// A message as a sentence: first letter large, a stop at the end.
 pub fn sentence(message: &str) -> String {
@@ -23,27 +26,35 @@ pub fn sentence(message: &str) -> String {
 pub fn code_block(ui: &mut Ui, code: &str) -> bool {
     let theme = Theme::of(ui);
     let mut copied = false;
-    egui::Frame::new().fill(theme.sunken).stroke(theme.border()).corner_radius(radius::NODE).inner_margin(12).show(
-        ui,
-        |ui| {
+    egui::Frame::new()
+        .fill(theme.sunken)
+        .stroke(theme.border())
+        .corner_radius(radius::NODE)
+        .inner_margin(egui::Margin { left: 12, right: 4, top: 10, bottom: 10 })
+        .show(ui, |ui| {
             ui.set_width(ui.available_width());
             ui.horizontal_top(|ui| {
-                let width = (ui.available_width() - 84.0).max(80.0);
+                let width = (ui.available_width() - 34.0).max(80.0);
                 ui.allocate_ui(egui::vec2(width, 0.0), |ui| {
-                    egui::ScrollArea::horizontal().id_salt(code).show(ui, |ui| {
+                    ui.set_width(width);
+                    let area = egui::ScrollArea::both()
+                        .id_salt("code")
+                        .max_height(CODE_HEIGHT)
+                        .min_scrolled_height(CODE_HEIGHT)
+                        .auto_shrink([false, true]);
+                    area.show(ui, |ui| {
                         let text = RichText::new(code).monospace().color(theme.text);
                         ui.add(egui::Label::new(text).extend().selectable(true));
                     });
                 });
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
-                    if button(ui, Kind::Quiet, Some(ph::COPY), "Copy").clicked() {
+                    if icon_button(ui, ph::COPY, "Copy").clicked() {
                         ui.ctx().copy_text(code.to_owned());
                         copied = true;
                     }
                 });
             });
-        },
-    );
+        });
     copied
 }
 
@@ -69,7 +80,7 @@ pub fn copy_line(ui: &mut Ui, name: &str, text: &str) -> bool {
                     |ui| ui.add(label),
                 );
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                    if super::icon_button(ui, ph::COPY, &format!("Copy {name}")).clicked() {
+                    if icon_button(ui, ph::COPY, &format!("Copy {name}")).clicked() {
                         ui.ctx().copy_text(text.to_owned());
                         copied = true;
                     }
@@ -83,7 +94,8 @@ pub fn copy_line(ui: &mut Ui, name: &str, text: &str) -> bool {
 mod tests {
     #[test]
     fn messages_become_sentences() {
-        for (message, expect) in [("", ""), ("no such file", "No such file."), ("done.", "Done."), ("élan", "Élan.")] {
+        for (message, expect) in [("", ""), ("no such file", "No such file."), ("done.", "Done."), ("élan", "Élan.")]
+        {
             assert_eq!(super::sentence(message), expect);
         }
     }

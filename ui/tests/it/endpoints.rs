@@ -104,7 +104,8 @@ fn an_endpoint_that_ended_by_itself_says_why() {
 
 #[test]
 fn the_load_is_asked_for_once_a_second_only_while_it_is_seen() {
-    let count = |screen: &Screen| screen.fake.sent().iter().filter(|ask| matches!(ask, Request::EndpointLoad(_))).count();
+    let count =
+        |screen: &Screen| screen.fake.sent().iter().filter(|ask| matches!(ask, Request::EndpointLoad(_))).count();
     let mut screen = endpoints(WIDE, true, |_| {});
     screen.fake.forget_sent();
     screen.harness.run_steps(20);
@@ -129,7 +130,11 @@ fn the_form_is_made_from_what_the_model_takes_and_the_answer_is_shown() {
     screen.type_into("mean_radius", "14.2");
     screen.click("Fill with an example");
     screen.click("Ask");
-    let asked = screen.fake.sent().into_iter().find_map(|ask| if let Request::EndpointTry(ask) = ask { Some(*ask) } else { None });
+    let asked = screen
+        .fake
+        .sent()
+        .into_iter()
+        .find_map(|ask| if let Request::EndpointTry(ask) = ask { Some(*ask) } else { None });
     let asked = asked.expect("it was sent");
     assert_eq!(asked.model, "tumours");
     assert_eq!(asked.values["mean_radius"], serde_json::json!(14.2));
@@ -166,7 +171,10 @@ fn snippets_hold_the_address_and_what_was_typed() {
     let mut screen = endpoints([1280.0, 1500.0], true, |_| {});
     screen.pick("Model to try", "tumours");
     screen.type_into("mean_radius", "14.2");
-    assert!(screen.has_text("curl 'http://127.0.0.1:8080/v1/models/tumours/predict'") && screen.has_text("\"mean_radius\": 14.2"));
+    assert!(
+        screen.has_text("curl 'http://127.0.0.1:8080/v1/models/tumours/predict'")
+            && screen.has_text("\"mean_radius\": 14.2")
+    );
     screen.click("Python");
     assert!(screen.has_text("import json, os, urllib.request") && screen.has_text("\"smoker\": False"));
     screen.click("Rust");
@@ -183,7 +191,11 @@ fn a_key_is_made_shown_once_and_then_gone() {
     screen.click("1 year");
     screen.show("endpoints-key-new");
     screen.click("Make key");
-    let asked = screen.fake.sent().into_iter().find_map(|ask| if let Request::KeyCreate(ask) = ask { Some(*ask) } else { None });
+    let asked = screen
+        .fake
+        .sent()
+        .into_iter()
+        .find_map(|ask| if let Request::KeyCreate(ask) = ask { Some(*ask) } else { None });
     let asked = asked.expect("it was sent");
     assert_eq!((asked.name.as_str(), asked.scopes), ("lab robot", vec![Scope::Predict, Scope::Admin]));
     assert_eq!(asked.expires_at_millis, Some(fake::NOW_MILLIS + 365 * 86_400_000));
@@ -207,7 +219,10 @@ fn a_key_is_revoked_after_a_question() {
     screen.click("Revoke");
     assert!(screen.fake.sent().iter().any(|ask| matches!(ask, Request::KeyRevoke(ask) if ask.id == "f3n8c1zt")));
     assert!(screen.has_text("Revoked the key deploy script"));
-    assert!(!screen.has("Revoke trial") && !screen.has("Revoke old laptop"), "expired and revoked keys have nothing to revoke");
+    assert!(
+        !screen.has("Revoke trial") && !screen.has("Revoke old laptop"),
+        "expired and revoked keys have nothing to revoke"
+    );
 }
 
 #[test]
@@ -219,7 +234,11 @@ fn empty_slow_and_failing_are_said() {
             _ => None,
         });
     });
-    assert!(screen.has_text("Nothing is in production") && screen.has("Open Models") && screen.has_text("Every request to the endpoint carries a key"));
+    assert!(
+        screen.has_text("Nothing is in production")
+            && screen.has("Open Models")
+            && screen.has_text("Every request to the endpoint carries a key")
+    );
     let mut screen = Screen::usual();
     screen.fake.hold();
     screen.go(Go::To(Route::Endpoints));

@@ -160,7 +160,9 @@ impl Screen {
     pub(crate) fn show(&mut self, name: &str) {
         if let Some(folder) = std::env::var_os("ATHANOR_PICTURES") {
             let picture = self.harness.render().expect("the screen can be drawn");
-            picture.save(std::path::Path::new(&folder).join(format!("{name}.png"))).expect("the picture can be written");
+            picture
+                .save(std::path::Path::new(&folder).join(format!("{name}.png")))
+                .expect("the picture can be written");
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The user interface with the fake client: every screen by label, and pictures where drawing is the point.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod compute;
 mod data;
 mod endpoints;
 mod frame;
 mod help;
 mod home;
+mod models;
 mod runs;
 mod runs_look;
-mod models;
+mod settings;
+mod widgets;
 mod workflow;

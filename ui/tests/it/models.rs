@@ -106,7 +106,9 @@ fn a_new_alias_is_checked_while_it_is_typed() {
 fn an_engine_that_refuses_says_why_and_nothing_can_be_undone() {
     let mut screen = models([1280.0, 820.0], true, |fake| {
         fake.on(|ask| match ask {
-            Request::ModelAlias(_) => Some(Err(Failure::new(Code::Conflict, "the registry is locked by another window"))),
+            Request::ModelAlias(_) => {
+                Some(Err(Failure::new(Code::Conflict, "the registry is locked by another window")))
+            }
             _ => None,
         });
     });
@@ -137,7 +139,10 @@ fn verifying_says_what_was_found() {
     let cases: [(Result<bool, Failure>, &str); 3] = [
         (Ok(true), "Verified"),
         (Ok(false), "does not trust the key"),
-        (Err(Failure::new(Code::Corrupt, "part weights is not what was signed").hint("restore the file")), "Not verified"),
+        (
+            Err(Failure::new(Code::Corrupt, "part weights is not what was signed").hint("restore the file")),
+            "Not verified",
+        ),
     ];
     for (answer, expect) in cases {
         let mut screen = models([1280.0, 820.0], true, move |fake| {
@@ -178,9 +183,16 @@ fn import_takes_a_file_and_a_name() {
     screen.click("Choose package file");
     screen.show("models-import");
     screen.click_last("Import");
-    let asked = screen.fake.sent().into_iter().find_map(|ask| if let Request::ModelImport(ask) = ask { Some(*ask) } else { None });
+    let asked = screen
+        .fake
+        .sent()
+        .into_iter()
+        .find_map(|ask| if let Request::ModelImport(ask) = ask { Some(*ask) } else { None });
     let asked = asked.expect("it was sent");
-    assert_eq!((asked.path.as_str(), asked.name.as_str(), asked.trust), ("/home/ada/Downloads/fraud model.athanor", "fraud-model", None));
+    assert_eq!(
+        (asked.path.as_str(), asked.name.as_str(), asked.trust),
+        ("/home/ada/Downloads/fraud model.athanor", "fraud-model", None)
+    );
     assert!(screen.has_text("Registered fraud-model version 1"));
 }
 
@@ -203,7 +215,11 @@ fn a_strangers_package_is_imported_only_once_its_key_is_trusted() {
     screen.click("I know where this file comes from: trust the key that signed it");
     screen.show("models-stranger");
     screen.click_last("Import");
-    let trusted = screen.fake.sent().into_iter().any(|ask| matches!(ask, Request::ModelImport(ask) if ask.trust.as_deref() == Some("feedfacefeedface")));
+    let trusted = screen
+        .fake
+        .sent()
+        .into_iter()
+        .any(|ask| matches!(ask, Request::ModelImport(ask) if ask.trust.as_deref() == Some("feedfacefeedface")));
     assert!(trusted && screen.has_text("Registered x version 1"));
 }
 
@@ -214,9 +230,16 @@ fn a_table_is_predicted_with_progress_and_a_summary() {
     screen.click("Choose table");
     screen.fake.hold();
     screen.click_last("Predict");
-    let asked = screen.fake.sent().into_iter().find_map(|ask| if let Request::ModelPredict(ask) = ask { Some(*ask) } else { None });
+    let asked = screen
+        .fake
+        .sent()
+        .into_iter()
+        .find_map(|ask| if let Request::ModelPredict(ask) = ask { Some(*ask) } else { None });
     let asked = asked.expect("it was sent");
-    assert_eq!((asked.from.as_str(), asked.to.as_str()), ("/home/ada/ward.parquet", "/home/ada/ward-predicted.parquet"));
+    assert_eq!(
+        (asked.from.as_str(), asked.to.as_str()),
+        ("/home/ada/ward.parquet", "/home/ada/ward-predicted.parquet")
+    );
     assert!(asked.keep_input && asked.version == 7);
     screen.fake.event(athanor_protocol::api::Event::Progress {
         token: asked.token.clone(),
@@ -240,7 +263,12 @@ fn the_run_of_a_version_is_one_click_away() {
     let mut screen = usual();
     screen.click("Show the run of version 7");
     assert_eq!(screen.app.borrow().as_ref().map(|app| app.route()), Some(Route::Runs));
-    let asked: Vec<RunId> = screen.fake.sent().into_iter().filter_map(|ask| if let Request::RunGet(ask) = ask { Some(ask.run) } else { None }).collect();
+    let asked: Vec<RunId> = screen
+        .fake
+        .sent()
+        .into_iter()
+        .filter_map(|ask| if let Request::RunGet(ask) = ask { Some(ask.run) } else { None })
+        .collect();
     assert!(asked.contains(&fake::run_of_version(7).unwrap()));
 }
 
@@ -276,17 +304,18 @@ fn a_slow_engine_and_a_failing_one_are_said() {
     screen.fake.release();
     screen.settle();
     assert!(screen.has("Version 7"));
+    let broken = std::rc::Rc::new(std::cell::Cell::new(true));
+    let is_broken = std::rc::Rc::clone(&broken);
     let mut screen = models([1280.0, 820.0], true, |fake| {
-        let mut n = 0;
         fake.on(move |ask| match ask {
-            Request::ModelList(_) if n == 0 => {
-                n += 1;
+            Request::ModelList(_) if is_broken.get() => {
                 Some(Err(Failure::new(Code::Corrupt, "the database cannot be read").hint("restore a copy")))
             }
             _ => None,
         });
     });
     assert!(screen.has_text("The database cannot be read"));
+    broken.set(false);
     screen.click("Try again");
     assert!(screen.has("Version 7"));
 }
@@ -297,7 +326,11 @@ fn pages_of_versions_are_loaded_when_they_are_wanted() {
         fake.on(|ask| match ask {
             Request::ModelVersions(ask) => {
                 let newest: u32 = ask.after.as_deref().map_or(7, |token| token.parse().unwrap());
-                let items = (newest.saturating_sub(2)..=newest).rev().filter(|version| *version > 0).map(fake::model_version).collect();
+                let items = (newest.saturating_sub(2)..=newest)
+                    .rev()
+                    .filter(|version| *version > 0)
+                    .map(fake::model_version)
+                    .collect();
                 let next = newest.checked_sub(3).filter(|version| *version > 0).map(|version| version.to_string());
                 Some(Ok(Reply::ModelVersions(Box::new(athanor_protocol::api::VersionPage { items, next }))))
             }

@@ -56,7 +56,10 @@ fn type_into(screen: &mut Screen, label: &str, text: &str) {
 
 fn field<'a>(screen: &'a Screen, label: &'a str) -> egui_kittest::Node<'a> {
     let is_field = |node: &egui_kittest::Node<'_>| {
-        matches!(node.accesskit_node().role(), egui::accesskit::Role::TextInput | egui::accesskit::Role::MultilineTextInput)
+        matches!(
+            node.accesskit_node().role(),
+            egui::accesskit::Role::TextInput | egui::accesskit::Role::MultilineTextInput
+        )
     };
     screen.harness.query_all_by_label(label).find(is_field).unwrap_or_else(|| panic!("there is no field {label:?}"))
 }
@@ -118,7 +121,8 @@ fn a_list_that_fails_says_why_and_can_be_asked_again() {
         fake.on(move |request| match request {
             Request::RunList(ask) if ask.limit == 200 => {
                 n += 1;
-                (n <= 1).then(|| Err(Failure::new(Code::Corrupt, "the database cannot be read").hint("restore a backup")))
+                (n <= 1)
+                    .then(|| Err(Failure::new(Code::Corrupt, "the database cannot be read").hint("restore a backup")))
             }
             _ => None,
         });
@@ -133,7 +137,9 @@ fn a_list_that_fails_says_why_and_can_be_asked_again() {
 fn ten_thousand_runs_are_asked_for_by_pages_as_one_scrolls() {
     let mut screen = list(|fake| {
         fake.on(|request| match request {
-            Request::RunList(ask) if ask.status.is_empty() => Some(Ok(Reply::RunList(Box::new(fake::run_page(ask, 10_000))))),
+            Request::RunList(ask) if ask.status.is_empty() => {
+                Some(Ok(Reply::RunList(Box::new(fake::run_page(ask, 10_000)))))
+            }
             _ => None,
         });
     });
@@ -273,7 +279,8 @@ fn a_run_that_changes_is_shown_without_asking_for_everything() {
     let mut changed = fake::run_summary(0);
     changed.status = RunStatus::Cancelled;
     screen.fake.event(Event::RunChanged { run: Box::new(changed) });
-    let point = MetricPoint { key: "accuracy".to_owned(), split: Split::Valid, step: 999, at_millis: 0, value: 0.4321.into() };
+    let point =
+        MetricPoint { key: "accuracy".to_owned(), split: Split::Valid, step: 999, at_millis: 0, value: 0.4321.into() };
     screen.fake.event(Event::RunMetrics { run: fake::run_id(0), points: vec![point] });
     screen.harness.run_steps(2);
     assert!(screen.has("0.4321") && !screen.has("running"));
@@ -542,7 +549,8 @@ fn evaluations_of_every_task_are_drawn() {
         let mut screen = run_of(1, move |fake| {
             fake.on(move |request| match request {
                 Request::RunReports(_) => {
-                    let items = vec![("evaluate".to_owned(), report.clone()), ("evaluate_2".to_owned(), report.clone())];
+                    let items =
+                        vec![("evaluate".to_owned(), report.clone()), ("evaluate_2".to_owned(), report.clone())];
                     Some(Ok(Reply::RunReports(Box::new(athanor_protocol::api::ReportsAnswer { items }))))
                 }
                 _ => None,
@@ -559,9 +567,13 @@ fn evaluations_of_every_task_are_drawn() {
 fn a_run_without_curves_evaluation_or_files_says_when_they_come() {
     let mut screen = run_of(0, |fake| {
         fake.on(|request| match request {
-            Request::RunMetrics(_) => Some(Ok(Reply::RunMetrics(Box::new(athanor_protocol::api::MetricPage { items: vec![], total: 0 })))),
+            Request::RunMetrics(_) => {
+                Some(Ok(Reply::RunMetrics(Box::new(athanor_protocol::api::MetricPage { items: vec![], total: 0 }))))
+            }
             Request::RunLogs(_) => Some(Ok(Reply::RunLogs(Box::new(athanor_protocol::api::LogPage { items: vec![] })))),
-            Request::RunReports(_) => Some(Ok(Reply::RunReports(Box::new(athanor_protocol::api::ReportsAnswer { items: vec![] })))),
+            Request::RunReports(_) => {
+                Some(Ok(Reply::RunReports(Box::new(athanor_protocol::api::ReportsAnswer { items: vec![] }))))
+            }
             Request::RunGet(_) => {
                 let mut view: RunView = fake::run_view(0);
                 view.detail.artifacts.clear();
@@ -570,9 +582,12 @@ fn a_run_without_curves_evaluation_or_files_says_when_they_come() {
             _ => None,
         });
     });
-    for (tab, text) in
-        [("Curves", "No curves yet"), ("Logs", "The log is empty"), ("Evaluation", "No evaluation yet"), ("Artifacts", "No files yet")]
-    {
+    for (tab, text) in [
+        ("Curves", "No curves yet"),
+        ("Logs", "The log is empty"),
+        ("Evaluation", "No evaluation yet"),
+        ("Artifacts", "No files yet"),
+    ] {
         screen.click(tab);
         screen.settle();
         assert!(screen.has(text), "{tab}");

@@ -1,6 +1,9 @@
 //! Pictures of the runs' screens for people to look at.
 
-use athanor_ui::{fake, pages::{Go, Route}};
+use athanor_ui::{
+    fake,
+    pages::{Go, Route},
+};
 
 use crate::help::Screen;
 

@@ -54,7 +54,8 @@ fn prediction_ui(ui: &mut Ui, theme: &Theme, body: &Value, signature: &ModelSign
         widgets::muted(ui, "The answer holds no prediction.");
         return;
     };
-    let shown = match (prediction.get("label").and_then(Value::as_str), prediction.get("value").and_then(Value::as_f64)) {
+    let shown = match (prediction.get("label").and_then(Value::as_str), prediction.get("value").and_then(Value::as_f64))
+    {
         (Some(label), _) => label.to_owned(),
         (None, Some(value)) => format::number(value),
         (None, None) => prediction.to_string(),

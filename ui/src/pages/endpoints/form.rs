@@ -159,7 +159,7 @@ impl Form {
 
     fn row_ui(&mut self, ui: &mut Ui, row: usize, n_columns: usize) -> bool {
         let gap = 12.0;
-        let width = (ui.available_width() - gap * (n_columns - 1) as f32 - 10.0) / n_columns as f32;
+        let width = (ui.available_width() - gap * (n_columns - 1) as f32) / n_columns as f32;
         let mut entered = false;
         ui.horizontal_top(|ui| {
             ui.spacing_mut().item_spacing.x = gap;
@@ -254,7 +254,9 @@ mod tests {
 
     #[test]
     fn an_example_of_every_type_can_be_sent() {
-        for dtype in [DataType::Bool, DataType::Int, DataType::Float, DataType::Text, DataType::Date, DataType::Datetime] {
+        for dtype in
+            [DataType::Bool, DataType::Int, DataType::Float, DataType::Text, DataType::Date, DataType::Datetime]
+        {
             for nullable in [true, false] {
                 let input = input(dtype, nullable);
                 assert!(read(&input, &example(&input, "2026-11-25")).is_ok(), "{dtype:?}");

@@ -151,7 +151,10 @@ impl Keys {
                 widgets::loading(ui, "Loading keys");
             }
         } else if self.list.items().is_empty() {
-            widgets::muted(ui, "Every request to the endpoint carries a key. Make one for each client, so that one can be revoked alone.");
+            widgets::muted(
+                ui,
+                "Every request to the endpoint carries a key. Make one for each client, so that one can be revoked alone.",
+            );
         } else {
             self.table_ui(ui, cx);
         }
@@ -164,7 +167,12 @@ impl Keys {
         if wide {
             columns.push(Col::fixed("Created", 92.0));
         }
-        columns.extend([Col::fixed("Last used", 92.0), Col::fixed("Expires", 92.0), Col::fixed("State", 78.0), Col { title: "", width: Some(30.0), right: true }]);
+        columns.extend([
+            Col::fixed("Last used", 92.0),
+            Col::fixed("Expires", 92.0),
+            Col::fixed("State", 78.0),
+            Col { title: "", width: Some(30.0), right: true },
+        ]);
         widgets::lines_header(ui, &columns);
         let mut revoke = None;
         for key in self.list.items() {
@@ -181,7 +189,8 @@ impl Keys {
                     widgets::tag(ui, scope_title(*scope));
                 }),
                 (2, _) => {
-                    widgets::muted(ui, &format::ago(key.created_at_millis, now)).on_hover_text(format::date(key.created_at_millis));
+                    widgets::muted(ui, &format::ago(key.created_at_millis, now))
+                        .on_hover_text(format::date(key.created_at_millis));
                 }
                 (3, _) => match key.last_used_at_millis {
                     Some(at) => {
@@ -263,9 +272,7 @@ impl Making {
             let field = widgets::field(ui, "Name", "", trouble.as_deref(), |ui| {
                 widgets::line_edit(ui, "Name", &mut self.name, "ward 4 tablet", false)
             });
-            if self.name.is_empty() {
-                field.request_focus();
-            }
+            widgets::focus_first(&field);
             ui.add_space(size::SMALL_GAP);
             widgets::label(ui, "May");
             widgets::check_text(ui, &mut self.predict, "Ask for predictions");
@@ -293,7 +300,8 @@ impl Making {
                 let scopes = scopes.into_iter().filter(|(on, _)| *on).map(|(_, scope)| scope).collect();
                 let expires_at_millis = self.ends.at(cx.desk.now_millis());
                 self.trouble = None;
-                self.sent = Some(cx.desk.ask(KeyCreate { name: self.name.trim().to_owned(), scopes, expires_at_millis }));
+                self.sent =
+                    Some(cx.desk.ask(KeyCreate { name: self.name.trim().to_owned(), scopes, expires_at_millis }));
                 true
             }
             (Some(false), _) => false,

@@ -131,14 +131,11 @@ impl Load {
         figures(ui, series, &self.drawn);
         ui.add_space(size::SMALL_GAP);
         let now = desk.now_millis() as f64 / 1000.0;
-        let n_columns = if ui.available_width() > 560.0 { 3 } else { 1 };
-        ui.columns(n_columns, |columns| {
-            for at in 0..3 {
-                if let Some(ui) = columns.get_mut(at % n_columns) {
-                    plot(ui, at, now, &self.drawn);
-                }
-            }
-        });
+        if ui.available_width() > 680.0 {
+            widgets::columns(ui, 3, |ui, at| plot(ui, at, now, &self.drawn));
+        } else {
+            (0..3).for_each(|at| plot(ui, at, now, &self.drawn));
+        }
     }
 }
 
@@ -156,8 +153,8 @@ fn figures(ui: &mut Ui, series: &EndpointSeries, drawn: &Drawn) {
     ];
     let n_columns = if ui.available_width() > 520.0 { 4 } else { 2 };
     for row in shown.chunks(n_columns) {
-        ui.columns(n_columns, |columns| {
-            for (ui, (name, value, remark)) in columns.iter_mut().zip(row) {
+        widgets::columns(ui, n_columns, |ui, at| {
+            if let Some((name, value, remark)) = row.get(at) {
                 widgets::figure(ui, name, value, remark);
             }
         });
@@ -173,11 +170,13 @@ fn plot(ui: &mut Ui, at: usize, now: f64, drawn: &Drawn) {
             ("Requests a second", 5.0, rate, vec![requests])
         }
         1 => {
-            let lines = vec![line("99th", theme.series(4), &drawn.p99[..]), line("median", theme.series(2), &drawn.p50[..])];
+            let lines =
+                vec![line("99th", theme.series(4), &drawn.p99[..]), line("median", theme.series(2), &drawn.p50[..])];
             ("Latency", 1000.0, latency, lines)
         }
         _ => {
-            let lines = vec![line("refused", theme.warn, &drawn.refused[..]), line("failed", theme.bad, &drawn.failed[..])];
+            let lines =
+                vec![line("refused", theme.warn, &drawn.refused[..]), line("failed", theme.bad, &drawn.failed[..])];
             ("Errors a second", 2.0, rate, lines)
         }
     };
@@ -220,7 +219,10 @@ mod tests {
             p50_micros: 500,
             p99_micros: 900,
         };
-        let series = EndpointSeries { seconds: vec![second(100, 4), second(101, 2), second(130, 6)], ..EndpointSeries::default() };
+        let series = EndpointSeries {
+            seconds: vec![second(100, 4), second(101, 2), second(130, 6)],
+            ..EndpointSeries::default()
+        };
         let drawn = Drawn::new(&series, 131_000);
         assert_eq!(drawn.requests, [[100.0, 4.0], [101.0, 2.0], [102.0, 0.0], [129.0, 0.0], [130.0, 6.0]]);
         assert!(drawn.p50.iter().any(|[_, value]| value.is_nan()));

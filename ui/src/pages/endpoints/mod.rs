@@ -138,11 +138,8 @@ impl EndpointsPage {
         }
         if self.served().is_some() {
             if ui.available_width() > 820.0 {
-                ui.columns(2, |columns| {
-                    if let [left, right] = columns {
-                        widgets::card(left, |ui| self.try_ui(ui, cx));
-                        widgets::card(right, |ui| self.snippets_ui(ui, cx));
-                    }
+                widgets::columns(ui, 2, |ui, at| {
+                    widgets::card(ui, |ui| if at == 0 { self.try_ui(ui, cx) } else { self.snippets_ui(ui, cx) });
                 });
             } else {
                 widgets::card(ui, |ui| self.try_ui(ui, cx));
@@ -166,7 +163,11 @@ impl EndpointsPage {
                     (None, Some(_)) => {
                         widgets::small_pill(ui, theme.ok, "running");
                         if let Some(since) = status.since_millis {
-                            let text = format!("since {} UTC, {}", format::clock(since), format::ago(since, cx.desk.now_millis()));
+                            let text = format!(
+                                "since {} UTC, {}",
+                                format::clock(since),
+                                format::ago(since, cx.desk.now_millis())
+                            );
                             widgets::muted(ui, &text);
                         }
                     }
@@ -190,7 +191,9 @@ impl EndpointsPage {
                 None => {
                     let port = cx.desk.settings().endpoint_port;
                     let place = if port == 0 { "on a free port".to_owned() } else { format!("on port {port}") };
-                    let text = format!("Started, it answers programs on this machine {place} with the versions that are in production.");
+                    let text = format!(
+                        "Started, it answers programs on this machine {place} with the versions that are in production."
+                    );
                     widgets::muted(ui, &text);
                 }
             }
@@ -286,7 +289,10 @@ impl EndpointsPage {
         if widgets::code_block(ui, &code) {
             cx.toasts.ok("Copied the snippet");
         }
-        widgets::muted(ui, "It reads the key from the environment variable ATHANOR_KEY; the values are those of the form.");
+        widgets::muted(
+            ui,
+            "It reads the key from the environment variable ATHANOR_KEY; the values are those of the form.",
+        );
     }
 }
 
@@ -329,7 +335,9 @@ impl Page for EndpointsPage {
 
     fn fact(&self, _: &Cx<'_>) -> String {
         match self.status.value() {
-            Some(status) if status.url.is_some() => format!("serves {}", format::plural(status.models.len() as u64, "model")),
+            Some(status) if status.url.is_some() => {
+                format!("serves {}", format::plural(status.models.len() as u64, "model"))
+            }
             Some(_) => "stopped".to_owned(),
             None => String::new(),
         }
@@ -341,10 +349,12 @@ impl Page for EndpointsPage {
         }
         ui.add_enabled_ui(cx.desk.may_change() && self.turn.is_none(), |ui| {
             if self.is_running() {
-                if widgets::secondary(ui, ph::STOP, "Stop").on_hover_text("Requests are refused from then on").clicked() {
+                if widgets::secondary(ui, ph::STOP, "Stop").on_hover_text("Requests are refused from then on").clicked()
+                {
                     self.stop(cx);
                 }
-            } else if widgets::primary(ui, ph::PLAY, "Start").on_hover_text("Answer requests on this machine").clicked() {
+            } else if widgets::primary(ui, ph::PLAY, "Start").on_hover_text("Answer requests on this machine").clicked()
+            {
                 self.start(cx);
             }
         });

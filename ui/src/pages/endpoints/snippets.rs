@@ -31,13 +31,15 @@ pub(super) fn snippet(language: Language, url: &str, model: &str, row: &[(String
     }
 }
 
-/// The request's body as JSON on one line, columns in the model's order.
+/// The request's body as JSON, columns in the model's order; each on a line of its own where they are many.
 fn body(row: &[(String, Value)]) -> String {
+    let (first, between, last) = if row.len() > 2 { ("\n    ", ",\n    ", "\n  ") } else { ("", ", ", "") };
     let mut out = String::from("{\"row\": {");
     for (at, (name, value)) in row.iter().enumerate() {
-        let comma = if at > 0 { ", " } else { "" };
-        let _ = write!(out, "{comma}{}: {value}", Value::from(name.as_str()));
+        let before = if at > 0 { between } else { first };
+        let _ = write!(out, "{before}{}: {value}", Value::from(name.as_str()));
     }
+    out.push_str(last);
     out.push_str("}}");
     out
 }
@@ -137,7 +139,12 @@ mod tests {
     #[test]
     fn python_has_its_own_words_for_true_false_and_null() {
         let text = snippet(Language::Python, "http://h:1", "m", &row());
-        for expect in ["    \"mean \\\"r\\\"\": 1.5,\n", "\"smoker\": True,", "\"n\": None,", "f\"Bearer {os.environ['ATHANOR_KEY']}\""] {
+        for expect in [
+            "    \"mean \\\"r\\\"\": 1.5,\n",
+            "\"smoker\": True,",
+            "\"n\": None,",
+            "f\"Bearer {os.environ['ATHANOR_KEY']}\"",
+        ] {
             assert!(text.contains(expect), "{expect}\n{text}");
         }
     }
@@ -145,7 +152,9 @@ mod tests {
     #[test]
     fn rust_sends_the_same_body() {
         let text = snippet(Language::Rust, "http://h:1", "m", &row());
-        for expect in ["ureq::post(\"http://h:1/v1/models/m/predict\")", "        \"n\": null,\n    } });", "Bearer {key}"] {
+        for expect in
+            ["ureq::post(\"http://h:1/v1/models/m/predict\")", "        \"n\": null,\n    } });", "Bearer {key}"]
+        {
             assert!(text.contains(expect), "{expect}\n{text}");
         }
     }

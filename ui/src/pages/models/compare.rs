@@ -67,7 +67,11 @@ fn verdict(key: &str, first: Option<f64>, second: Option<f64>) -> Verdict {
     let higher = metric_info(name).and_then(|info| info.higher_is_better);
     match (first, second, higher) {
         (Some(a), Some(b), Some(higher)) if a.is_finite() && b.is_finite() && a != b => {
-            if (b > a) == higher { Verdict::Better } else { Verdict::Worse }
+            if (b > a) == higher {
+                Verdict::Better
+            } else {
+                Verdict::Worse
+            }
         }
         _ => Verdict::Open,
     }
@@ -116,7 +120,8 @@ pub type ParamLine<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 
 /// The parameters of both, in the order of the first, then what only the second has.
 pub fn params<'a>(first: &'a [(String, String)], second: &'a [(String, String)]) -> Vec<ParamLine<'a>> {
-    let find = |list: &'a [(String, String)], name: &str| list.iter().find(|(key, _)| key == name).map(|(_, v)| v.as_str());
+    let find =
+        |list: &'a [(String, String)], name: &str| list.iter().find(|(key, _)| key == name).map(|(_, v)| v.as_str());
     let mut lines: Vec<ParamLine<'a>> =
         first.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()), find(second, name))).collect();
     let only = second.iter().filter(|(name, _)| find(first, name).is_none());
@@ -178,8 +183,13 @@ mod tests {
         let own = |list: &[(&str, &str)]| -> Vec<(String, String)> {
             list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
-        let (a, b) = (own(&[("train.epochs", "40"), ("split.seed", "1")]), own(&[("train.epochs", "60"), ("fill.by", "mean")]));
-        let expect = vec![("train.epochs", Some("40"), Some("60")), ("split.seed", Some("1"), None), ("fill.by", None, Some("mean"))];
+        let (a, b) =
+            (own(&[("train.epochs", "40"), ("split.seed", "1")]), own(&[("train.epochs", "60"), ("fill.by", "mean")]));
+        let expect = vec![
+            ("train.epochs", Some("40"), Some("60")),
+            ("split.seed", Some("1"), None),
+            ("fill.by", None, Some("mean")),
+        ];
         assert_eq!(params(&a, &b), expect);
     }
 }

@@ -62,7 +62,9 @@ impl ModelsPage {
             return;
         };
         let [a, b] = &self.pair;
-        let is_of = |at: usize, run: &RunId| self.pair.get(at).and_then(|pair| pair.value_of()).is_some_and(|ask| ask.run == *run);
+        let is_of = |at: usize, run: &RunId| {
+            self.pair.get(at).and_then(|pair| pair.value_of()).is_some_and(|ask| ask.run == *run)
+        };
         let (Some(a_view), Some(b_view), true, true) = (a.value(), b.value(), is_of(0, run_a), is_of(1, run_b)) else {
             if let Some(failure) = a.error().or(b.error()) {
                 widgets::muted(ui, &widgets::sentence(&failure.message));
@@ -151,7 +153,8 @@ fn metrics_ui(ui: &mut Ui, theme: &Theme, first: &ModelVersion, second: &ModelVe
                         }
                         return;
                     }
-                    ui.label(icons::text(icon, 14.0).color(color)).on_hover_text(format!("Version {} is {word}", second.version));
+                    ui.label(icons::text(icon, 14.0).color(color))
+                        .on_hover_text(format!("Version {} is {word}", second.version));
                     selectable(ui, &signed(difference), color);
                     ui.label(RichText::new(word).size(font_size::LABEL).color(color));
                 }
@@ -189,7 +192,9 @@ fn signature_ui(ui: &mut Ui, theme: &Theme, first: &ModelVersion, second: &Model
             SignatureChange::Changed(from, to) => {
                 ("changed", theme.warn, from.name.as_str(), Some(typed(from)), Some(typed(to)))
             }
-            SignatureChange::Other(what, from, to) => ("changed", theme.warn, *what, Some(from.clone()), Some(to.clone())),
+            SignatureChange::Other(what, from, to) => {
+                ("changed", theme.warn, *what, Some(from.clone()), Some(to.clone()))
+            }
         };
         widgets::line_row(ui, &columns, size::ROW, |ui, at| match at {
             0 => {

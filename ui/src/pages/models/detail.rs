@@ -54,7 +54,8 @@ impl ModelsPage {
         widgets::tight(ui, |ui| {
             let title = RichText::new(format!("Version {}", item.version));
             ui.label(title.font(theme::semibold(font_size::TITLE)).color(cx.theme.text));
-            widgets::muted(ui, &format::ago(item.created_at_millis, cx.desk.now_millis())).on_hover_text(format!("{created} UTC"));
+            widgets::muted(ui, &format::ago(item.created_at_millis, cx.desk.now_millis()))
+                .on_hover_text(format!("{created} UTC"));
         });
         aliases_ui(ui, item, cx.desk.may_change(), acts);
         ui.add_space(size::TINY_GAP);
@@ -125,7 +126,11 @@ impl ModelsPage {
                 }
             }
             Some(Check::Done(Ok(answer))) if answer.trusted => {
-                widgets::note(ui, Tone::Ok, "verified: bytes and signature are right, signed by a key that this workspace trusts");
+                widgets::note(
+                    ui,
+                    Tone::Ok,
+                    "verified: bytes and signature are right, signed by a key that this workspace trusts",
+                );
             }
             Some(Check::Done(Ok(_))) => {
                 let text = "the bytes are what was signed, but this workspace does not trust the key that signed them";
@@ -193,14 +198,17 @@ fn aliases_ui(ui: &mut Ui, item: &ModelVersion, may_change: bool, acts: &mut Vec
         ui.spacing_mut().item_spacing.x = 4.0;
         for alias in &item.aliases {
             alias_tag(ui, alias);
-            if may_change && widgets::small_icon(ui, ph::X, &format!("Remove {alias} from version {}", item.version)).clicked() {
+            if may_change
+                && widgets::small_icon(ui, ph::X, &format!("Remove {alias} from version {}", item.version)).clicked()
+            {
                 acts.push(remove(item, alias));
             }
         }
         if item.aliases.is_empty() {
             widgets::muted(ui, "No aliases");
         }
-        if may_change && widgets::small_icon(ui, ph::PLUS, &format!("New alias for version {}", item.version)).clicked() {
+        if may_change && widgets::small_icon(ui, ph::PLUS, &format!("New alias for version {}", item.version)).clicked()
+        {
             acts.push(Act::AskAlias(item.version));
         }
     });
@@ -253,7 +261,11 @@ fn signature_ui(ui: &mut Ui, signature: &ModelSignature) {
                 let text = RichText::new(&input.name).monospace().color(Theme::of(ui).text);
                 ui.add(egui::Label::new(text).truncate().selectable(true));
             } else {
-                let text = if input.nullable { format!("{}?", type_title(input.dtype)) } else { type_title(input.dtype).to_owned() };
+                let text = if input.nullable {
+                    format!("{}?", type_title(input.dtype))
+                } else {
+                    type_title(input.dtype).to_owned()
+                };
                 let response = widgets::muted(ui, &text);
                 if input.nullable {
                     response.on_hover_text("May be missing");
@@ -263,11 +275,16 @@ fn signature_ui(ui: &mut Ui, signature: &ModelSignature) {
     };
     let many = signature.inputs.len() > 12;
     if many {
-        egui::ScrollArea::vertical().id_salt("inputs").max_height(312.0).show_rows(ui, 26.0, signature.inputs.len(), |ui, rows| {
-            for input in signature.inputs.get(rows).unwrap_or_default() {
-                shown(ui, input);
-            }
-        });
+        egui::ScrollArea::vertical().id_salt("inputs").max_height(312.0).show_rows(
+            ui,
+            26.0,
+            signature.inputs.len(),
+            |ui, rows| {
+                for input in signature.inputs.get(rows).unwrap_or_default() {
+                    shown(ui, input);
+                }
+            },
+        );
     } else {
         signature.inputs.iter().for_each(|input| shown(ui, input));
     }

@@ -157,7 +157,15 @@ impl Work {
         }
     }
 
-    fn alias_ui(&mut self, ui: &Ui, cx: &mut Cx<'_>, model: &str, items: &[ModelVersion], version: u32, mut name: String) {
+    fn alias_ui(
+        &mut self,
+        ui: &Ui,
+        cx: &mut Cx<'_>,
+        model: &str,
+        items: &[ModelVersion],
+        version: u32,
+        mut name: String,
+    ) {
         let title = format!("New alias for version {version}");
         let (answer, ask) = widgets::dialog(ui, "alias", &title, WIDTH, |ui| {
             widgets::muted(ui, "An alias is a name that points to one version and can be moved, such as candidate.");
@@ -166,9 +174,7 @@ impl Work {
             let field = widgets::field(ui, "Alias", "", trouble.as_deref(), |ui| {
                 widgets::line_edit(ui, "Alias", &mut name, "candidate", false)
             });
-            if name.is_empty() {
-                field.request_focus();
-            }
+            widgets::focus_first(&field);
             let moves = items.iter().find(|item| item.aliases.contains(&name)).map(|item| item.version);
             if let Some(from) = moves.filter(|from| *from != version) {
                 widgets::muted(ui, &format!("{name} points to version {from} now; it will be moved."));
@@ -193,9 +199,7 @@ impl Work {
             ui.add_space(size::SMALL_GAP);
             let hint = format!("/home/me/{model}-{version}.athanor");
             let field = widgets::text_field(ui, "File on the engine's machine", &mut path, &hint);
-            if path.is_empty() {
-                field.request_focus();
-            }
+            widgets::focus_first(&field);
             buttons(ui, "Export", !path.trim().is_empty(), false)
         });
         match (answer, ask) {
@@ -213,7 +217,8 @@ fn buttons(ui: &mut Ui, verb: &str, may: bool, busy: bool) -> Option<bool> {
     ui.horizontal(|ui| {
         ui.add_enabled_ui(may && !busy, |ui| {
             let clicked = widgets::button(ui, Kind::Primary, None, verb).clicked();
-            if clicked || (may && !busy && widgets::enter_pressed(ui) && ui.memory(|memory| memory.focused().is_none())) {
+            if clicked || (may && !busy && widgets::enter_pressed(ui) && ui.memory(|memory| memory.focused().is_none()))
+            {
                 answer = Some(true);
             }
         });
@@ -277,7 +282,10 @@ impl Importing {
     /// Draws it; false once it is to be closed.
     fn ui(&mut self, ui: &Ui, cx: &mut Cx<'_>) -> bool {
         let (answer, ask) = widgets::dialog(ui, "import", "Import a model package", WIDTH, |ui| {
-            widgets::muted(ui, "The package is checked first. It becomes the newest version of the model of this name.");
+            widgets::muted(
+                ui,
+                "The package is checked first. It becomes the newest version of the model of this name.",
+            );
             ui.add_space(size::SMALL_GAP);
             let (pressed, _) = path_field(ui, cx.desk, "Package file", &mut self.path, "model.athanor");
             if pressed && self.pick.is_none() {
@@ -291,7 +299,8 @@ impl Importing {
                 }));
             }
             ui.add_space(size::TINY_GAP);
-            let trouble = check_model_name(&self.name).err().filter(|_| !self.name.is_empty()).map(|err| err.to_string());
+            let trouble =
+                check_model_name(&self.name).err().filter(|_| !self.name.is_empty()).map(|err| err.to_string());
             widgets::field(ui, "Model name", "", trouble.as_deref(), |ui| {
                 widgets::line_edit(ui, "Model name", &mut self.name, "tumours", false)
             });
@@ -302,7 +311,11 @@ impl Importing {
                     ui.add_space(size::TINY_GAP);
                     widgets::label(ui, "Signed by");
                     widgets::copy_line(ui, "the signer's key", key);
-                    widgets::check_text(ui, &mut self.trust, "I know where this file comes from: trust the key that signed it");
+                    widgets::check_text(
+                        ui,
+                        &mut self.trust,
+                        "I know where this file comes from: trust the key that signed it",
+                    );
                 }
             }
             let may = !self.path.trim().is_empty() && check_model_name(&self.name).is_ok();

@@ -58,7 +58,8 @@ impl ModelsPage {
         let options: Vec<(String, String)> =
             self.models.items().iter().map(|model| (model.name.clone(), model.name.clone())).collect();
         let mut name = self.model.clone().unwrap_or_default();
-        let changed = widgets::field(ui, "Model", "", None, |ui| widgets::choice(ui, "model", "Model", &mut name, &options));
+        let changed =
+            widgets::field(ui, "Model", "", None, |ui| widgets::choice(ui, "model", "Model", &mut name, &options));
         if changed {
             acts.push(Act::Model(name));
         }
@@ -79,9 +80,8 @@ fn row(ui: &mut Ui, model: &ModelSummary, on: bool, now: i64) -> bool {
     ui.painter().rect_filled(rect, CornerRadius::same(radius::CONTROL), ground);
     let left = rect.left() + 12.0;
     let served = model.aliases.iter().find(|(alias, _)| alias == PRODUCTION).map(|(_, version)| *version);
-    let mark = served.map(|version| {
-        ui.painter().layout_no_wrap(format!("v{version}"), theme::mono(font_size::LABEL), theme.ok)
-    });
+    let mark = served
+        .map(|version| ui.painter().layout_no_wrap(format!("v{version}"), theme::mono(font_size::LABEL), theme.ok));
     let mark_width = mark.as_ref().map_or(0.0, |galley| galley.size().x + 20.0);
     let line = |text: String, font, color, width: f32| {
         let mut job = egui::text::LayoutJob::simple_singleline(text, font, color);
@@ -90,7 +90,11 @@ fn row(ui: &mut Ui, model: &ModelSummary, on: bool, now: i64) -> bool {
     };
     let name = line(model.name.clone(), theme::medium(font_size::BODY), theme.text, rect.width() - 24.0 - mark_width);
     ui.painter().galley(Pos2::new(left, rect.top() + 9.0), name, theme.text);
-    let fact = format!("{}, {}", format::plural(u64::from(model.n_versions), "version"), format::ago(model.updated_at_millis, now));
+    let fact = format!(
+        "{}, {}",
+        format::plural(u64::from(model.n_versions), "version"),
+        format::ago(model.updated_at_millis, now)
+    );
     let fact = line(fact, theme::regular(font_size::LABEL), theme.muted, rect.width() - 24.0);
     ui.painter().galley(Pos2::new(left, rect.top() + 29.0), fact, theme.muted);
     if let Some(galley) = mark {
@@ -100,7 +104,8 @@ fn row(ui: &mut Ui, model: &ModelSummary, on: bool, now: i64) -> bool {
     }
     widgets::focus_ring(ui, &response, rect.shrink(2.0));
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
-    let aliases: Vec<String> = model.aliases.iter().map(|(alias, version)| format!("{alias}: version {version}")).collect();
+    let aliases: Vec<String> =
+        model.aliases.iter().map(|(alias, version)| format!("{alias}: version {version}")).collect();
     let response = if aliases.is_empty() { response } else { response.on_hover_text(aliases.join("\n")) };
     response.clicked() || (response.gained_focus() && ui.input(|input| !input.pointer.any_down()))
 }

@@ -17,13 +17,7 @@ use athanor_protocol::{
 use egui::{CentralPanel, Frame, Margin, Panel, Ui};
 
 use super::{Command, Cx, Go, Page, keep_panel_width, paged::Paged, panel_width};
-use crate::{
-    desk::Remote,
-    format,
-    icons::ph,
-    theme::size,
-    widgets,
-};
+use crate::{desk::Remote, format, icons::ph, theme::size, widgets};
 
 pub(crate) use self::detail::{task_title, type_title};
 use self::work::Work;

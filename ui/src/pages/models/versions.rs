@@ -1,7 +1,10 @@
 //! The versions of a model, newest first.
 
 use athanor_protocol::registry::{ModelVersion, PRODUCTION};
-use egui::{Align, Align2, Color32, CursorIcon, Layout, Pos2, Rect, RichText, Sense, Ui, UiBuilder, Vec2, WidgetInfo, WidgetType};
+use egui::{
+    Align, Align2, Color32, CursorIcon, Layout, Pos2, Rect, RichText, Sense, Ui, UiBuilder, Vec2, WidgetInfo,
+    WidgetType,
+};
 
 use super::{
     Act, ModelsPage, is_production,
@@ -104,15 +107,20 @@ impl ModelsPage {
         ui.horizontal(|ui| {
             ui.set_height(size::CONTROL);
             let room = ui.available_width();
-            ui.allocate_ui_with_layout(Vec2::new(room - 210.0, size::CONTROL), Layout::left_to_right(Align::Center), |ui| {
-                let text = RichText::new(&name).font(theme::semibold(font_size::TITLE)).color(theme.text);
-                ui.add(egui::Label::new(text).truncate().selectable(true));
-            });
+            ui.allocate_ui_with_layout(
+                Vec2::new(room - 210.0, size::CONTROL),
+                Layout::left_to_right(Align::Center),
+                |ui| {
+                    let text = RichText::new(&name).font(theme::semibold(font_size::TITLE)).color(theme.text);
+                    ui.add(egui::Label::new(text).truncate().selectable(true));
+                },
+            );
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let ready = self.marked.len() == 2;
                 ui.add_enabled_ui(ready, |ui| {
                     let response = widgets::secondary(ui, ph::SCALES, "Compare");
-                    let why = if ready { "Put the two marked versions side by side" } else { "Mark two versions first" };
+                    let why =
+                        if ready { "Put the two marked versions side by side" } else { "Mark two versions first" };
                     if response.on_hover_text(why).on_disabled_hover_text(why).clicked() {
                         acts.push(Act::Compare(true));
                     }
@@ -180,7 +188,8 @@ impl ModelsPage {
 fn best_of(items: &[ModelVersion], key: &str) -> Option<u32> {
     let name = key.rsplit('/').next().unwrap_or(key);
     let higher = athanor_protocol::metric::metric_info(name)?.higher_is_better?;
-    let values = items.iter().filter_map(|item| Some((item.version, metric_of(item, key).filter(|value| value.is_finite())?)));
+    let values =
+        items.iter().filter_map(|item| Some((item.version, metric_of(item, key).filter(|value| value.is_finite())?)));
     let values: Vec<(u32, f64)> = values.collect();
     if values.len() < 2 {
         return None;
@@ -236,25 +245,40 @@ impl Shown<'_> {
             Color32::TRANSPARENT
         };
         ui.painter().rect_filled(rect.shrink2(Vec2::new(0.0, 1.0)), radius::CONTROL, ground);
-        ui.painter().hline(rect.x_range(), rect.bottom() - 0.5, egui::Stroke::new(1.0, mix(theme.panel, theme.line, 0.6)));
+        ui.painter().hline(
+            rect.x_range(),
+            rect.bottom() - 0.5,
+            egui::Stroke::new(1.0, mix(theme.panel, theme.line, 0.6)),
+        );
         let places = Places::new(rect, self.keys.len());
         self.cells(ui, theme, &places, &name);
         widgets::focus_ring(ui, &response, rect.shrink(2.0));
         if response.clicked() || (response.gained_focus() && ui.input(|input| !input.pointer.any_down())) {
-            acts.push(if ui.input(|input| input.modifiers.command) { Act::Mark(item.version) } else { Act::Version(item.version) });
+            acts.push(if ui.input(|input| input.modifiers.command) {
+                Act::Mark(item.version)
+            } else {
+                Act::Version(item.version)
+            });
         }
         response.on_hover_cursor(CursorIcon::PointingHand);
-        let mut child = ui.new_child(UiBuilder::new().id_salt(("check", item.version)).max_rect(places.check.shrink2(Vec2::new(10.0, 0.0))).layout(Layout::left_to_right(Align::Center)));
+        let mut child = ui.new_child(
+            UiBuilder::new()
+                .id_salt(("check", item.version))
+                .max_rect(places.check.shrink2(Vec2::new(10.0, 0.0)))
+                .layout(Layout::left_to_right(Align::Center)),
+        );
         if widgets::check(&mut child, self.marked, &format!("Mark version {} for comparison", item.version)).clicked() {
             acts.push(Act::Mark(item.version));
         }
         let layout = Layout::right_to_left(Align::Center);
-        let mut child = ui.new_child(UiBuilder::new().id_salt(("buttons", item.version)).max_rect(places.buttons).layout(layout));
+        let mut child =
+            ui.new_child(UiBuilder::new().id_salt(("buttons", item.version)).max_rect(places.buttons).layout(layout));
         child.spacing_mut().item_spacing.x = 2.0;
         let button = widgets::icon_button(&mut child, ph::DOTS_THREE, &format!("More about version {}", item.version));
         widgets::menu(&button, 220.0, |ui| self.menu(ui, acts));
         if let Some(run) = &item.run_id
-            && widgets::icon_button(&mut child, ph::CHART_LINE, &format!("Show the run of version {}", item.version)).clicked()
+            && widgets::icon_button(&mut child, ph::CHART_LINE, &format!("Show the run of version {}", item.version))
+                .clicked()
         {
             acts.push(Act::Run(run.clone()));
         }
@@ -267,9 +291,13 @@ impl Shown<'_> {
         let at = Pos2::new(places.name.left(), if with_aliases { middle - 12.0 } else { middle });
         ui.painter().text(at, Align2::LEFT_CENTER, name, theme::medium(font_size::BODY), theme.text);
         if with_aliases {
-            let place = Rect::from_min_max(Pos2::new(places.name.left(), middle), Pos2::new(places.name.right(), middle + 22.0));
+            let place = Rect::from_min_max(
+                Pos2::new(places.name.left(), middle),
+                Pos2::new(places.name.right(), middle + 22.0),
+            );
             let layout = Layout::left_to_right(Align::Center);
-            let mut child = ui.new_child(UiBuilder::new().id_salt(("aliases", item.version)).max_rect(place).layout(layout));
+            let mut child =
+                ui.new_child(UiBuilder::new().id_salt(("aliases", item.version)).max_rect(place).layout(layout));
             child.set_clip_rect(child.clip_rect().intersect(place));
             child.spacing_mut().item_spacing.x = 4.0;
             aliases_that_fit(&mut child, &item.aliases);
@@ -286,11 +314,23 @@ impl Shown<'_> {
         }
         if let Some(place) = places.created {
             let text = format::ago(item.created_at_millis, self.now);
-            painter.text(Pos2::new(place.right(), middle), Align2::RIGHT_CENTER, text, theme::regular(12.5), theme.muted);
+            painter.text(
+                Pos2::new(place.right(), middle),
+                Align2::RIGHT_CENTER,
+                text,
+                theme::regular(12.5),
+                theme.muted,
+            );
         }
         if let Some(place) = places.bytes {
             let text = format::bytes(item.n_bytes);
-            painter.text(Pos2::new(place.right(), middle), Align2::RIGHT_CENTER, text, theme::mono(font_size::MONO), theme.muted);
+            painter.text(
+                Pos2::new(place.right(), middle),
+                Align2::RIGHT_CENTER,
+                text,
+                theme::mono(font_size::MONO),
+                theme.muted,
+            );
         }
         for ((place, key), best) in places.metrics.iter().zip(self.keys).zip(self.best) {
             if *best == Some(item.version) {
@@ -303,7 +343,8 @@ impl Shown<'_> {
     fn menu(&self, ui: &mut Ui, acts: &mut Vec<Act>) {
         let item = self.item;
         ui.add_enabled_ui(self.may_change, |ui| {
-            if !is_production(item) && widgets::menu_item(ui, ph::ARROW_FAT_LINE_UP, "Promote to production").clicked() {
+            if !is_production(item) && widgets::menu_item(ui, ph::ARROW_FAT_LINE_UP, "Promote to production").clicked()
+            {
                 acts.push(promote(item));
             }
             if is_production(item)
@@ -359,7 +400,9 @@ impl Shown<'_> {
 fn aliases_that_fit(ui: &mut Ui, aliases: &[String]) {
     let mut room = ui.available_width();
     for (at, alias) in aliases.iter().enumerate() {
-        let width = ui.painter().layout_no_wrap(alias.clone(), theme::mono(font_size::LABEL), Color32::PLACEHOLDER).size().x + 18.0;
+        let width =
+            ui.painter().layout_no_wrap(alias.clone(), theme::mono(font_size::LABEL), Color32::PLACEHOLDER).size().x
+                + 18.0;
         let more = if at + 1 < aliases.len() { 36.0 } else { 0.0 };
         if at > 0 && width + more > room {
             let rest = aliases.get(at..).unwrap_or_default();

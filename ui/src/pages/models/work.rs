@@ -61,7 +61,14 @@ pub(super) fn pick_package(desk: &mut Desk, file_name: String) -> Ticket<Pick> {
 
 impl Work {
     /// Moves or removes an alias.
-    pub(super) fn move_alias(&mut self, cx: &mut Cx<'_>, model: &str, alias: &str, version: Option<u32>, label: String) {
+    pub(super) fn move_alias(
+        &mut self,
+        cx: &mut Cx<'_>,
+        model: &str,
+        alias: &str,
+        version: Option<u32>,
+        label: String,
+    ) {
         if !cx.desk.may_change() {
             return;
         }

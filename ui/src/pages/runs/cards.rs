@@ -24,6 +24,8 @@ use crate::{
 
 /// The newest runs that are drawn where none is selected.
 const NEWEST: usize = 6;
+/// Most runs that are drawn.
+const MOST: usize = 100;
 /// Most points of all curves on a card.
 const POINTS: usize = 24_000;
 const HEIGHT: f32 = 150.0;
@@ -53,9 +55,12 @@ pub(super) struct Cards {
 impl Cards {
     /// Draws them.
     pub(super) fn ui(&mut self, ui: &mut Ui, rows: &Rows, selected: &[RunId], shared: &mut Shared, cx: &mut Cx<'_>) {
-        let runs: Vec<RunId> =
-            if selected.is_empty() { rows.ids().take(NEWEST).cloned().collect() } else { selected.to_vec() };
-        if runs != self.of || self.keys.is_empty() {
+        let runs: Vec<RunId> = if selected.is_empty() {
+            rows.ids().take(NEWEST).cloned().collect()
+        } else {
+            selected.iter().take(MOST).cloned().collect()
+        };
+        if runs != self.of || self.keys.len() < 2 {
             self.choose(&runs, rows);
             self.of = runs;
         }

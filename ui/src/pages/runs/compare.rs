@@ -35,6 +35,8 @@ use crate::{
 const AT_ONCE: usize = 8;
 /// Points of all curves that are seen at a time.
 const POINTS: usize = 60_000;
+/// Most curves in a plot: more cannot be told apart.
+const MOST: usize = 200;
 const LEGEND: f32 = 210.0;
 
 /// A view of the comparison.
@@ -105,6 +107,10 @@ pub(super) struct Between {
     pub(super) n_differ: usize,
     /// Metrics, the usual ones first.
     pub(super) metrics: Vec<(Split, String)>,
+    /// The best value of each of them, where one is better than another.
+    best: Vec<Option<f64>>,
+    /// Grows with every change.
+    pub(super) version: u64,
 }
 
 /// Runs side by side.
@@ -112,6 +118,7 @@ pub(super) struct Compare {
     runs: Vec<One>,
     between: Between,
     changed: bool,
+    refreshed_at: f64,
     tab: Tab,
     search: String,
     bar: LookBar,
@@ -134,6 +141,7 @@ impl Compare {
             runs: ids.into_iter().filter(|id| known.insert(id.clone())).map(one).collect(),
             between: Between::default(),
             changed: true,
+            refreshed_at: f64::NEG_INFINITY,
             tab: Tab::default(),
             search: String::new(),
             bar: LookBar::default(),
@@ -158,10 +166,8 @@ impl Compare {
             }
             Event::RunMetrics { run, points } => {
                 if let Some(State::Here(summary, _)) = self.state_of(run) {
-                    let before = summary.latest.len();
                     note_latest(&mut summary.latest, points);
-                    let more = summary.latest.len() > before;
-                    self.changed |= more;
+                    self.changed = true;
                 }
             }
             Event::Lagged {} => {
@@ -208,10 +214,17 @@ impl Compare {
         }
     }
 
-    fn refresh(&mut self, colors: &mut Colors) {
-        if !std::mem::take(&mut self.changed) {
+    /// What the runs have between them, made anew twice a second at most: it goes through all of them.
+    fn refresh(&mut self, ui: &Ui, now_secs: f64, colors: &mut Colors) {
+        if !self.changed {
             return;
         }
+        let wait = self.refreshed_at + 0.5 - now_secs;
+        if wait > 0.0 && self.runs.len() > 50 {
+            ui.ctx().request_repaint_after_secs(wait as f32 + 0.01);
+            return;
+        }
+        (self.changed, self.refreshed_at) = (false, now_secs);
         // The colours of the list, where they tell these runs apart; else one after the other.
         let places: Vec<usize> = self.runs.iter().map(|run| colors.place(&run.id)).collect();
         let distinct: BTreeSet<usize> = places.iter().map(|place| place % 16).collect();
@@ -253,7 +266,7 @@ impl Compare {
     /// Draws it; true for Back.
     pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared, rows: &Rows, cx: &mut Cx<'_>) -> bool {
         self.keep(rows, cx);
-        self.refresh(&mut shared.colors);
+        self.refresh(ui, cx.desk.now_secs(), &mut shared.colors);
         let mut back = false;
         egui::Frame::new().inner_margin(egui::Margin::symmetric(size::PAGE as i8, 16)).show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = size::SMALL_GAP + size::TINY_GAP;
@@ -364,7 +377,17 @@ impl Compare {
         let look = self.bar.look();
         let link = self.bar.link("compare curves");
         let zoom = self.bar.zoom();
-        let runs: Vec<&One> = self.runs.iter().filter(|run| run.shown).collect();
+        let n_shown = self.runs.iter().filter(|run| run.shown).count();
+        let runs: Vec<&One> = self.runs.iter().filter(|run| run.shown).take(MOST).collect();
+        if n_shown > MOST {
+            widgets::muted(
+                ui,
+                &format!(
+                    "The first {MOST} of {} are drawn: hide some to see others.",
+                    format::plural(n_shown as u64, "curve")
+                ),
+            );
+        }
         let width = ui.available_width() - 8.0;
         let n_columns = ((width / 380.0).floor() as usize).clamp(1, 4);
         let cell = (width - (n_columns - 1) as f32 * size::GAP) / n_columns as f32;
@@ -489,13 +512,6 @@ impl Compare {
             self.nothing(ui, "No metric to compare", "None of these runs has reported a metric with this in its name.");
             return;
         }
-        let best_of = |(split, key): &(Split, String)| {
-            let higher = metric_info(key)?.higher_is_better?;
-            let values = self.runs.iter().filter_map(|run| run.metric(*split, key)?.finite());
-            values.reduce(|a, b| if higher { a.max(b) } else { a.min(b) })
-        };
-        // Only rows that are seen ask for their best: one value of each run, once per row.
-        let best = std::cell::RefCell::new((usize::MAX, None));
         let clicked = widgets::card(ui, |ui| {
             ui.set_height(ui.available_height());
             matrix::show(
@@ -503,7 +519,7 @@ impl Compare {
                 "metrics",
                 (metrics.len(), self.runs.len()),
                 |column| self.heading(cx.theme, column),
-                |row| (metric_title(metrics[row].0, &metrics[row].1), false),
+                |row| (metric_title(metrics[row].1.0, &metrics[row].1.1), false),
                 |row, column| {
                     if best.borrow().0 != row {
                         *best.borrow_mut() = (row, best_of(metrics[row]));

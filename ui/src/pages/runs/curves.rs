@@ -107,6 +107,9 @@ impl LookBar {
         let shown =
             if self.look.smoothing > 0.0 { format!("smooth {:.2}", self.look.smoothing) } else { "smooth".to_owned() };
         ui.label(RichText::new(shown).color(cx.theme.muted));
+        let how = "Drag to move. Drag with the right button to draw a box to zoom into. Ctrl and the wheel zoom. \
+                   A double click shows everything again.";
+        ui.label(crate::icons::text(ph::QUESTION, 15.0).color(cx.theme.muted)).on_hover_text(how);
         if self.zoomed.is_some() && widgets::quiet(ui, ph::CORNERS_OUT, "Whole range").clicked() {
             self.resets += 1;
             (self.zoom, self.zoomed) = (None, None);
@@ -428,7 +431,9 @@ fn card(
             for part in group.parts.iter().rev() {
                 let color = split_color(theme, part.split);
                 ui.label(
-                    RichText::new(value_text(&part.key.key, part.value)).font(theme::mono(font_size::LABEL)).color(theme.text),
+                    RichText::new(value_text(&part.key.key, part.value))
+                        .font(theme::mono(font_size::LABEL))
+                        .color(theme.text),
                 );
                 ui.label(RichText::new(part.split.as_str()).size(font_size::LABEL).color(theme.muted));
                 let (dot, _) = ui.allocate_exact_size(Vec2::splat(8.0), egui::Sense::hover());

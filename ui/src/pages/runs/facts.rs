@@ -246,25 +246,32 @@ pub(super) fn lineage(ui: &mut Ui, view: &RunView, cx: &mut Cx<'_>) {
 fn steps(ui: &mut Ui, view: &RunView) {
     let theme = theme::Theme::of(ui);
     ui.spacing_mut().interact_size.y = 20.0;
-    egui::Grid::new("steps").num_columns(5).min_row_height(24.0).min_col_width(16.0).spacing([16.0, 4.0]).show(ui, |ui| {
-        for step in &view.detail.steps {
-            let (icon, color) = widgets::step_icon(theme, step.state);
-            ui.label(icons::text(icon, 16.0).color(color)).on_hover_text(state_text(step.state));
-            ui.horizontal(|ui| {
-                ui.label(icons::text(icons::of_node(&step.kind), 16.0).color(theme.muted));
-                ui.label(RichText::new(&step.node).font(theme::medium(font_size::BODY)).color(theme.text));
-            });
-            ui.label(RichText::new(&step.kind).monospace().color(theme.muted));
-            let took = step.millis.map_or_else(|| "–".to_owned(), took);
-            ui.label(RichText::new(took).monospace().color(theme.muted));
-            ui.label(RichText::new(state_text(step.state)).color(theme.muted));
-            ui.end_row();
-        }
-    });
+    egui::Grid::new("steps").num_columns(5).min_row_height(24.0).min_col_width(16.0).spacing([16.0, 4.0]).show(
+        ui,
+        |ui| {
+            for step in &view.detail.steps {
+                let (icon, color) = widgets::step_icon(theme, step.state);
+                ui.label(icons::text(icon, 16.0).color(color)).on_hover_text(state_text(step.state));
+                ui.horizontal(|ui| {
+                    ui.label(icons::text(icons::of_node(&step.kind), 16.0).color(theme.muted));
+                    ui.label(RichText::new(&step.node).font(theme::medium(font_size::BODY)).color(theme.text));
+                });
+                ui.label(RichText::new(&step.kind).monospace().color(theme.muted));
+                let took = step.millis.map_or_else(|| "–".to_owned(), took);
+                ui.label(RichText::new(took).monospace().color(theme.muted));
+                ui.label(RichText::new(state_text(step.state)).color(theme.muted));
+                ui.end_row();
+            }
+        },
+    );
 }
 
 fn took(millis: u64) -> String {
-    if millis < 1000 { format!("{millis} ms") } else { format::duration_millis(i64::try_from(millis).unwrap_or(i64::MAX)) }
+    if millis < 1000 {
+        format!("{millis} ms")
+    } else {
+        format::duration_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
 }
 
 fn state_text(state: athanor_protocol::run::StepState) -> &'static str {

@@ -82,6 +82,9 @@ pub(super) struct List {
     selection: BTreeSet<usize>,
     seen: usize,
     column_search: String,
+    offered: Vec<Col>,
+    /// What `offered` was made from: the search, and how many names there were.
+    offered_of: (String, usize, usize),
     tag: TagDialog,
     workflows: Remote<WorkflowList>,
     focus_search: bool,
@@ -226,8 +229,11 @@ impl List {
             }
             self.table(ui, shared, cx);
         });
+        let asked = self.tag.open;
         self.tag_ui(ui, shared, cx);
-        self.keys(ui, shared, cx);
+        if !asked {
+            self.keys(ui, shared, cx);
+        }
     }
 
     fn none_fits(&mut self, ui: &mut Ui) {
@@ -244,7 +250,7 @@ impl List {
     }
 
     fn keys(&mut self, ui: &Ui, shared: &mut Shared, cx: &mut Cx<'_>) {
-        if ui.ctx().egui_wants_keyboard_input() || self.tag.open {
+        if ui.ctx().egui_wants_keyboard_input() || egui::Popup::is_any_open(ui.ctx()) {
             return;
         }
         if ui.input(|input| input.key_pressed(Key::Delete)) {
@@ -383,6 +389,18 @@ impl List {
             self.columns.reset();
             cx.desk.remember(columns::MEMORY, "");
         }
+    }
+
+    /// The columns whose names hold what is searched for.
+    fn sifted(&self) -> Vec<Col> {
+        let wanted = self.column_search.to_lowercase();
+        let fits = |text: &str| wanted.is_empty() || text.to_lowercase().contains(&wanted);
+        let mut offered: Vec<Col> = FIXED.iter().filter(|col| fits(&col.title())).cloned().collect();
+        let metrics =
+            self.rows.metric_names.iter().filter(|(split, key)| fits(&metric_title(*split, key)) || fits(key));
+        offered.extend(metrics.map(|(split, key)| Col::Metric(*split, key.clone())));
+        offered.extend(self.rows.param_names.iter().filter(|name| fits(name)).map(|name| Col::Param(name.clone())));
+        offered
     }
 
     fn selection_bar(&mut self, ui: &mut Ui, shared: &mut Shared, cx: &mut Cx<'_>) {

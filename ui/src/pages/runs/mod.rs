@@ -58,6 +58,8 @@ pub struct RunsPage {
     view: View,
     /// Where Back leads from a run that was opened out of a comparison.
     before: Option<Box<Compare>>,
+    /// Whether the last frame ended with a field, a menu or a question to which the next Escape belongs.
+    escape_is_taken: bool,
 }
 
 impl RunsPage {

@@ -55,6 +55,14 @@ impl Notes {
         draft.error = None;
     }
 
+    /// The engine has this note: a draft that says the same is no longer needed.
+    pub(super) fn settle(&mut self, run: &RunId, note: &str) {
+        if self.drafts.get(run).is_some_and(|draft| draft.sent.is_none() && draft.error.is_none() && draft.text == note)
+        {
+            self.drafts.remove(run);
+        }
+    }
+
     /// Saves it now.
     pub(super) fn save(&mut self, run: &RunId) {
         if let Some(draft) = self.drafts.get_mut(run) {

@@ -118,7 +118,13 @@ pub(super) struct Parallel {
     /// What is brushed on each axis, from 0 to 1.
     brushes: BTreeMap<String, [f32; 2]>,
     drag: Option<(String, f32)>,
+    /// The axes, and what they were made from.
+    axes: Vec<Axis>,
+    made_of: Option<MadeOf>,
 }
+
+/// Version of what the runs have between them, the metric, the axes that were hidden and shown.
+type MadeOf = (u64, Option<(Split, String)>, BTreeSet<String>, BTreeSet<String>);
 
 struct Axis {
     key: String,
@@ -131,15 +137,35 @@ struct Axis {
 impl Parallel {
     /// Draws it; gives back the runs that shall be compared alone.
     pub(super) fn ui(&mut self, ui: &mut Ui, runs: &[One], between: &Between, cx: &Cx<'_>) -> Option<Vec<RunId>> {
-        let theme = cx.theme;
         if self.metric.as_ref().is_none_or(|metric| !between.metrics.contains(metric)) {
             self.metric = between.metrics.first().cloned();
         }
-        let axes = self.axes(runs, between);
+        let made_of = (between.version, self.metric.clone(), self.hidden.clone(), self.shown.clone());
+        if self.made_of.as_ref() != Some(&made_of) {
+            self.axes = self.axes(runs, between);
+            self.made_of = Some(made_of);
+        }
+        let axes = std::mem::take(&mut self.axes);
+        let only = self.with_axes(ui, runs, between, &axes, cx);
+        self.axes = axes;
+        only
+    }
+
+    fn with_axes(
+        &mut self,
+        ui: &mut Ui,
+        runs: &[One],
+        between: &Between,
+        axes: &[Axis],
+        cx: &Cx<'_>,
+    ) -> Option<Vec<RunId>> {
+        let theme = cx.theme;
         let passes: Vec<bool> = (0..runs.len())
             .map(|run| {
                 axes.iter().all(|axis| match self.brushes.get(&axis.key) {
-                    Some(&[low, high]) => axis.places[run].is_some_and(|place| (low..=high).contains(&place)),
+                    Some(&[low, high]) => {
+                        axis.places.get(run).copied().flatten().is_some_and(|place| (low..=high).contains(&place))
+                    }
                     None => true,
                 })
             })
@@ -183,7 +209,7 @@ impl Parallel {
             let wanted = Vec2::new(ui.available_width(), ui.available_height().max(220.0) - 4.0);
             let (rect, response) = ui.allocate_exact_size(wanted, Sense::hover());
             response.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::Image, true, "Parallel coordinates"));
-            self.draw(ui, rect, runs, &axes, &passes, theme);
+            self.draw(ui, rect, runs, axes, &passes, theme);
         });
         only
     }

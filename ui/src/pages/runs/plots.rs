@@ -127,7 +127,9 @@ fn even_marks(input: &GridInput, points: f64) -> Vec<GridMark> {
     if !(step > 0.0 && last - first < 200.0) {
         return vec![];
     }
-    (0..=(last - first).max(-1.0) as i64).map(|at| GridMark { value: (first + at as f64) * step, step_size: step }).collect()
+    (0..=(last - first).max(-1.0) as i64)
+        .map(|at| GridMark { value: (first + at as f64) * step, step_size: step })
+        .collect()
 }
 
 /// A plot's ground: quiet axes in small figures, zoom by wheel with Ctrl and by a box with the right button.
@@ -204,7 +206,13 @@ pub(super) fn curves(
     }
     for (x, y) in traces.iter().filter_map(|trace| trace.drawn.bounds) {
         // One value alone lies in the middle of a range that can be read.
-        let pad = if y[0] < y[1] { 0.0 } else if log { 0.5 } else { (y[0].abs() * 0.1).max(1e-9) };
+        let pad = if y[0] < y[1] {
+            0.0
+        } else if log {
+            0.5
+        } else {
+            (y[0].abs() * 0.1).max(1e-9)
+        };
         let beside = if x[0] < x[1] { 0.0 } else { 1.0 };
         plot = plot.include_x(x[0] - beside).include_x(x[1] + beside).include_y(y[0] - pad).include_y(y[1] + pad);
     }
@@ -504,9 +512,16 @@ mod tests {
 
     #[test]
     fn ticks_are_short() {
-        for (value, expect) in
-            [(0.0, "0"), (1e-17, "0"), (0.1 + 0.2, "0.3"), (12_000.0, "12k"), (2.5e6, "2.5M"), (-40.0, "-40"), (1e18, "1e18"), (2.5e-9, "2.5e-9")]
-        {
+        for (value, expect) in [
+            (0.0, "0"),
+            (1e-17, "0"),
+            (0.1 + 0.2, "0.3"),
+            (12_000.0, "12k"),
+            (2.5e6, "2.5M"),
+            (-40.0, "-40"),
+            (1e18, "1e18"),
+            (2.5e-9, "2.5e-9"),
+        ] {
             assert_eq!(short_number(value), expect);
         }
         assert_eq!(tick_text(90.0, XAxis::Time), "1:30");
@@ -522,7 +537,9 @@ mod tests {
 
     #[test]
     fn decades_are_marked_in_any_range() {
-        for (low, high, n) in [(0.0, 1.0, 3), (0.0, 0.0, 0), (-1e300, 1e300, 3), (f64::NAN, 1.0, 0), (1e15, 1e15 + 1.0, 3)] {
+        for (low, high, n) in
+            [(0.0, 1.0, 3), (0.0, 0.0, 0), (-1e300, 1e300, 3), (f64::NAN, 1.0, 0), (1e15, 1e15 + 1.0, 3)]
+        {
             let base_step_size = (high - low) / 20.0;
             let marks = even_marks(&GridInput { bounds: (low, high), base_step_size }, 64.0);
             assert!(marks.len() >= n && marks.len() < 40, "{low} {high}: {}", marks.len());

@@ -257,8 +257,9 @@ pub(super) fn pairs(ui: &mut Ui, points: &[PlotPoint]) {
     let all = || points.iter().flat_map(|point| [point.x, point.y]);
     let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
     let (x, y) = axes(ui, short_number, short_number);
-    let plot =
-        ground(ui, "pairs", HEIGHT).custom_x_axes(vec![x.label(axis_name(ui, "true"))]).custom_y_axes(vec![y.label(axis_name(ui, "predicted"))]);
+    let plot = ground(ui, "pairs", HEIGHT)
+        .custom_x_axes(vec![x.label(axis_name(ui, "true"))])
+        .custom_y_axes(vec![y.label(axis_name(ui, "predicted"))]);
     plot.show(ui, |plot| {
         plot.line(diagonal(theme, low, high));
         let color = series_look(theme, 0).0.gamma_multiply(0.7);

@@ -373,6 +373,7 @@ impl RunPane {
         if let Some(failure) = &run.failure {
             run_failure(ui, failure, run.status);
         }
+        shared.notes.settle(&self.id, &view.detail.note);
         let note = shared.notes.text(&self.id).unwrap_or(&view.detail.note);
         if self.note_open || !note.is_empty() {
             let mut text = note.to_owned();

@@ -2,7 +2,7 @@
 
 use athanor_protocol::{metric::Split, names::RunId};
 use egui::{Sense, Ui, Vec2};
-use egui_plot::{PlotPoint, Points};
+use egui_plot::PlotPoint;
 
 use super::{
     compare::{Between, One},
@@ -82,7 +82,7 @@ impl Scatter {
                 }
             }
             let theme = cx.theme;
-            let shown = ground(ui, ("scatter", param, key), height)
+            let plot = ground(ui, ("scatter", param, key), height)
                 .custom_x_axes(vec![x.label(axis_name(ui, param))])
                 .custom_y_axes(vec![y.label(axis_name(ui, &metric_title(*split, key)))])
                 .set_margin_fraction(Vec2::splat(0.08))

@@ -599,18 +599,15 @@ fn status_ui(ui: &mut Ui, editor: &mut Editor, inspector_open: &mut bool) {
                 let n = editor.scene.problems.len();
                 let text = if n == 0 { "No problems".to_owned() } else { format::plural(n as u64, "problem") };
                 let (icon, ink) = if n == 0 { (ph::CHECK_CIRCLE, theme.ok) } else { (ph::WARNING_CIRCLE, theme.bad) };
-                let mut look = theme.muted;
-                if n == 0 && editor.scene.nodes.is_empty() {
-                    look = theme.faint;
-                } else {
+                if !editor.scene.nodes.is_empty() {
                     ui.label(icons::text(icon, 15.0).color(ink));
-                }
-                ui.add_enabled_ui(n > 0, |ui| {
-                    let label = RichText::new(text).size(12.5).color(look);
-                    if ui.add(egui::Button::new(label).frame(false)).clicked() {
+                    let label = RichText::new(text).size(12.5).color(theme.muted);
+                    if n == 0 {
+                        ui.label(label);
+                    } else if ui.add(egui::Button::new(label).frame(false)).clicked() {
                         editor.problems_open = !editor.problems_open;
                     }
-                });
+                }
                 if let Some(failure) = editor.engine.error() {
                     ui.label(icons::text(ph::PLUGS, 14.0).color(theme.warn));
                     let text = RichText::new(widgets::sentence(&failure.message)).size(12.5).color(theme.muted);

@@ -24,7 +24,6 @@ pub struct Builder {
 enum Change {
     Move(usize, usize),
     Remove(usize),
-    Copy(usize),
     Set(usize, Layer),
     Add(Layer),
 }
@@ -89,10 +88,6 @@ fn apply(spec: &mut ModelSpec, change: Change) {
         }
         Change::Remove(at) if at < last => {
             spec.layers.remove(at);
-        }
-        Change::Copy(at) if at < last => {
-            let layer = spec.layers[at].clone();
-            spec.layers.insert(at + 1, layer);
         }
         Change::Set(at, layer) if at < last => spec.layers[at] = layer,
         Change::Add(layer) => spec.layers.insert(last, layer),
@@ -523,19 +518,12 @@ mod tests {
         assert_eq!(names(&spec), "linear activation linear activation dropout output");
         apply(&mut spec, Change::Move(0, 2));
         assert_eq!(names(&spec), "activation linear linear activation dropout output");
-        for change in [
-            Change::Remove(5),
-            Change::Move(5, 0),
-            Change::Copy(5),
-            Change::Set(5, Layer::Flatten),
-            Change::Move(0, 99),
-        ] {
+        for change in [Change::Remove(5), Change::Move(5, 0), Change::Set(5, Layer::Flatten), Change::Move(0, 99)] {
             apply(&mut spec, change);
             assert_eq!(spec.layers.last(), Some(&Layer::Output));
         }
         apply(&mut spec, Change::Remove(0));
-        apply(&mut spec, Change::Copy(0));
-        assert_eq!(spec.layers.len(), 6);
+        assert_eq!(spec.layers.len(), 5);
     }
 
     #[test]

@@ -119,7 +119,7 @@ pub fn run(editor: &mut Editor, what: &str, cx: &mut Cx<'_>) -> bool {
         "problems" => editor.problems_open = !editor.problems_open,
         "inspect" => editor.inspector.focus(),
         other => match other.strip_prefix("add.") {
-            Some(kind) => editor.add(&kind.to_owned(), super::editor::Place::Next),
+            Some(kind) => editor.add(kind, super::editor::Place::Next),
             None => return false,
         },
     }

@@ -375,7 +375,8 @@ impl Editor {
     /// Copies what is chosen beside itself.
     pub fn duplicate(&mut self) {
         let part = edit::copy(self.doc.now(), &self.selection);
-        if !self.canvas.drawing() && !(part.nodes.is_empty() && part.comments.is_empty()) {
+        let nothing = part.nodes.is_empty() && part.comments.is_empty();
+        if !nothing && !self.canvas.drawing() {
             self.pasted = 0.0;
             self.insert("Duplicate", &part);
         }

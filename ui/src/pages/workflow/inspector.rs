@@ -188,7 +188,7 @@ impl Inspector {
     fn comment_ui(&mut self, ui: &mut Ui, editor: &mut Editor, id: &str) {
         let workflow = editor.doc.share();
         let Some(comment) = workflow.comments.iter().find(|comment| comment.id == id) else { return };
-        widgets::inspector_title(ui, "Comment", "A remark on the canvas.");
+        title_ui(ui, "Comment", "A remark on the canvas.");
         let mut text = comment.text.clone();
         let take = std::mem::take(&mut self.take_focus);
         let changed = widgets::field(ui, "Text", "", None, |ui| {
@@ -213,7 +213,7 @@ impl Inspector {
     fn group_ui(&mut self, ui: &mut Ui, editor: &mut Editor, id: &str) {
         let workflow = editor.doc.share();
         let Some(group) = workflow.groups.iter().find(|group| group.id == id) else { return };
-        widgets::inspector_title(ui, "Group", &format::plural(group.nodes.len() as u64, "node"));
+        title_ui(ui, "Group", &format::plural(group.nodes.len() as u64, "node"));
         if let Some(title) = self.title_edit(ui, "Title", &group.title, "Group") {
             editor.edit("Rename group", Some(&format!("group {id}")), Touch::All, |w| {
                 if let Some(group) = w.groups.iter_mut().find(|group| group.id == id) {
@@ -234,7 +234,7 @@ impl Inspector {
             format::plural(workflow.nodes.len() as u64, "node"),
             format::plural(workflow.links.len() as u64, "link")
         );
-        widgets::inspector_title(ui, &editor.doc.name.clone(), &facts);
+        title_ui(ui, &editor.doc.name.clone(), &facts);
         let mut text = workflow.description.clone();
         if widgets::field(ui, "Description", "", None, |ui| text_area(ui, "Description", &mut text, 3)) {
             editor.edit("Describe", Some("description"), Touch::All, |w| w.description = text);
@@ -273,17 +273,27 @@ impl Inspector {
         ] {
             ui.horizontal_top(|ui| {
                 ui.spacing_mut().item_spacing.x = 8.0;
-                let label = RichText::new(keys).size(font_size::LABEL).color(theme.text);
-                ui.add_sized([76.0, 18.0], egui::Label::new(label).halign(Align::Min));
-                ui.label(RichText::new(what).size(font_size::LABEL + 0.5).color(theme.muted));
+                let width = ui.available_width();
+                let (rect, _) = ui.allocate_exact_size(egui::vec2(76.0, 18.0), egui::Sense::hover());
+                let at = rect.left_center();
+                ui.painter().text(at, egui::Align2::LEFT_CENTER, keys, theme::medium(font_size::LABEL), theme.text);
+                let text = RichText::new(what).size(font_size::LABEL + 0.5).color(theme.muted);
+                ui.allocate_ui(egui::vec2(width - 84.0, 18.0), |ui| ui.add(egui::Label::new(text).wrap()));
             });
         }
     }
 }
 
+fn title_ui(ui: &mut Ui, title: &str, fact: &str) {
+    ui.vertical(|ui| {
+        ui.spacing_mut().item_spacing.y = 2.0;
+        widgets::inspector_title(ui, title, fact);
+    });
+}
+
 fn many_ui(ui: &mut Ui, editor: &mut Editor) {
     let n = editor.selection.len() as u64;
-    widgets::inspector_title(ui, &format!("{n} things chosen"), "Move them together, or put them in line.");
+    title_ui(ui, &format!("{n} things chosen"), "Move them together, or put them in line.");
     let mut how = None;
     for row in [
         [(ph::ALIGN_LEFT, "Align left", Arrange::Left), (ph::ALIGN_TOP, "Align top", Arrange::Top)],

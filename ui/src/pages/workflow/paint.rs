@@ -9,7 +9,7 @@ use egui::{
 };
 
 use super::{
-    canvas::Look,
+    canvas::{Look, told},
     edit::Item,
     scene::{GROUP_TITLE, LinkView, NODE_HEIGHT, NodeView, comment_rect, port_color, wire},
 };
@@ -272,11 +272,8 @@ impl Brush<'_> {
             let width = rect.right() - 36.0 * s - left;
             let (font, at) = (theme::semibold(font_size::BODY), Pos2::new(left, head - 9.0 * s));
             self.text(at, Align2::LEFT_CENTER, &node.title, font, theme.text, width);
-            let (line, ink) = match state {
-                Some(state) if state.failure.is_some() => (state.failure.as_deref().unwrap_or_default(), theme.bad),
-                Some(state) if !state.note.is_empty() => (state.note.as_str(), theme.muted),
-                _ => (node.summary.as_str(), theme.muted),
-            };
+            let failed = state.is_some_and(|state| state.failure.is_some());
+            let (line, ink) = (told(look, node), if failed { theme.bad } else { theme.muted });
             let at = Pos2::new(left, head + 9.0 * s);
             self.text(at, Align2::LEFT_CENTER, line, theme::regular(font_size::LABEL + 0.5), ink, width);
             self.mark(node, step, Pos2::new(rect.right() - 21.0 * s, head), time);

@@ -215,10 +215,10 @@ fn editor(
         }
         ParamKind::Columns => columns(ui, state, &key, name, value, offer.columns).and_then(set),
         ParamKind::Number { min, max } => {
-            number(ui, name, value, param.optional, (*min, *max), false).map(|value| ParamAsk::Set(value))
+            number(ui, name, value, param.optional, (*min, *max), false).map(ParamAsk::Set)
         }
         ParamKind::Integer { min, max } => {
-            number(ui, name, value, param.optional, (*min as f64, *max as f64), true).map(|value| ParamAsk::Set(value))
+            number(ui, name, value, param.optional, (*min as f64, *max as f64), true).map(ParamAsk::Set)
         }
         ParamKind::Bool => {
             let mut now = value.as_bool();

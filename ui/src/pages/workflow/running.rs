@@ -42,11 +42,6 @@ impl Running {
         self.start.is_some() || (self.run.is_some() && self.status.is_some_and(|status| !status.is_final()))
     }
 
-    /// The run.
-    pub fn run(&self) -> Option<&RunId> {
-        self.run.as_ref()
-    }
-
     /// Asks the run to stop.
     pub fn stop(&mut self, desk: &mut Desk) {
         if let Some(run) = self.run.clone().filter(|_| self.is_on() && !self.stopping) {
