@@ -4,6 +4,7 @@
 //! must come, or for the process whose end would make it impossible.
 #![allow(clippy::unwrap_used)]
 
+mod browser;
 mod cache;
 mod command_line;
 mod desk;
@@ -14,5 +15,6 @@ mod journey;
 mod page;
 mod quality;
 mod sandbox;
+mod screen_journey;
 mod serving;
 mod webdriver;

@@ -32,6 +32,10 @@ pub fn has_tools(names: &[&str]) -> bool {
     missing.is_empty()
 }
 
+/// Keys by their names in the protocol.
+pub const CONTROL: char = '\u{e009}';
+pub const DELETE: char = '\u{e017}';
+
 /// A process with all that it started; gone when this is dropped.
 pub struct Group(Child);
 
@@ -246,6 +250,28 @@ impl Driver {
         ]);
         let pointer = json!({ "type": "pointer", "id": "mouse", "parameters": mouse, "actions": steps });
         self.ask(Method::POST, "/actions", &json!({ "actions": [pointer] }));
+    }
+
+    /// Puts text in the place of what the field of this name holds.
+    pub fn type_into(&self, field: &str, text: &str) {
+        let is_it = |widget: &Widget| widget.role.ends_with("Input") && widget.text == field && widget.enabled;
+        let widget = self.wait_for_any(field, is_it);
+        self.click_on(&widget);
+        self.chord(CONTROL, 'a');
+        self.keys(text);
+    }
+
+    /// Presses a key while another one is held.
+    pub fn chord(&self, held: char, key: char) {
+        let steps = json!([
+            { "type": "keyDown", "value": held },
+            { "type": "keyDown", "value": key },
+            { "type": "pause", "duration": 60 },
+            { "type": "keyUp", "value": key },
+            { "type": "keyUp", "value": held },
+        ]);
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": steps });
+        self.ask(Method::POST, "/actions", &json!({ "actions": [keyboard] }));
     }
 
     /// Types into what has the focus.

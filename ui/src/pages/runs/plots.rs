@@ -1,7 +1,9 @@
 //! One plot of curves: the plot library gives axes, zoom and drag; the curves are drawn here, so that a frame costs what
 //! its pixels cost.
 
-use egui::{Align2, Color32, Id, Mesh, Pos2, Rect, RichText, Shape, Stroke, StrokeKind, Ui, Vec2, Vec2b};
+use egui::{
+    Align2, Color32, Id, Mesh, Pos2, Rect, RichText, Shape, Stroke, StrokeKind, Ui, Vec2, Vec2b, WidgetInfo, WidgetType,
+};
 use egui_plot::{AxisHints, GridInput, GridMark, Plot, PlotTransform};
 
 use super::curve::{Drawn, Look, XAxis};
@@ -218,6 +220,7 @@ pub(super) fn curves(
     }
     let auto = plot.show(ui, |plot| plot.auto_bounds());
     let (response, transform) = (auto.response, auto.transform);
+    response.widget_info(|| WidgetInfo::labeled(WidgetType::Image, true, in_words(traces, look)));
     let rect = *transform.frame();
     let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
     if traces.len() <= BANDS {
@@ -249,6 +252,28 @@ pub(super) fn curves(
     let bounds = transform.bounds();
     let zoomed = (!auto.inner.x && bounds.is_valid_x()).then(|| [bounds.min()[0], bounds.max()[0]]);
     PlotDone { zoomed }
+}
+
+/// What a plot shows, for those who do not see it: where each of the first curves has come to.
+fn in_words(traces: &[Trace<'_>], look: Look) -> String {
+    let at = match look.x {
+        XAxis::Step => "step",
+        XAxis::Epoch => "epoch",
+        XAxis::Time => "after",
+    };
+    let of_one = |trace: &Trace<'_>| match trace.drawn.dots.last() {
+        Some(dot) => {
+            let y = if look.log { 10f64.powf(dot.y) } else { dot.y };
+            let n = format::count(trace.drawn.n_points);
+            format!("{} {} at {at} {}, {n} points", trace.name, format::number(y), x_text(dot.x, look.x))
+        }
+        None => format!("{} no points", trace.name),
+    };
+    let mut words: Vec<String> = traces.iter().take(BANDS).map(of_one).collect();
+    if traces.len() > BANDS {
+        words.push(format!("and {} more", traces.len() - BANDS));
+    }
+    format!("Curves: {}", words.join("; "))
 }
 
 /// Why there is nothing to see.
@@ -460,10 +485,8 @@ fn read_out(
             )
         })
         .collect();
-    let wide = |pick: fn(&(std::sync::Arc<egui::Galley>, std::sync::Arc<egui::Galley>, Color32)) -> f32| {
-        names.iter().map(pick).fold(0.0, f32::max)
-    };
-    let (name_width, value_width) = (wide(|row| row.0.size().x), wide(|row| row.1.size().x));
+    let name_width = names.iter().map(|row| row.0.size().x).fold(0.0, f32::max);
+    let value_width = names.iter().map(|row| row.1.size().x).fold(0.0, f32::max);
     let row_height = 17.0;
     let more = if n > rows.len() { row_height } else { 0.0 };
     let wanted =
