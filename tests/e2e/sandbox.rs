@@ -23,7 +23,7 @@ pub fn athanor() -> PathBuf {
 pub fn built(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
-    if path.ends_with("deps") {
+    if path.ends_with("deps") || path.ends_with("examples") {
         path.pop();
     }
     let path = path.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
