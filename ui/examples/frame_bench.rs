@@ -111,9 +111,7 @@ fn histories(fake: &FakeHandle) {
 
 fn listed(fake: &FakeHandle, n: usize) {
     fake.on(move |request| match request {
-        Request::RunList(ask) if ask.status.is_empty() => {
-            Some(Ok(Reply::RunList(Box::new(fake::run_page(ask, n)))))
-        }
+        Request::RunList(ask) if ask.status.is_empty() => Some(Ok(Reply::RunList(Box::new(fake::run_page(ask, n))))),
         _ => None,
     });
 }
@@ -132,7 +130,9 @@ fn main() {
     let mut bench = Bench::new(|fake| {
         histories(fake);
         let points: Vec<MetricPoint> = (0..N_NAMES)
-            .map(|n| fake::run_point(1, &format!("block_{:03}/layer_{:02}/grad_norm", n / 40, n % 40), Split::Train, 400))
+            .map(|n| {
+                fake::run_point(1, &format!("block_{:03}/layer_{:02}/grad_norm", n / 40, n % 40), Split::Train, 400)
+            })
             .collect();
         fake.on(move |request| match request {
             Request::RunMetrics(ask) => Some(Ok(Reply::RunMetrics(Box::new(fake::run_metric_page(&points, ask))))),

@@ -96,7 +96,9 @@ impl Desk {
     /// `Conflict` where none is open.
     pub fn workspace(&self) -> Result<Arc<Workspace>, Failure> {
         let open = self.workspace.read().unwrap_or_else(PoisonError::into_inner).clone();
-        open.ok_or_else(|| Failure::new(Code::Conflict, "no workspace is open").hint("open or make one on the Home page"))
+        open.ok_or_else(|| {
+            Failure::new(Code::Conflict, "no workspace is open").hint("open or make one on the Home page")
+        })
     }
 
     /// Answers a request; may block for as long as the work takes.
