@@ -90,6 +90,18 @@ pub(crate) const BENCHES: &[Bench] = &[
             ("list_frame_millis_p99", at_most(16.0)),
         ],
     },
+    Bench {
+        name: "window",
+        title: "The real window, drawn in software on a screen in memory: first frame, processor time at rest, memory",
+        program: "examples/window_bench",
+        args: &[],
+        wanted: &[
+            ("first_frame_millis", at_most(1500.0)),
+            ("idle_home.core_percent", at_most(2.0)),
+            ("idle_runs.core_percent", at_most(2.0)),
+            ("memory.page_megabytes", at_most(300.0)),
+        ],
+    },
 ];
 
 const fn at_least(limit: f64) -> Limit {

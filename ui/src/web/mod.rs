@@ -20,6 +20,9 @@ use crate::{App, probe::Probe};
 /// The canvas in `index.html`.
 const CANVAS: &str = "athanor";
 
+/// Marks in the page's timeline: the first frame, and the first one with an answer of the engine in it.
+const MARKS: [&str; 2] = ["athanor-first-frame", "athanor-first-answer"];
+
 /// Starts the app. What goes wrong is shown on the page.
 pub fn start() {
     let runner = WebRunner::new();
@@ -43,6 +46,8 @@ struct Shell {
     app: App,
     /// In a browser, where dropped files have no path and are sent to the engine first.
     http: Option<HttpClient>,
+    /// How much of the start was seen on the screen so far: the next of [`MARKS`].
+    n_marks: usize,
 }
 
 impl Shell {
@@ -57,13 +62,22 @@ impl Shell {
             let http = HttpClient::new(inbox);
             (Box::new(http.clone()), Some(http))
         };
-        Self { app: App::new(ctx, client), http }
+        Self { app: App::new(ctx, client), http, n_marks: 0 }
+    }
+
+    fn mark_start(&mut self) {
+        let is_reached = self.n_marks == 0 || self.app.desk().hello().is_some();
+        if is_reached && let Some(name) = MARKS.get(self.n_marks) {
+            self.n_marks += 1;
+            page::mark_drawn(name);
+        }
     }
 }
 
 impl eframe::App for Shell {
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         self.app.ui(ui);
+        self.mark_start();
     }
 
     fn raw_input_hook(&mut self, _ctx: &egui::Context, input: &mut egui::RawInput) {

@@ -24,6 +24,16 @@ pub(super) fn failed(text: &str) {
     athanor_failed(text);
 }
 
+/// Puts a mark of that name into the page's timeline once the frame that is being drawn now is on the screen, for
+/// whoever measures.
+pub(super) fn mark_drawn(name: &'static str) {
+    let Ok(window) = window() else { return };
+    let Some(timeline) = window.performance() else { return };
+    // What is asked for while a frame is drawn comes with the next one. A page that cannot be measured works as well.
+    let mark = Closure::once_into_js(move || drop(timeline.mark(name)));
+    let _ = window.request_animation_frame(mark.unchecked_ref());
+}
+
 /// Says on the page that the app broke down. eframe's own hook only writes to the console.
 pub(super) fn show_panics() {
     let before = std::panic::take_hook();
