@@ -99,7 +99,6 @@ pub struct Widget {
     pub role: String,
     pub text: String,
     pub enabled: bool,
-    pub on: Option<bool>,
     pub rect: [f64; 4],
 }
 
@@ -282,12 +281,6 @@ impl Driver {
         let keyboard = json!({ "type": "key", "id": "keyboard", "actions": steps });
         self.ask(Method::POST, "/actions", &json!({ "actions": [keyboard] }));
     }
-
-    /// Asks the driver to close the window, as a user would.
-    pub fn close(&self) {
-        // The window may be gone before the answer is.
-        let _ = self.try_ask(Method::DELETE, "/window", &Value::Null);
-    }
 }
 
 impl Drop for Driver {
@@ -305,7 +298,6 @@ fn widget(widget: &Value) -> Widget {
         role: text("role"),
         text: if label.is_empty() { value } else { label },
         enabled: widget["enabled"] == true,
-        on: widget["on"].as_bool(),
         rect: rect.try_into().unwrap(),
     }
 }

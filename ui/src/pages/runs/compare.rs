@@ -1,6 +1,6 @@
 //! Runs side by side: their curves over each other, what they were given, what came out, and how the two hang together.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use athanor_protocol::{
     Code, Failure,
@@ -259,8 +259,25 @@ impl Compare {
         };
         let mut metrics: Vec<(Split, String)> = metrics.into_iter().collect();
         metrics.sort_by_cached_key(|(split, key)| (rank(key), key.clone(), split_rank(*split)));
-        self.between =
-            Between { n_differ: differing.len(), params: differing.into_iter().chain(same).collect(), metrics };
+        let mut best: HashMap<(Split, &str), f64> = HashMap::new();
+        for run in &here {
+            let State::Here(summary, _) = &run.state else { continue };
+            for point in &summary.latest {
+                let better = metric_info(&point.key).and_then(|info| info.higher_is_better);
+                if let (Some(higher), Some(value)) = (better, point.value.finite()) {
+                    let known = best.entry((point.split, point.key.as_str())).or_insert(value);
+                    *known = if higher { known.max(value) } else { known.min(value) };
+                }
+            }
+        }
+        let best = metrics.iter().map(|(split, key)| best.get(&(*split, key.as_str())).copied()).collect();
+        self.between = Between {
+            n_differ: differing.len(),
+            params: differing.into_iter().chain(same).collect(),
+            metrics,
+            best,
+            version: self.between.version + 1,
+        };
     }
 
     /// Draws it; true for Back.
@@ -507,7 +524,13 @@ impl Compare {
         let fits = |(split, key): &&(Split, String)| {
             wanted.is_empty() || metric_title(*split, key).to_lowercase().contains(&wanted)
         };
-        let metrics: Vec<&(Split, String)> = self.between.metrics.iter().filter(fits).collect();
+        let metrics: Vec<(&(Split, String), Option<f64>)> = self
+            .between
+            .metrics
+            .iter()
+            .zip(self.between.best.iter().copied())
+            .filter(|(metric, _)| fits(metric))
+            .collect();
         if metrics.is_empty() {
             self.nothing(ui, "No metric to compare", "None of these runs has reported a metric with this in its name.");
             return;
@@ -519,14 +542,11 @@ impl Compare {
                 "metrics",
                 (metrics.len(), self.runs.len()),
                 |column| self.heading(cx.theme, column),
-                |row| (metric_title(metrics[row].1.0, &metrics[row].1.1), false),
+                |row| (metric_title(metrics[row].0.0, &metrics[row].0.1), false),
                 |row, column| {
-                    if best.borrow().0 != row {
-                        *best.borrow_mut() = (row, best_of(metrics[row]));
-                    }
-                    let value = self.runs[column].metric(metrics[row].0, &metrics[row].1);
-                    let is_best =
-                        value.and_then(MetricValue::finite).is_some_and(|value| Some(value) == best.borrow().1);
+                    let ((split, key), best) = metrics[row];
+                    let value = self.runs[column].metric(*split, key);
+                    let is_best = best.is_some() && value.and_then(MetricValue::finite) == best;
                     Cell {
                         text: value.map_or_else(|| "–".to_owned(), format::metric),
                         best: is_best && self.runs.len() > 1,

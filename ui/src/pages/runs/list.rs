@@ -336,14 +336,13 @@ impl List {
     fn column_menu(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
         ui.set_width(300.0);
         widgets::search_field(ui, "Search columns", &mut self.column_search, 290.0);
-        let wanted = self.column_search.to_lowercase();
-        let fits = |text: &str| wanted.is_empty() || text.to_lowercase().contains(&wanted);
-        // Up to 40,000 names: what is not seen is not laid out.
-        let mut offered: Vec<Col> = FIXED.iter().filter(|col| fits(&col.title())).cloned().collect();
-        let metrics =
-            self.rows.metric_names.iter().filter(|(split, key)| fits(&metric_title(*split, key)) || fits(key));
-        offered.extend(metrics.map(|(split, key)| Col::Metric(*split, key.clone())));
-        offered.extend(self.rows.param_names.iter().filter(|name| fits(name)).map(|name| Col::Param(name.clone())));
+        // Up to 40,000 names: they are gone through when the search changes, and what is not seen is not laid out.
+        let made_of = (self.column_search.clone(), self.rows.metric_names.len(), self.rows.param_names.len());
+        if self.offered.is_empty() || self.offered_of != made_of {
+            self.offered = self.sifted();
+            self.offered_of = made_of;
+        }
+        let offered = &self.offered;
         let mut toggled = None;
         ui.spacing_mut().item_spacing.y = 2.0;
         let height = 26.0;

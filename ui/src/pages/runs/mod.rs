@@ -119,11 +119,12 @@ impl Page for RunsPage {
         if let Some(wait) = self.shared.series.flush(cx.desk) {
             ui.ctx().request_repaint_after_secs(wait as f32 + 0.01);
         }
-        let typing = ui.ctx().egui_wants_keyboard_input();
-        let popup = egui::Popup::is_any_open(ui.ctx());
-        let escape =
-            !matches!(self.view, View::List) && !typing && !popup && ui.input(|input| input.key_pressed(Key::Escape));
+        // A field loses the focus before the page sees the key, so what counts is how the last frame ended.
+        let escape = !self.escape_is_taken
+            && !matches!(self.view, View::List)
+            && ui.input(|input| input.key_pressed(Key::Escape));
         let modal = matches!(&self.view, View::Run(run) if run.asks());
+        self.escape_is_taken = modal || ui.ctx().egui_wants_keyboard_input() || egui::Popup::is_any_open(ui.ctx());
         if back || (escape && !modal) {
             self.back();
         }

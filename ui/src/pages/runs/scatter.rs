@@ -82,18 +82,20 @@ impl Scatter {
                 }
             }
             let theme = cx.theme;
-            let plot = ground(ui, ("scatter", param, key), height)
+            let mut plot = ground(ui, ("scatter", param, key), height)
                 .custom_x_axes(vec![x.label(axis_name(ui, param))])
                 .custom_y_axes(vec![y.label(axis_name(ui, &metric_title(*split, key)))])
-                .set_margin_fraction(Vec2::splat(0.08))
-                .show(ui, |plot| {
-                    for (point, run) in &dots {
-                        let color = series_look(theme, run.place).0;
-                        plot.points(
-                            Points::new("", vec![[point.x, point.y]]).color(color).radius(4.5).allow_hover(false),
-                        );
-                    }
-                });
+                .set_margin_fraction(Vec2::splat(0.08));
+            for (point, _) in &dots {
+                plot = plot.include_x(point.x).include_y(point.y);
+            }
+            let shown = plot.show(ui, |_| {});
+            // Drawn here: a series of the library's for each run would cost more than its dot.
+            let painter = ui.painter().with_clip_rect(*shown.transform.frame());
+            for (point, run) in &dots {
+                let color = series_look(theme, run.place).0;
+                painter.circle_filled(shown.transform.position_from_point(point), 4.5, color);
+            }
             if let Some(pos) = shown.response.hover_pos() {
                 let away = |point: &PlotPoint| (shown.transform.position_from_point(point) - pos).length();
                 let near =
