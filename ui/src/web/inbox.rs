@@ -7,6 +7,8 @@ use athanor_protocol::{
     api::{Event, EventEnvelope, Incoming, Link, Reply, RequestId},
 };
 
+use super::page;
+
 /// What has come. Everything that comes wakes the app, which draws nothing while nothing happens.
 pub(super) struct Inbox {
     waiting: RefCell<Vec<Incoming>>,
@@ -52,5 +54,6 @@ impl Inbox {
     fn push(&self, incoming: Incoming) {
         self.waiting.borrow_mut().push(incoming);
         self.ctx.request_repaint();
+        page::wake();
     }
 }

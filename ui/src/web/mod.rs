@@ -55,6 +55,7 @@ impl Shell {
         if page::wants_probe() {
             page::offer_probe(Probe::install(ctx));
         }
+        page::rest_between_frames(ctx);
         let inbox = Rc::new(Inbox::new(ctx.clone()));
         let (client, http): (Box<dyn Client>, _) = if tauri::is_here() {
             (Box::new(TauriClient::new(inbox)), None)

@@ -7,11 +7,15 @@ use crate::probe::Probe;
 
 #[wasm_bindgen]
 extern "C" {
-    // Both are in `boot.js`.
+    // All are in `boot.js`.
     #[wasm_bindgen(js_namespace = window, js_name = athanorReady)]
     fn athanor_ready();
     #[wasm_bindgen(js_namespace = window, js_name = athanorFailed)]
     fn athanor_failed(text: &str);
+    #[wasm_bindgen(js_namespace = window, js_name = athanorFrame)]
+    fn athanor_frame(next_in_millis: f64);
+    #[wasm_bindgen(js_namespace = window, js_name = athanorWake)]
+    fn athanor_wake();
 }
 
 /// The app draws from now on.
@@ -22,6 +26,30 @@ pub(super) fn ready() {
 /// The app cannot draw; why.
 pub(super) fn failed(text: &str) {
     athanor_failed(text);
+}
+
+/// Something has come that the app will want to draw: the page's frames begin again.
+pub(super) fn wake() {
+    athanor_wake();
+}
+
+/// Lets the page rest between frames; eframe would have one after the other.
+pub(super) fn rest_between_frames(ctx: &egui::Context) {
+    ctx.add_plugin(Rest);
+}
+
+/// Tells the page after each frame when the next one is wanted.
+struct Rest;
+
+impl egui::Plugin for Rest {
+    fn debug_name(&self) -> &'static str {
+        "rest"
+    }
+
+    fn output_hook(&mut self, _ctx: &egui::Context, output: &mut egui::FullOutput) {
+        let next = output.viewport_output.get(&egui::ViewportId::ROOT).map(|viewport| viewport.repaint_delay);
+        athanor_frame(next.map_or(0.0, |delay| delay.as_secs_f64() * 1000.0));
+    }
 }
 
 /// Puts a mark of that name into the page's timeline once the frame that is being drawn now is on the screen, for
