@@ -4,6 +4,7 @@
 //! must come, or for the process whose end would make it impossible.
 #![allow(clippy::unwrap_used)]
 
+mod bad_input;
 mod browser;
 mod cache;
 mod command_line;

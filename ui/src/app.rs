@@ -40,6 +40,8 @@ pub struct App {
     went_home: bool,
     hovering_files: bool,
     login: String,
+    /// A key was tried: where nobody is logged in after that, it was refused.
+    login_tried: bool,
     applied: Option<(ThemeChoice, u32, bool)>,
     clock_millis: fn() -> i64,
 }
@@ -80,6 +82,7 @@ impl App {
             went_home: false,
             hovering_files: false,
             login: String::new(),
+            login_tried: false,
             applied: None,
             clock_millis: wall_clock,
         }
@@ -135,6 +138,9 @@ impl App {
         let (events, failures) = self.desk.poll(now, (self.clock_millis)());
         for failure in failures {
             self.toasts.failure(&failure);
+        }
+        if *self.desk.link() == Link::Up {
+            self.login_tried = false;
         }
         if self.desk.workspace().is_some() {
             let active =
@@ -266,16 +272,22 @@ impl App {
             .exact_size(size::TOP_BAR)
             .frame(Frame::new().fill(theme.bg).inner_margin(Margin::symmetric(size::PAGE as i8, 0)))
             .show(ui, |ui| self.top_ui(ui, dark, &mut went));
-        if let Link::Down { reason } = self.desk.link().clone() {
+        let away = match self.desk.link() {
+            Link::Down { reason } => Some(("Trying to reach it again", reason.clone())),
+            _ if self.desk.hangs() => Some(("Waiting for it", String::new())),
+            _ => None,
+        };
+        if let Some((doing, reason)) = away {
             Panel::top("connection")
                 .frame(Frame::new().fill(theme.tint(theme.bad)).inner_margin(Margin::symmetric(size::PAGE as i8, 8)))
                 .show(ui, |ui| {
                     ui.horizontal_wrapped(|ui| {
                         ui.label(icons::text(ph::PLUGS, 16.0).color(theme.bad));
-                        let what =
-                            "The engine does not answer. Trying to reach it again; nothing that you typed is lost.";
+                        let what = format!("The engine does not answer. {doing}; nothing that you typed is lost.");
                         ui.label(RichText::new(what).color(theme.text));
-                        ui.label(RichText::new(reason).color(theme.muted));
+                        if !reason.is_empty() {
+                            ui.label(RichText::new(reason).color(theme.muted));
+                        }
                     });
                 });
             ui.ctx().request_repaint_after_secs(1.0);
@@ -512,9 +524,15 @@ impl App {
                         let clicked = widgets::primary(ui, ph::SIGN_IN, "Log in").clicked();
                         if (enter || clicked) && !self.login.trim().is_empty() {
                             let key = std::mem::take(&mut self.login);
+                            self.login_tried = true;
                             self.desk.log_in(key.trim());
                         }
-                        let how = "Keys are made on the Endpoints page or with the command 'athanor keys create'.";
+                        if self.login_tried && self.login.is_empty() {
+                            let why = "this key is unknown here, revoked or expired";
+                            widgets::note(ui, crate::toasts::Tone::Bad, why);
+                        }
+                        let how = "Keys are made on the Endpoints page or with the command 'athanor keys create'; one \
+                                   of the scope 'admin' may change things, any other may look.";
                         ui.label(RichText::new(how).size(font_size::LABEL).color(theme.muted));
                     });
                 });

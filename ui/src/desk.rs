@@ -15,6 +15,11 @@ use athanor_protocol::{
     run::RunSummary,
 };
 
+/// Where nothing at all was heard for so long, though something was asked, the engine is asked whether it is there.
+const QUIET_SECS: f64 = 8.0;
+/// An engine that has not answered that after so long hangs.
+const HANGS_SECS: f64 = 4.0;
+
 /// Names a request whose answer has the type of `R`.
 #[derive(Debug)]
 pub struct Ticket<R> {
@@ -44,6 +49,8 @@ pub struct Desk {
     save_failed: bool,
     last_seq: u64,
     running: BTreeMap<RunId, RunAtWork>,
+    heard_at: f64,
+    probe: Option<(Ticket<Hello>, f64)>,
     now_secs: f64,
     epoch_millis: i64,
 }
@@ -92,6 +99,8 @@ impl Desk {
             save_failed: false,
             last_seq: 0,
             running: BTreeMap::new(),
+            heard_at: 0.0,
+            probe: None,
             now_secs: 0.0,
             epoch_millis: 0,
         }
@@ -100,6 +109,10 @@ impl Desk {
     /// Sends a request.
     pub fn ask<R: Ask>(&mut self, request: R) -> Ticket<R> {
         let id = self.client.send(request.into());
+        if self.waiting.is_empty() {
+            // From here on something is to be heard.
+            self.heard_at = self.now_secs;
+        }
         self.waiting.insert(id);
         Ticket { id, of: PhantomData }
     }
@@ -135,6 +148,7 @@ impl Desk {
         (self.now_secs, self.epoch_millis) = (now_secs, epoch_millis);
         let (mut events, mut failures) = (vec![], vec![]);
         for incoming in self.client.poll() {
+            self.heard_at = now_secs;
             match incoming {
                 Incoming::Answer { id, result } => {
                     if self.waiting.remove(&id) {
@@ -164,18 +178,21 @@ impl Desk {
                     }
                     if !matches!(link, Link::Up) {
                         // No answer will come to what was sent before: it is asked again when the engine is back.
-                        let reason = match &link {
-                            Link::Down { reason } => reason.clone(),
+                        let away = match &link {
+                            Link::Down { reason } => format!("the engine cannot be reached: {reason}"),
                             _ => "the engine cannot be reached".to_owned(),
                         };
+                        let away = Failure::new(Code::Unavailable, away)
+                            .hint("nothing that you typed is lost: do it again once the engine is back");
                         for id in self.waiting.drain() {
-                            self.answers.insert(id, Err(Failure::new(Code::Unavailable, reason.clone())));
+                            self.answers.insert(id, Err(away.clone()));
                         }
                     }
                     self.link = link;
                 }
             }
         }
+        self.keep_probe();
         if self.link == Link::Up {
             let mut hello = std::mem::take(&mut self.hello);
             let came = hello.keep(self, &Hello {});
@@ -199,6 +216,25 @@ impl Desk {
             failures.extend(result.err());
         }
         (events, failures)
+    }
+
+    /// Finds out whether an engine that says nothing is still there: a long question or an open dialog keeps it from
+    /// nothing, so it answers another one at once.
+    fn keep_probe(&mut self) {
+        if let Some((ticket, _)) = self.probe
+            && self.take(ticket).is_some()
+        {
+            self.probe = None;
+        }
+        let quiet = self.busy() && self.now_secs - self.heard_at > QUIET_SECS;
+        if self.probe.is_none() && quiet && self.link == Link::Up {
+            self.probe = Some((self.ask(Hello {}), self.now_secs));
+        }
+    }
+
+    /// Whether the engine can be reached and yet answers nothing any more.
+    pub fn hangs(&self) -> bool {
+        self.link == Link::Up && self.probe.is_some_and(|(_, since)| self.now_secs - since > HANGS_SECS)
     }
 
     fn note(&mut self, event: &Event) {

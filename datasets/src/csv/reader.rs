@@ -179,7 +179,9 @@ impl Records {
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => {
                     if self.field_bytes.len() >= MAX_RECORD_BYTES {
-                        return Err(self.open_quote(first_line));
+                        // A disk image, or a copy that was cut off and filled up: no quote could mend that.
+                        let is_text = !self.field_bytes.contains(&0);
+                        return Err(if is_text { self.open_quote(first_line) } else { self.nul_byte(first_line) });
                     }
                     let n = self.field_bytes.len() * 2;
                     self.field_bytes.resize(n, 0);
@@ -198,8 +200,7 @@ impl Records {
         }
         let bytes = &self.field_bytes[..n_text];
         if bytes.contains(&0) {
-            let hint = "it is perhaps not a text table, or UTF-16 without a byte order mark; save it as UTF-8 text";
-            return Err(self.at_line(first_line, "it holds a NUL byte", hint));
+            return Err(self.nul_byte(first_line));
         }
         let Ok(text) = std::str::from_utf8(bytes) else {
             return Err(self.at_line(first_line, "it is not UTF-8 text", UTF8_HINT));
@@ -220,6 +221,11 @@ impl Records {
             }
             self.consume(1);
         }
+    }
+
+    fn nul_byte(&self, line: u64) -> DatasetError {
+        let hint = "it is perhaps not a text table, or UTF-16 without a byte order mark; save it as UTF-8 text";
+        self.at_line(line, "it holds a NUL byte", hint)
     }
 
     fn open_quote(&self, line: u64) -> DatasetError {

@@ -62,6 +62,26 @@ pub struct Desk {
     flow: flow::FlowState,
 }
 
+/// Whether a request writes into the open workspace. What writes elsewhere, or leads to another workspace, does not.
+fn writes(request: &Request) -> bool {
+    let elsewhere = matches!(
+        request,
+        Request::WorkspaceOpen(_)
+            | Request::WorkspaceSample(_)
+            | Request::WorkspaceForget(_)
+            | Request::SettingsSet(_)
+            | Request::Pick(_)
+            | Request::WorkflowExport(_)
+            | Request::WorkflowInspect(_)
+            | Request::WorkflowPreview(_)
+            | Request::RunSaveArtifact(_)
+            | Request::ModelExport(_)
+            | Request::ModelPredict(_)
+            | Request::EndpointStop(_)
+    );
+    !elsewhere && !request.is_reading()
+}
+
 impl Desk {
     /// A desk without a workspace.
     ///
@@ -121,7 +141,22 @@ impl Desk {
         runs::shut_down(self);
     }
 
+    /// Refuses what would write into a workspace that can only be looked at, whichever of its files would be the first
+    /// to say so.
+    fn check_writable(&self, request: &Request) -> Result<(), Failure> {
+        match self.host.info() {
+            Some(open) if open.read_only && writes(request) => {
+                let message = format!("workspace {:?} can be looked at but not changed", open.name);
+                let hint = "its folder or disk cannot be written: make it writable, or copy the workspace to where you \
+                            may write and open the copy";
+                Err(Failure::new(Code::PermissionDenied, message).on(open.path).hint(hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn dispatch(self: &Arc<Self>, request: Request) -> Result<Reply, Failure> {
+        self.check_writable(&request)?;
         macro_rules! answer {
             ($( $method:ident => $call:path ),+ $(,)?) => {
                 match request { $( Request::$method(ask) => Ok(Reply::$method(Box::new($call(self, *ask)?))), )+ }

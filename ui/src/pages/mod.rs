@@ -90,6 +90,8 @@ pub enum Go {
     To(Route),
     /// A table, by its path.
     Table(String),
+    /// Files that become tables; the last one is opened.
+    Files(Vec<String>),
     /// A saved workflow, by its name.
     Workflow(String),
     /// A new workflow that begins with a table.
@@ -112,7 +114,7 @@ impl Go {
     pub const fn route(&self) -> Route {
         match self {
             Self::To(route) => *route,
-            Self::Table(_) => Route::Data,
+            Self::Table(_) | Self::Files(_) => Route::Data,
             Self::Workflow(_) | Self::NewWorkflow { .. } => Route::Workflow,
             Self::Run(_) | Self::Compare(_) | Self::RunsOf(_) => Route::Runs,
             Self::Model(_) => Route::Models,

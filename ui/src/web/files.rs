@@ -17,6 +17,21 @@ async fn read(file: &File, from: u64, to: u64) -> Result<Vec<u8>, JsValue> {
     Ok(Uint8Array::new(&JsFuture::from(part.array_buffer()).await?).to_vec())
 }
 
+/// A file's text, where it has no more than so many bytes.
+pub(super) async fn text(file: &File, most: u64) -> Result<String, Failure> {
+    let name = file.name();
+    let n_bytes = file.size() as u64;
+    if n_bytes > most {
+        let message = format!("{name} has {n_bytes} bytes; at most {most} are taken");
+        return Err(Failure::new(Code::TooLarge, message).on(&name));
+    }
+    let bytes = read(file, 0, n_bytes).await.map_err(|error| {
+        let why = page::text_of(&error);
+        Failure::new(Code::Unavailable, format!("cannot read {name}: {why}")).on(&name)
+    })?;
+    String::from_utf8(bytes).map_err(|_| Failure::new(Code::InvalidArgument, format!("{name} is no text")).on(&name))
+}
+
 /// Sends a file through `call`, piece by piece; its path there. `tell` hears how far it is: bytes sent, and in all.
 pub(super) async fn upload(
     file: &File,

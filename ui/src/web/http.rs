@@ -14,7 +14,7 @@ use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{EventSource, File, Headers, MessageEvent, RequestInit, Response};
 
-use super::{files, inbox::Inbox, page};
+use super::{files, inbox::Inbox, page, workflows};
 use crate::{uploads, wire};
 
 /// Reaches an engine over HTTP. Clones are the same connection.
@@ -103,6 +103,10 @@ impl HttpClient {
 
     /// The browser's dialog instead of the system's: chosen files are sent to the engine, and have a path there.
     async fn pick(&self, ask: &Pick) -> Result<Reply, Failure> {
+        if let Some(kept) = workflows::pick(ask).await? {
+            let paths = kept.into_iter().collect();
+            return Ok(Reply::Pick(Box::new(Picked { paths })));
+        }
         if ask.kind != PickKind::Open {
             return self.request(&ask.clone().into()).await;
         }
@@ -113,7 +117,7 @@ impl HttpClient {
         Ok(Reply::Pick(Box::new(Picked { paths })))
     }
 
-    async fn ask<A: Ask>(&self, ask: A) -> Result<A::Answer, Failure> {
+    pub(super) async fn ask<A: Ask>(&self, ask: A) -> Result<A::Answer, Failure> {
         A::answer(self.request(&ask.into()).await?)
     }
 
@@ -221,6 +225,12 @@ impl Client for HttpClient {
         spawn_local(async move {
             let result = match &request {
                 Request::Pick(ask) => client.pick(ask).await,
+                Request::WorkflowImport(ask) if workflows::is_here(&ask.path) => {
+                    workflows::import(&client, &ask.path).await.map(|doc| Reply::WorkflowImport(Box::new(doc)))
+                }
+                Request::WorkflowExport(ask) if workflows::is_here(&ask.path) => {
+                    workflows::export(ask).map(|done| Reply::WorkflowExport(Box::new(done)))
+                }
                 request => client.request(request).await,
             };
             client.shared.inbox.answer(id, result);

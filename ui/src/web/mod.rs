@@ -7,6 +7,7 @@ mod http;
 mod inbox;
 mod page;
 mod tauri;
+mod workflows;
 
 use std::rc::Rc;
 

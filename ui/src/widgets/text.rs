@@ -11,11 +11,15 @@ use crate::{
 /// Code that is higher than this scrolls.
 const CODE_HEIGHT: f32 = 320.0;
 
-/// A message as a sentence: first letter large, a stop at the end.
+/// A message as a sentence: first letter large, a stop at the end. A name (of a file, a column, a node) that begins it
+/// stays as it is written.
 pub fn sentence(message: &str) -> String {
-    let mut chars = message.trim().chars();
+    let message = message.trim();
+    let mut chars = message.chars();
     let Some(first) = chars.next() else { return String::new() };
-    let mut out: String = first.to_uppercase().chain(chars).collect();
+    let word = message.split_whitespace().next().unwrap_or_default();
+    let is_name = word.ends_with(':') || word.contains(['_', '/', '\\']) || word.trim_end_matches('.').contains('.');
+    let mut out: String = if is_name { message.to_owned() } else { first.to_uppercase().chain(chars).collect() };
     if !out.ends_with(['.', '!', '?', ':', '…']) {
         out.push('.');
     }
@@ -94,8 +98,15 @@ pub fn copy_line(ui: &mut Ui, name: &str, text: &str) -> bool {
 mod tests {
     #[test]
     fn messages_become_sentences() {
-        for (message, expect) in [("", ""), ("no such file", "No such file."), ("done.", "Done."), ("élan", "Élan.")]
-        {
+        for (message, expect) in [
+            ("", ""),
+            ("no such file", "No such file."),
+            ("done.", "Done."),
+            ("élan", "Élan."),
+            ("é", "É."),
+            ("notes.txt: this is no table", "notes.txt: this is no table."),
+            ("mean_radius has no values", "mean_radius has no values."),
+        ] {
             assert_eq!(super::sentence(message), expect);
         }
     }

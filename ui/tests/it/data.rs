@@ -246,7 +246,7 @@ fn files_dropped_on_the_window_are_added_and_the_last_one_opens() {
         _ => None,
     });
     assert_eq!(opened, ["/tmp/b.csv"]);
-    assert!(screen.has("Notes.txt: this is no table."), "{:?}", screen.app.borrow().as_ref().map(|app| app.messages()));
+    assert!(screen.has("notes.txt: this is no table."), "{:?}", screen.app.borrow().as_ref().map(|app| app.messages()));
 }
 
 #[derive(Debug)]

@@ -44,6 +44,15 @@ fn a_browser_without_a_session_is_asked_for_a_key() {
     screen.fake.link(Link::LoggedOut);
     screen.settle();
     assert!(screen.has("Log in") && screen.has("API key"));
+    assert!(!screen.has_text("This key is unknown here"));
+    screen.type_into("API key", "ath_wrong");
+    screen.click("Log in");
+    screen.fake.link(Link::Connecting);
+    screen.fake.link(Link::LoggedOut);
+    screen.settle();
+    assert!(screen.has_text("This key is unknown here"));
+    screen.type_into("API key", "ath_right");
+    assert!(!screen.has_text("This key is unknown here"), "while another one is typed");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The page Home: workspaces, and the guided start with an engine that does what it is told.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use athanor_protocol::{
     Code, Failure,
@@ -375,6 +378,38 @@ fn a_new_workspace_is_a_name_in_a_folder() {
     });
     let opened = opened.unwrap();
     assert_eq!((opened.path.as_str(), opened.create), ("/home/ada/Athanor/spring", true));
+}
+
+#[test]
+fn files_dropped_before_there_is_a_workspace_make_one() {
+    let open = Rc::new(Cell::new(false));
+    let opened = Rc::clone(&open);
+    let mut screen = closed([1280.0, 820.0], true);
+    screen.fake.on(move |request| match request {
+        Request::WorkspaceOpen(ask) => {
+            opened.set(true);
+            assert_eq!((ask.path.as_str(), ask.create), ("/home/ada/Athanor/tumours", true));
+            None
+        }
+        Request::Hello(_) if opened.get() => Some(Ok(Reply::Hello(Box::new(fake::hello())))),
+        _ => None,
+    });
+    let paths = vec!["/tmp/tumours.csv".to_owned(), "/tmp/more.csv".to_owned()];
+    screen.fake.event(Event::FilesDropped { paths: paths.clone() });
+    screen.settle();
+    screen.settle();
+    assert!(open.get());
+    let added: Vec<String> = screen
+        .fake
+        .sent()
+        .into_iter()
+        .filter_map(|request| match request {
+            Request::DataAdd(ask) => Some(ask.path),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(added, paths);
+    assert_eq!(screen.app.borrow().as_ref().map(|app| app.route()), Some(Route::Data));
 }
 
 #[test]

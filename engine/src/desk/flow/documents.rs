@@ -59,8 +59,11 @@ fn files_of(workspace: &Workspace, name: &str) -> Result<Files, Failure> {
 
 /// A file's text; `None` where it is not there.
 fn text(path: &Path) -> Result<Option<String>, Failure> {
-    if !path.exists() {
-        return Ok(None);
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_file() => {}
+        // A pipe would be waited for, for ever.
+        Ok(_) => return Err(Failure::new(Code::BadData, format!("this is no file: {}", path.display()))),
+        Err(_) => return Ok(None),
     }
     let bytes = files::read_limited(path, MAX_WORKFLOW_BYTES as u64)?;
     let not_text = || Failure::new(Code::BadData, format!("this is no workflow: {} is not text", path.display()));
@@ -304,6 +307,17 @@ pub(in crate::desk) fn workflow_delete(desk: Shared<'_>, ask: WorkflowDelete) ->
     Ok(Done {})
 }
 
+/// A failure that names the file which could not be read as a workflow.
+fn of_file(path: &Path, failure: Failure) -> Failure {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let message = format!("{name}: {}", failure.message);
+    let hint = match failure.code {
+        Code::TooLarge => Some("divide it into several workflows; the file is left as it is".to_owned()),
+        _ => failure.hint,
+    };
+    Failure { message, hint, subject: Some(path.display().to_string()), ..failure }
+}
+
 pub(in crate::desk) fn workflow_import(desk: Shared<'_>, ask: WorkflowImport) -> Result<WorkflowDoc, Failure> {
     let path = Path::new(&ask.path);
     let shown = || path.display().to_string();
@@ -312,7 +326,7 @@ pub(in crate::desk) fn workflow_import(desk: Shared<'_>, ask: WorkflowImport) ->
         Ok(None) => return Err(Failure::new(Code::NotFound, format!("there is no file {}", shown())).on(shown())),
         Err(failure) => return Err(failure.on(shown())),
     };
-    let mut workflow = Workflow::from_json(&json).map_err(|failure| failure.on(shown()))?;
+    let mut workflow = Workflow::from_json(&json).map_err(|failure| of_file(path, failure))?;
     // From here on a relative path would start elsewhere, so those that lead to a file are written out.
     let from = path.parent().unwrap_or(Path::new("."));
     for node in workflow.nodes.iter_mut().filter(|node| node.kind == "table.open") {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Endings of tables' files.
-const ENDINGS: [&str; 6] = ["csv", "tsv", "txt", "parquet", "pq", "gz"];
+const ENDINGS: [&str; 5] = ["csv", "tsv", "txt", "parquet", "pq"];
 
 /// A file whose bytes are here, on its way to the engine.
 struct Sending {

@@ -71,6 +71,9 @@ impl DataPage {
     }
 
     fn remove(&mut self, cx: &mut Cx<'_>, entry: &DataEntry) {
+        if !cx.desk.may_change() {
+            return cx.toasts.info("This workspace can be looked at but not changed");
+        }
         let remove: Request = DataRemove { path: entry.path.clone() }.into();
         cx.desk.tell(remove.clone());
         if let Some(list) = self.tables.list.value_mut() {
@@ -263,7 +266,7 @@ impl Page for DataPage {
             }
             _ => {}
         }
-        // Files that are dropped while no workspace is open are Home's to answer.
+        // Files that are dropped while no workspace is open are Home's to answer: it makes one.
         if cx.desk.workspace().is_some() {
             self.adding.event(event, cx);
         }
@@ -288,8 +291,10 @@ impl Page for DataPage {
     }
 
     fn open(&mut self, go: &Go, cx: &mut Cx<'_>) {
-        if let Go::Table(path) = go {
-            self.open_table(cx, path);
+        match go {
+            Go::Table(path) => self.open_table(cx, path),
+            Go::Files(paths) => self.adding.add(cx, paths),
+            _ => {}
         }
     }
 

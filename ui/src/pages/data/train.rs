@@ -390,7 +390,6 @@ impl TrainPanel {
         if let Some(failure) = self.failure.clone()
             && widgets::failure(ui, &failure)
         {
-            self.failure = None;
             self.begin(cx);
         }
         let named = !self.register || check_model_name(&self.name).is_ok();
@@ -426,6 +425,9 @@ impl TrainPanel {
 
     fn begin(&mut self, cx: &mut Cx<'_>) {
         self.failure = None;
+        if !cx.desk.may_change() {
+            return;
+        }
         let ask = WorkflowStarter {
             path: self.path.clone(),
             target: self.target.clone(),

@@ -10,7 +10,7 @@ use athanor_protocol::api::Event;
 use egui::{RichText, Ui};
 
 use self::{guide::Guide, now::Now, places::Places};
-use super::{Command, Cx, Page, scrolled};
+use super::{Command, Cx, Go, Page, scrolled};
 use crate::{
     icons::{self, ph},
     theme::{self, Theme, font_size, size},
@@ -32,9 +32,22 @@ pub struct HomePage {
     places: Places,
     guide: Guide,
     now: Now,
+    /// Files that were dropped while no workspace was open: they wait for one.
+    dropped: Vec<String>,
 }
 
 impl HomePage {
+    /// Files were dropped before there was a workspace: one is made for them, named after the first.
+    fn drop_files(&mut self, paths: &[String], cx: &mut Cx<'_>) {
+        self.dropped = paths.to_vec();
+        if self.places.is_opening() {
+            return;
+        }
+        let Some(first) = paths.first() else { return };
+        let folder = cx.desk.hello().map(|hello| hello.default_folder.clone()).unwrap_or_default();
+        self.places.open(cx.desk, &places::join(&folder, &places::name_for(first)), true);
+    }
+
     fn sample(&mut self, cx: &mut Cx<'_>) {
         cx.desk.remember(HIDDEN, "shown");
         self.places.sample(cx.desk);
@@ -279,7 +292,13 @@ impl Page for HomePage {
         });
     }
 
-    fn event(&mut self, event: &Event, _cx: &mut Cx<'_>) {
+    fn event(&mut self, event: &Event, cx: &mut Cx<'_>) {
+        if let Event::FilesDropped { paths } = event
+            && cx.desk.hello().is_some()
+            && cx.desk.workspace().is_none()
+        {
+            self.drop_files(paths, cx);
+        }
         self.guide.event(event);
         self.now.event(event);
     }
@@ -287,6 +306,9 @@ impl Page for HomePage {
     fn tick(&mut self, cx: &mut Cx<'_>) {
         self.places.tick(cx);
         self.guide.tick(cx);
+        if !self.dropped.is_empty() && cx.desk.workspace().is_some() {
+            cx.go.push(Go::Files(std::mem::take(&mut self.dropped)));
+        }
     }
 
     fn commands(&self, _cx: &Cx<'_>) -> Vec<Command> {

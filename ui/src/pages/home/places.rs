@@ -59,6 +59,13 @@ pub fn join(folder: &str, name: &str) -> String {
     format!("{trimmed}{separator}{}", name.trim())
 }
 
+/// A name for a workspace that a file of this path begins.
+pub fn name_for(path: &str) -> String {
+    let file = path.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or_default();
+    let name = file.split('.').find(|part| !part.is_empty()).unwrap_or_default().trim();
+    if wrong_name(name).is_none() { name.to_owned() } else { "tables".to_owned() }
+}
+
 /// Why a folder cannot have this name.
 fn wrong_name(name: &str) -> Option<&'static str> {
     let name = name.trim();
@@ -400,6 +407,19 @@ mod tests {
             ("/", "x", "/x"),
         ] {
             assert_eq!(join(folder, name), expect);
+        }
+    }
+
+    #[test]
+    fn a_workspace_is_named_after_the_file_that_begins_it() {
+        for (path, expect) in [
+            ("/data/wine.csv", "wine"),
+            ("C:\\data\\Kunden 2026.tar.gz", "Kunden 2026"),
+            (".hidden.csv", "hidden"),
+            ("/data/a:b.csv", "tables"),
+            ("", "tables"),
+        ] {
+            assert_eq!(name_for(path), expect, "{path}");
         }
     }
 

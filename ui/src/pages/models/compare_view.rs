@@ -98,11 +98,15 @@ fn selectable(ui: &mut Ui, text: &str, color: egui::Color32) {
     ui.add(egui::Label::new(RichText::new(text).monospace().color(color)).truncate().selectable(true));
 }
 
+/// Whether Escape was pressed and nothing else waits for it.
+fn escape(ui: &Ui) -> bool {
+    let taken = ui.ctx().egui_wants_keyboard_input() || egui::Popup::is_any_open(ui.ctx());
+    !taken && ui.input(|input| input.key_pressed(egui::Key::Escape))
+}
+
 fn head(ui: &mut Ui, theme: &Theme, first: &ModelVersion, second: &ModelVersion, acts: &mut Vec<Act>) {
     ui.horizontal(|ui| {
-        if widgets::icon_button(ui, ph::ARROW_LEFT, "Back to the versions").clicked()
-            || ui.input(|input| input.key_pressed(egui::Key::Escape))
-        {
+        if widgets::icon_button(ui, ph::ARROW_LEFT, "Back to the versions").clicked() || escape(ui) {
             acts.push(Act::Compare(false));
         }
         let title = |text: String| RichText::new(text).font(theme::semibold(font_size::TITLE)).color(theme.text);

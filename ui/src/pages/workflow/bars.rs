@@ -388,6 +388,7 @@ impl WorkflowPage {
     fn failed_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>, name: &str, failure: &athanor_protocol::Failure) {
         let mut again = false;
         let mut close = false;
+        let mut saved = false;
         crate::pages::scrolled(ui, "workflow-failed", |ui| {
             widgets::heading(ui, &format!("{name} cannot be opened"), "The file is left as it is.");
             again = widgets::failure(ui, failure);
@@ -395,9 +396,15 @@ impl WorkflowPage {
                 if widgets::secondary(ui, ph::ARROW_LEFT, "Back").clicked() {
                     close = true;
                 }
+                if self.files.draft_failed && cx.desk.may_change() {
+                    let text = "Drop the unsaved changes and open what was saved";
+                    saved = widgets::button(ui, widgets::Kind::Danger, None, text).clicked();
+                }
             });
         });
-        if again {
+        if saved {
+            self.load_saved(name, cx);
+        } else if again {
             self.load(name, cx);
         } else if close {
             self.files.failed = None;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, rc::Rc};
 
 use athanor_protocol::{
     catalogue::Catalogue,
-    workflow::{Link, Workflow},
+    workflow::{Link, MAX_NODES, Workflow},
 };
 use egui::{Pos2, Rect, Vec2};
 
@@ -251,7 +251,7 @@ impl Editor {
 
     /// Adds a node of a kind.
     pub fn add(&mut self, kind: &str, place: Place) {
-        if self.canvas.drawing() {
+        if self.canvas.drawing() || !self.has_room(1) {
             return;
         }
         let Some(known) = self.catalogue.kind(kind).cloned() else { return };
@@ -358,6 +358,15 @@ impl Editor {
         Some(part.to_json())
     }
 
+    /// Whether so many more nodes fit; says so where they do not, since what is larger could not be opened again.
+    fn has_room(&mut self, n_more: usize) -> bool {
+        let fits = self.doc.now().nodes.len() + n_more <= MAX_NODES;
+        if !fits {
+            self.says.push(format!("A workflow has at most {} nodes", crate::format::count(MAX_NODES as u64)));
+        }
+        fits
+    }
+
     /// Pastes text from the clipboard.
     pub fn paste(&mut self, text: &str) {
         if self.canvas.drawing() {
@@ -398,8 +407,7 @@ impl Editor {
         if seen.is_positive() && around.is_finite() && !seen.intersects(around.translate(by)) {
             by = seen.center() - around.center();
         }
-        if self.doc.now().nodes.len() + part.nodes.len() > athanor_protocol::workflow::MAX_NODES {
-            self.says.push(format!("A workflow has at most {} nodes", athanor_protocol::workflow::MAX_NODES));
+        if !self.has_room(part.nodes.len()) {
             return;
         }
         let mut added = Selection::new();

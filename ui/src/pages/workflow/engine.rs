@@ -29,6 +29,10 @@ pub struct Engine {
 impl Engine {
     /// Asks where it is time to.
     pub fn keep(&mut self, desk: &mut Desk, doc: &Document) {
+        // Whoever may only look is refused: an inspection opens any file that the document names.
+        if !desk.may_change() {
+            return;
+        }
         let settings = desk.settings();
         let (seed, device) = (settings.seed, settings.device.clone());
         if self.content != doc.content() {

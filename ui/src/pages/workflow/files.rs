@@ -5,7 +5,7 @@ use std::rc::Rc;
 use athanor_protocol::{
     Code, Failure,
     api::{
-        Pick, PickKind, Request, WorkflowDelete, WorkflowDiscard, WorkflowDoc, WorkflowDraft, WorkflowExport,
+        Link, Pick, PickKind, Request, WorkflowDelete, WorkflowDiscard, WorkflowDoc, WorkflowDraft, WorkflowExport,
         WorkflowImport, WorkflowList, WorkflowLoad, WorkflowRename, WorkflowSave,
     },
     workflow::Workflow,
@@ -70,6 +70,8 @@ pub struct Files {
     restored: bool,
     /// Why a workflow could not be opened, and which.
     pub failed: Option<(String, Failure)>,
+    /// Whether that is because of its unsaved changes alone.
+    pub draft_failed: bool,
     /// Whether unsaved changes were found when the workflow was opened.
     pub recovered: bool,
 }
@@ -91,6 +93,7 @@ impl Default for Files {
             due: None,
             restored: false,
             failed: None,
+            draft_failed: false,
             recovered: false,
         }
     }
@@ -133,7 +136,8 @@ impl Files {
 /// Reads an answer of the engine; the document, what was saved, and whether there were unsaved changes.
 ///
 /// # Errors
-/// If neither the saved document nor its draft can be read.
+/// If the saved document or its draft cannot be read. A draft that a newer program kept is nothing to pass over: the next
+/// edit would take its place.
 fn read(doc: &WorkflowDoc, page: &WorkflowPage) -> Result<(Document, bool), Failure> {
     let saved = if doc.json.is_empty() { None } else { Some(Workflow::from_json(&doc.json)?) };
     let draft = doc.draft.as_deref().map(Workflow::from_json);
@@ -142,8 +146,12 @@ fn read(doc: &WorkflowDoc, page: &WorkflowPage) -> Result<(Document, bool), Fail
             let differs = Some(&draft) != saved.as_ref();
             (draft, differs)
         }
-        (_, Some(saved)) => (saved.clone(), false),
         (Some(Err(failure)), None) => return Err(failure),
+        (Some(Err(failure)), Some(_)) => {
+            let message = format!("its unsaved changes cannot be read: {}", failure.message);
+            return Err(Failure { message, ..failure });
+        }
+        (None, Some(saved)) => (saved.clone(), false),
         (None, None) => (Workflow::empty(doc.name.clone()), false),
     };
     let mut now = now;
@@ -161,6 +169,13 @@ impl WorkflowPage {
         let ticket = cx.desk.ask(WorkflowLoad { name: name.to_owned() });
         self.files.load = Some((name.to_owned(), ticket, cx.desk.now_secs()));
         self.files.failed = None;
+        self.files.draft_failed = false;
+    }
+
+    /// Drops unsaved changes that cannot be read, and opens what was saved.
+    pub fn load_saved(&mut self, name: &str, cx: &mut Cx<'_>) {
+        cx.desk.tell(WorkflowDiscard { name: name.to_owned() }.into());
+        self.load(name, cx);
     }
 
     /// Opens the workflow that was open last.
@@ -191,8 +206,12 @@ impl WorkflowPage {
                 self.show(document, cx);
                 self.files.recovered = recovered;
             }
-            Err(failure) => {
+            Err(mut failure) => {
                 self.editor = None;
+                self.files.draft_failed = doc.draft.is_some() && Workflow::from_json(&doc.json).is_ok();
+                if failure.code == Code::TooLarge {
+                    failure = failure.hint("divide it into several workflows in a text editor, then open them");
+                }
                 self.files.failed = Some((doc.name.clone(), failure));
             }
         }
@@ -308,7 +327,10 @@ impl WorkflowPage {
                 // Tried again a moment later; said once, since messages with the same words are one message.
                 self.files.drafted = 0;
                 self.files.due = Some(cx.desk.now_secs() + 3.0);
-                cx.toasts.failure(&failure);
+                // Of an engine that is away the frame tells already.
+                if *cx.desk.link() == Link::Up {
+                    cx.toasts.failure(&failure);
+                }
             }
         }
         let Some(editor) = &self.editor else { return };

@@ -123,6 +123,12 @@ impl Preview {
             widgets::muted(ui, text);
             return ask;
         };
+        if !desk.may_change() {
+            let text = "Tables are not opened for a preview where things can only be looked at. \
+                        The pages Runs and Models show what came out.";
+            widgets::muted(ui, text);
+            return ask;
+        }
         if self.of.as_ref().is_some_and(|of| of.0 != end) {
             self.offset = 0;
         }

@@ -199,9 +199,13 @@ impl Starter {
             self.failure = None;
         }
         let mut closed = false;
+        if !cx.desk.may_change() {
+            widgets::muted(ui, "This workspace can only be looked at, so no workflow can be made in it.");
+        }
         ui.add_space(size::TINY_GAP);
         ui.horizontal(|ui| {
-            let may = !self.path.is_empty() && !self.target.is_empty() && error.is_none() && self.making.is_none();
+            let filled = !self.path.is_empty() && !self.target.is_empty() && error.is_none();
+            let may = filled && self.making.is_none() && cx.desk.may_change();
             ui.add_enabled_ui(may, |ui| {
                 if widgets::primary(ui, ph::TREE_STRUCTURE, "Make the workflow").clicked() {
                     self.failure = None;
