@@ -189,7 +189,7 @@ fn a_table_that_vanishes_is_named_everywhere_and_found_again_when_it_is_back() {
     assert_eq!((problems[0].node.as_deref(), problems[0].param.as_deref()), (Some("open"), Some("path")));
     assert!(problems[0].message.contains("cars.csv"), "{problems:?}");
     window.refused(start(&flow), "cars.csv");
-    assert_eq!(window.ask(RunList::default()).unwrap().items, [], "no run was made of it");
+    assert!(window.ask(RunList::default()).unwrap().items.is_empty(), "no run was made of it");
 
     fs::rename(&aside, &path).unwrap();
     assert_eq!(window.ask(rows(&source, 0, 9)).unwrap().n_rows, Some(4));
@@ -472,19 +472,24 @@ fn without_rights() -> &'static [&'static str] {
     if works { DROP } else { &[] }
 }
 
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
 /// Takes the right to write, or gives it back: everything in a folder, the folder last.
 #[cfg(unix)]
 fn set_writable(path: &Path, writable: bool) {
-    use std::os::unix::fs::PermissionsExt;
     let is_folder = path.is_dir();
     let mode = if is_folder { 0o500 } else { 0o400 } | if writable { 0o200 } else { 0 };
     if writable {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(path, mode);
     }
     if is_folder {
         fs::read_dir(path).unwrap().for_each(|entry| set_writable(&entry.unwrap().path(), writable));
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    set_mode(path, mode);
 }
 
 #[cfg(unix)]
@@ -520,7 +525,7 @@ fn a_workspace_on_a_read_only_disk_is_looked_at_and_says_why_it_cannot_be_change
         window.ask(inspect(&long(3))).unwrap();
         window.ask(RunList::default()).unwrap();
         window.ask(ModelList::default()).unwrap();
-        window.ask(KeyList {}).unwrap();
+        window.ask(KeyList::default()).unwrap();
         window.ask(EndpointGet {}).unwrap();
         window.ask(StorageUsage {}).unwrap();
         let out = sandbox.path("out.json");
@@ -556,10 +561,10 @@ fn a_workspace_on_a_read_only_disk_is_looked_at_and_says_why_it_cannot_be_change
 
         // A folder that takes no new files, around files that could be written.
         drop(window);
-        fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o500)).unwrap();
+        set_mode(&root, 0o500);
         let window = Window::new(&sandbox);
         let opened = window.enter(&sandbox);
-        fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        set_mode(&root, 0o700);
         assert!(opened.unwrap().read_only);
     });
 }

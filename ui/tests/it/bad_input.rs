@@ -8,9 +8,7 @@ use std::{
 
 use athanor_protocol::{
     Code, Failure,
-    api::{
-        Client, DataEntries, DataProfile, Event, Hello, Incoming, Link, Reply, Request, RequestId, RunPage, WorkflowDoc,
-    },
+    api::{Client, DataEntries, DataProfile, Event, Incoming, Link, Reply, Request, RequestId, RunPage, WorkflowDoc},
     table::DataSource,
     workflow::{MAX_NODES, Workflow},
 };
@@ -325,8 +323,7 @@ fn a_long_question_is_no_hang() {
         desk.poll(f64::from(second), 0);
         assert!(!desk.hangs(), "after {second} s");
     }
-    let asked =
-        client.sent.borrow()[idle..].iter().filter(|request| matches!(request, Request::Hello(Hello {}))).count();
+    let asked = client.sent.borrow()[idle..].iter().filter(|request| matches!(request, Request::Hello(_))).count();
     assert!((1..60).contains(&asked), "it was asked now and then whether it is there: {asked}");
 }
 
