@@ -189,7 +189,11 @@ impl Window {
     /// Goes to a page by the rail.
     fn visit(&self, page: &str) {
         self.driver.click(page);
-        self.driver.wait_for_any(page, |widget| widget.text == page && widget.on == Some(true));
+        let script = "return JSON.parse(window.athanorProbe()).widgets.filter((it) => it.on).map((it) => it.label)";
+        wait("the page is on", || {
+            let on = self.driver.script(script);
+            on.as_array()?.iter().any(|label| label == page).then_some(())
+        });
         thread::sleep(VISIT);
     }
 
