@@ -159,7 +159,7 @@ fn a_dropped_file_that_is_no_table_or_too_large_is_refused_by_name_with_the_way_
                 .hint("it is perhaps not a text table"),
             ["line 3: it holds a NUL byte", "perhaps not a text table"],
         ),
-        (Failure::new(Code::TooLarge, "it has 10 GB").hint("split it"), ["Disk.csv: it has 10 GB", "Split it"]),
+        (Failure::new(Code::TooLarge, "it has 10 GB").hint("split it"), ["disk.csv: it has 10 GB", "Split it"]),
     ] {
         refusing(&screen.fake, "DataAdd", failure);
         screen.fake.event(Event::FilesDropped { paths: vec!["/home/ada/disk.csv".to_owned()] });
