@@ -92,10 +92,14 @@ for (const name of HAPPENINGS.split(" ")) {
   window.addEventListener(name, window.athanorWake, { capture: true, passive: true });
 }
 
+// The app takes the canvas over with what is asked for here. It smooths its edges itself and draws from back to front:
+// several samples for each pixel, and depths, would be time and tens of megabytes for nothing.
+const SURFACE = { antialias: false, depth: false, stencil: false };
+
 function lacks() {
   if (typeof WebAssembly !== "object") return "WebAssembly";
-  const canvas = document.createElement("canvas");
-  if (!canvas.getContext("webgl2") && !canvas.getContext("webgl")) return "WebGL";
+  const canvas = byId("athanor");
+  if (!canvas.getContext("webgl2", SURFACE) && !canvas.getContext("webgl", SURFACE)) return "WebGL";
   return "";
 }
 

@@ -18,7 +18,7 @@ pub fn sentence(message: &str) -> String {
     let mut chars = message.chars();
     let Some(first) = chars.next() else { return String::new() };
     let word = message.split_whitespace().next().unwrap_or_default();
-    let is_name = word.ends_with(':') || word.contains(['_', '/', '\\']) || word.trim_end_matches('.').contains('.');
+    let is_name = word.contains(['_', '/', '\\']) || word.trim_end_matches('.').contains('.');
     let mut out: String = if is_name { message.to_owned() } else { first.to_uppercase().chain(chars).collect() };
     if !out.ends_with(['.', '!', '?', ':', '…']) {
         out.push('.');

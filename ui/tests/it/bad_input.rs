@@ -391,6 +391,7 @@ fn whoever_may_only_look_is_shown_so_and_nothing_is_asked_that_would_be_refused(
         assert!(screen.has_text("This workspace can only be looked at"));
         screen.go(Go::To(Route::Home));
         screen.settle();
+        screen.click("Train");
         for method in NOT_FOR_LOOKERS {
             assert_eq!(sends(&screen, method), 0, "{method}, by key: {by_key}");
         }

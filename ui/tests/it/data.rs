@@ -508,7 +508,7 @@ fn an_upload_that_is_refused_names_the_file() {
     screen.click("Data");
     screen.harness.input_mut().dropped_files.push(Arc::new(Dropped("image.png", 100)));
     screen.settle();
-    assert!(screen.has("Image.png: this is no table."));
+    assert!(screen.has("image.png: this is no table."));
 }
 
 #[test]

@@ -264,6 +264,7 @@ fn what_is_wrong_stands_at_the_node_in_the_list_and_at_the_parameter() {
     assert!(screen.has("Split: test share"));
     screen.show("workflow-problems");
     screen.click("Split: test share");
+    screen.show("workflow-problem-chosen");
     assert!(screen.has_text("Is 3, it must be from 0 to 0.9"));
     screen.click("Run");
     assert_eq!(sends(&screen, "RunStart"), 0);
