@@ -179,6 +179,7 @@ impl Desk {
                     if !matches!(link, Link::Up) {
                         // No answer will come to what was sent before: it is asked again when the engine is back.
                         let away = match &link {
+                            Link::Down { reason } if reason.contains("the engine") => reason.clone(),
                             Link::Down { reason } => format!("the engine cannot be reached: {reason}"),
                             _ => "the engine cannot be reached".to_owned(),
                         };
