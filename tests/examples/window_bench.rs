@@ -26,6 +26,9 @@ const REST: Duration = Duration::from_secs(3);
 const IDLE: Duration = Duration::from_secs(10);
 /// What a page has to load what it shows.
 const VISIT: Duration = Duration::from_secs(1);
+/// A start is measured once others leave the processors alone, or after this time all the same.
+const QUIET_WITHIN: Duration = Duration::from_secs(60);
+const QUIET_PERCENT: f64 = 10.0;
 const PAGES: [&str; 8] = ["Home", "Data", "Workflow", "Runs", "Models", "Endpoints", "Compute", "Settings"];
 
 /// The unit of times in `/proc`: a hundredth of a second, in all of Linux's interfaces.
@@ -87,6 +90,32 @@ impl Process {
     }
 }
 
+/// The share of all processors that was at work in a second.
+fn busy_percent() -> Result<f64> {
+    let times = || -> Result<(f64, f64)> {
+        let text = fs::read_to_string("/proc/stat")?;
+        let line = text.lines().next().context("no processor times in /proc/stat")?;
+        let times: Vec<f64> = line.split_ascii_whitespace().skip(1).filter_map(|time| time.parse().ok()).collect();
+        // Idle, and waiting for disks; the last two are parts of the first two, proc_stat(5) says.
+        Ok((times.iter().take(8).sum(), times.iter().skip(3).take(2).sum()))
+    };
+    let (all, idle) = times()?;
+    thread::sleep(Duration::from_secs(1));
+    let (all_later, idle_later) = times()?;
+    Ok((1.0 - (idle_later - idle) / (all_later - all).max(1.0)) * 100.0)
+}
+
+/// Waits for a machine that does nothing else; what it did in the last second.
+fn quiet() -> Result<f64> {
+    let began = Instant::now();
+    loop {
+        let busy = busy_percent()?;
+        if busy <= QUIET_PERCENT || began.elapsed() > QUIET_WITHIN {
+            return Ok(busy);
+        }
+    }
+}
+
 /// An open window.
 struct Window {
     driver: Driver,
@@ -99,6 +128,8 @@ struct Window {
 struct Start {
     first_frame: f64,
     first_answer: f64,
+    /// What others did just before, in percent of all processors.
+    busy: f64,
 }
 
 impl Window {
@@ -143,7 +174,7 @@ impl Window {
     }
 
     /// The page tells when it was drawn, on the wall clock; the kernel, when the process began: both to 10 ms.
-    fn start(&self) -> Result<Start> {
+    fn start(&self, busy: f64) -> Result<Start> {
         let script = "const at = (name) => performance.getEntriesByName(name)[0];
             const marks = [at('athanor-first-frame'), at('athanor-first-answer')];
             return marks.every((mark) => mark) ? marks.map((mark) => performance.timeOrigin + mark.startTime) : null;";
@@ -154,7 +185,7 @@ impl Window {
         let now_millis = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64() * 1000.0;
         let began = now_millis - uptime_millis + start_ticks as f64 * MILLIS_PER_TICK;
         let at = |index: usize| marks[index].as_f64().map(|at| at - began).context("a mark is no number");
-        Ok(Start { first_frame: at(0)?, first_answer: at(1)? })
+        Ok(Start { first_frame: at(0)?, first_answer: at(1)?, busy })
     }
 
     fn n_frames(&self) -> Result<u64> {
@@ -241,8 +272,9 @@ fn main() -> Result<()> {
     let display = Display::start();
     let mut starts = Vec::new();
     let window = loop {
+        let busy = quiet()?;
         let window = Window::open(folder.path(), &display)?;
-        starts.push(window.start()?);
+        starts.push(window.start(busy)?);
         println!("start {}: {:?}", starts.len(), starts[starts.len() - 1]);
         if starts.len() == N_STARTS {
             break window;
@@ -256,16 +288,23 @@ fn main() -> Result<()> {
     window.driver.wait_for("Other workspaces");
     let idle_home = window.idle()?;
     PAGES.iter().for_each(|page| window.visit(page));
-    let memory = window.memory()?;
+    let after_visits = window.memory()?;
     window.visit("Runs");
     let idle_runs = window.idle()?;
+    // By now the web view has given back what it held for a moment only, such as the probe's answers.
+    let memory = window.memory()?;
     window.close()?;
 
     let result = json!({
         "first_frame_millis": of_others(|start| start.first_frame),
         "first_answer_millis": of_others(|start| start.first_answer),
-        "cold": { "first_frame_millis": first.first_frame, "first_answer_millis": first.first_answer },
+        "others_busy_percent": of_others(|start| start.busy),
+        "cold": {
+            "first_frame_millis": first.first_frame, "first_answer_millis": first.first_answer,
+            "others_busy_percent": first.busy,
+        },
         "idle_home": idle_home, "idle_runs": idle_runs, "memory": memory,
+        "memory_just_after_clicks": after_visits,
     });
     println!("{result}");
     Ok(())
