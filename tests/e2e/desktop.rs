@@ -107,10 +107,16 @@ fn a_run_starts_in_the_window_its_curve_moves_and_it_outlives_a_kill() {
     // And the run can go on from its checkpoint.
     let name = desktop.sandbox.ok(&["runs", "show", &run]);
     let name = name["run"]["name"].as_str().filter(|name| !name.is_empty()).unwrap_or(WORKFLOW).to_owned();
-    let link = desktop
-        .driver
-        .wait_for_any("the run in the list", |widget| widget.role == "Link" && widget.text.contains(&name));
-    desktop.driver.click_on(&link);
+    wait("the run's page", || {
+        // The list moves down while the cards above it come; a click that missed is done again.
+        let screen = desktop.driver.screen();
+        if screen.iter().any(|widget| widget.text == "Back to the runs") {
+            return Some(());
+        }
+        let link = screen.iter().find(|widget| widget.role == "Link" && widget.text.contains(&name));
+        link.into_iter().for_each(|link| desktop.driver.click_on(link));
+        None
+    });
     desktop.driver.click("Resume");
     wait("the run is at work again", || (run_state(&desktop.sandbox, &run) == "running").then_some(()));
     stop_run(&desktop.driver, &desktop.sandbox, &run);
