@@ -288,9 +288,14 @@ impl Desk {
         self.hello().is_none_or(|hello| hello.host == Host::Desktop)
     }
 
+    /// Whether questions may be asked that make the engine read files and work: a key for looking may not.
+    pub fn may_ask(&self) -> bool {
+        self.hello().is_none_or(|hello| hello.may_change)
+    }
+
     /// Whether things may be changed: the key allows it and the workspace can be written.
     pub fn may_change(&self) -> bool {
-        self.hello().is_none_or(|hello| hello.may_change) && self.workspace().is_none_or(|open| !open.read_only)
+        self.may_ask() && self.workspace().is_none_or(|open| !open.read_only)
     }
 
     /// Runs at work, in order of their ids (which is the order of their making).

@@ -123,8 +123,12 @@ pub fn number_field(
 ) -> Response {
     let whole = range.start().fract() == 0.0 && range.end().fract() == 0.0 && range.end() - range.start() >= 2.0;
     let speed = if whole { 0.2 } else { (value.abs() * 0.01).max(1e-6) };
-    let mut drag =
-        egui::DragValue::new(value).range(range).speed(speed).max_decimals(8).custom_formatter(|value, _| typed(value));
+    let mut drag = egui::DragValue::new(value)
+        .range(range)
+        .clamp_existing_to_range(false)
+        .speed(speed)
+        .max_decimals(8)
+        .custom_formatter(|value, _| typed(value));
     if !unit.is_empty() {
         drag = drag.suffix(format!(" {unit}"));
     }

@@ -183,6 +183,8 @@ fn the_palette_adds_by_double_click_behind_the_chosen_node_and_by_dragging() {
     let mut screen = open();
     screen.click(FILL);
     let item = rect(&screen, "Sort rows").center();
+    // A frame of the harness takes a quarter of a second.
+    screen.harness.ctx.options_mut(|options| options.input_options.max_double_click_delay = 5.0);
     for _ in 0..2 {
         screen.harness.drag_at(item);
         screen.harness.drop_at(item);

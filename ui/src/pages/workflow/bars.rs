@@ -677,9 +677,13 @@ fn problems_ui(ui: &mut Ui, editor: &mut Editor) {
         ui.spacing_mut().item_spacing.y = 6.0;
         clicked = widgets::problems(ui, &list);
     });
-    if let Some(id) = clicked.and_then(|at| editor.scene.problems.get(at)).and_then(|problem| problem.node.clone()) {
+    let problem = clicked.and_then(|at| editor.scene.problems.get(at));
+    if let Some((Some(id), param)) = problem.map(|problem| (problem.node.clone(), problem.param.clone())) {
         editor.jump(Item::Node(id));
-        editor.inspector.focus();
+        match param {
+            Some(param) => editor.inspector.focus_on(&param),
+            None => editor.inspector.focus(),
+        }
     }
 }
 

@@ -345,7 +345,13 @@ impl Builder {
             }
             Layer::Dropout { probability } => {
                 let label = widgets::label(ui, "Probability");
-                let response = ui.add(egui::DragValue::new(probability).range(0.0..=0.99).speed(0.01).max_decimals(3));
+                let response = ui.add(
+                    egui::DragValue::new(probability)
+                        .range(0.0..=0.99)
+                        .clamp_existing_to_range(false)
+                        .speed(0.01)
+                        .max_decimals(3),
+                );
                 response.labelled_by(label.id);
             }
             Layer::Conv2d { n_out, kernel, stride, padding } => {
@@ -443,7 +449,9 @@ fn right(ui: &mut Ui, shape: &str, n: &str) {
 fn whole(ui: &mut Ui, name: &str, value: &mut usize, range: std::ops::RangeInclusive<usize>) -> bool {
     let label = widgets::label(ui, name);
     let speed = (*value as f64 * 0.01).max(0.1);
-    ui.add(egui::DragValue::new(value).range(range).speed(speed)).labelled_by(label.id).changed()
+    ui.add(egui::DragValue::new(value).range(range).clamp_existing_to_range(false).speed(speed))
+        .labelled_by(label.id)
+        .changed()
 }
 
 fn tools(ui: &mut Ui, at: usize, last: usize) -> Option<Change> {

@@ -30,7 +30,7 @@ impl Engine {
     /// Asks where it is time to.
     pub fn keep(&mut self, desk: &mut Desk, doc: &Document) {
         // Whoever may only look is refused: an inspection opens any file that the document names.
-        if !desk.may_change() {
+        if !desk.may_ask() {
             return;
         }
         let settings = desk.settings();

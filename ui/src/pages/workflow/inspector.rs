@@ -27,6 +27,8 @@ use crate::{
 #[derive(Default)]
 pub struct Inspector {
     take_focus: bool,
+    /// The parameter that gets the keyboard, where it is not the first.
+    focus_on: Option<String>,
     params: ParamsState,
     tables: Remote<DataList>,
     pick: Option<(String, String, Ticket<Pick>)>,
@@ -38,6 +40,13 @@ impl Inspector {
     /// Gives the first field the keyboard.
     pub fn focus(&mut self) {
         self.take_focus = true;
+        self.focus_on = None;
+    }
+
+    /// Gives the field of this parameter the keyboard.
+    pub fn focus_on(&mut self, param: &str) {
+        self.take_focus = true;
+        self.focus_on = Some(param.to_owned());
     }
 
     /// Whether somebody asked for it since it was drawn last.
@@ -127,7 +136,8 @@ impl Inspector {
         let mut asked = None;
         if let Some(kind) = kind {
             for param in &kind.params {
-                let first = std::mem::take(&mut self.take_focus);
+                let wanted = self.focus_on.as_ref().is_none_or(|name| *name == param.name);
+                let first = wanted && std::mem::take(&mut self.take_focus);
                 if let Some(ask) = param_ui(ui, &mut self.params, node, param, &offer, first) {
                     asked = Some((param.name.clone(), ask));
                 }

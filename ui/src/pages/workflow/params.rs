@@ -509,7 +509,8 @@ fn number(
     let mut now = value.as_f64().unwrap_or(range.0);
     let before = now;
     let speed = if whole { (now.abs() * 0.01).max(0.2) } else { (now.abs() * 0.01).max(1e-6) };
-    let mut drag = egui::DragValue::new(&mut now).range(range.0..=range.1).speed(speed);
+    // A value that a file brought is shown as it is, right or wrong; only what the user sets is kept in the range.
+    let mut drag = egui::DragValue::new(&mut now).range(range.0..=range.1).clamp_existing_to_range(false).speed(speed);
     drag = if whole { drag.max_decimals(0) } else { drag.max_decimals(12).custom_formatter(|value, _| decimal(value)) };
     let response = ui.add_sized([ui.available_width().min(140.0), size::CONTROL - 2.0], drag);
     mark(ui, &response);

@@ -123,7 +123,7 @@ impl Preview {
             widgets::muted(ui, text);
             return ask;
         };
-        if !desk.may_change() {
+        if !desk.may_ask() {
             let text = "Tables are not opened for a preview where things can only be looked at. \
                         The pages Runs and Models show what came out.";
             widgets::muted(ui, text);
