@@ -275,8 +275,10 @@ impl WorkflowPage {
                 });
         }
         if editor.preview.open {
-            let panel = Panel::bottom("workflow-preview").resizable(true).default_size(240.0).size_range(120.0..=560.0);
+            let panel = Panel::bottom("workflow-preview").resizable(true).default_size(280.0).size_range(120.0..=560.0);
             panel.frame(Frame::new().fill(theme.panel).inner_margin(Margin::symmetric(16, 10))).show(ui, |ui| {
+                // Its height is the user's, not that of what is shown while the answer is on its way.
+                ui.set_min_height(ui.available_height());
                 let id = editor.chosen_node().map(str::to_owned);
                 let Editor { preview, scene, doc, .. } = editor;
                 let node = id.as_deref().and_then(|id| scene.node(id));
