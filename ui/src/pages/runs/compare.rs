@@ -34,7 +34,7 @@ use crate::{
 /// Runs that are asked for at a time.
 const AT_ONCE: usize = 8;
 /// Points of all curves that are seen at a time.
-const POINTS: usize = 60_000;
+const POINTS: usize = 30_000;
 /// Most curves in a plot: more cannot be told apart.
 const MOST: usize = 200;
 const LEGEND: f32 = 210.0;
@@ -357,13 +357,14 @@ impl Compare {
                 });
             });
             let n = self.runs.len();
+            let dashes = self.runs.iter().filter(|run| run.shown).count() <= plots::DASHES;
             egui::ScrollArea::vertical().id_salt("legend").auto_shrink([false, false]).show_rows(
                 ui,
                 26.0,
                 n,
                 |ui, range| {
                     for run in self.runs.get_mut(range).unwrap_or(&mut []) {
-                        match legend_row(ui, run) {
+                        match legend_row(ui, run, dashes) {
                             Some(LegendDo::Toggle) => run.shown = !run.shown,
                             Some(LegendDo::Open) => open = Some(run.id.clone()),
                             None => {}
@@ -410,7 +411,7 @@ impl Compare {
         let cell = (width - (n_columns - 1) as f32 * size::GAP) / n_columns as f32;
         let n_rows = metrics.len().div_ceil(n_columns);
         let seen = n_columns * ((ui.available_height() / CARD_HEIGHT).ceil() as usize + 1).min(n_rows);
-        let most = (POINTS / (runs.len() * seen).max(1)).max(48) as u32;
+        let most = (POINTS / (runs.len() * seen).max(1)).max(64) as u32;
         let mut zoomed = None;
         ui.scope(|ui| {
             ui.spacing_mut().item_spacing = Vec2::splat(size::GAP);
@@ -565,7 +566,7 @@ enum LegendDo {
     Open,
 }
 
-fn legend_row(ui: &mut Ui, run: &One) -> Option<LegendDo> {
+fn legend_row(ui: &mut Ui, run: &One, dashes: bool) -> Option<LegendDo> {
     let theme = Theme::of(ui);
     let (rect, response) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 26.0), Sense::click());
     response.widget_info(|| {
@@ -579,7 +580,7 @@ fn legend_row(ui: &mut Ui, run: &One) -> Option<LegendDo> {
     let color: Color32 = if run.shown { color } else { theme.faint };
     let y = rect.center().y;
     let from = rect.left() + 4.0;
-    if dashed {
+    if dashed && dashes {
         ui.painter().hline(from..=from + 5.0, y, egui::Stroke::new(2.5, color));
         ui.painter().hline(from + 8.0..=from + 13.0, y, egui::Stroke::new(2.5, color));
     } else {

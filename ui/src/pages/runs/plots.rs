@@ -14,6 +14,9 @@ use crate::{
 
 /// Up to so many curves have a band from their least to their greatest values; of more, the line goes through both.
 const BANDS: usize = 6;
+/// Dashes tell so many curves apart, as many again as there are colours. Among more they tell nothing, and each dash is
+/// a shape of its own: ten thousands of them in a frame.
+pub(super) const DASHES: usize = 16;
 /// Most values that are read out beside the cursor.
 const READ_OUT: usize = 14;
 
@@ -229,7 +232,7 @@ pub(super) fn curves(
         }
     }
     for trace in traces {
-        line(&painter, &transform, trace, look, traces.len() <= BANDS);
+        line(&painter, &transform, trace, look, traces.len());
     }
     holes(ui, &painter, &transform, traces);
     let any = traces.iter().any(|trace| !trace.drawn.dots.is_empty());
@@ -338,9 +341,12 @@ fn band(painter: &egui::Painter, transform: &PlotTransform, trace: &Trace<'_>) {
     }
 }
 
-fn line(painter: &egui::Painter, transform: &PlotTransform, trace: &Trace<'_>, look: Look, banded: bool) {
+fn line(painter: &egui::Painter, transform: &PlotTransform, trace: &Trace<'_>, look: Look, n_traces: usize) {
+    let banded = n_traces <= BANDS;
+    let dashed = trace.dashed && n_traces <= DASHES;
     let smoothed = look.smoothing > 0.0;
-    let strong = Stroke::new(1.5, trace.color);
+    // Many thin lines can be told apart better than many thick ones, and cost less.
+    let strong = Stroke::new(if n_traces > DASHES { 1.0 } else { 1.5 }, trace.color);
     let weak = Stroke::new(1.0, trace.color.gamma_multiply(0.3));
     for piece in &trace.drawn.pieces {
         let dots = seen(transform, trace, piece);
@@ -356,7 +362,12 @@ fn line(painter: &egui::Painter, transform: &PlotTransform, trace: &Trace<'_>, l
             let mut points = Vec::with_capacity(dots.len() * 2);
             for dot in dots {
                 let (low, high) = (place(transform, dot.x, dot.low), place(transform, dot.x, dot.high));
-                if !banded && low.y - high.y > 1.0 {
+                if n_traces > DASHES {
+                    // Of many curves one end each, the one farther from where the curve goes on: no peak is lost, and
+                    // a hundred of them cost a frame no more than a few do.
+                    let y = place(transform, dot.x, dot.y).y;
+                    points.push(if low.y - y > y - high.y { low } else { high });
+                } else if !banded && low.y - high.y > 1.0 {
                     // Through both ends, the nearer one first: no peak is lost.
                     let from_above = points.last().is_some_and(|last: &Pos2| last.y < (low.y + high.y) / 2.0);
                     points.extend(if from_above { [high, low] } else { [low, high] });
@@ -364,11 +375,11 @@ fn line(painter: &egui::Painter, transform: &PlotTransform, trace: &Trace<'_>, l
                     points.push(place(transform, dot.x, dot.y));
                 }
             }
-            stroke(painter, thinned(points), if smoothed { weak } else { strong }, trace.dashed);
+            stroke(painter, thinned(points), if smoothed { weak } else { strong }, dashed);
         }
         if smoothed {
             let points = dots.iter().map(|dot| place(transform, dot.x, dot.smooth)).collect();
-            stroke(painter, thinned(points), strong, trace.dashed);
+            stroke(painter, thinned(points), strong, dashed);
         }
     }
 }
