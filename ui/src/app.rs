@@ -9,7 +9,7 @@ use egui::{
 };
 
 use crate::{
-    desk::{Desk, Remote},
+    desk::{Desk, Remote, SettingsState},
     format,
     icons::{self, ph},
     pages::{
@@ -128,7 +128,7 @@ impl App {
             self.undo_or_redo(false);
         }
         // Answers and events wake the app themselves; this is for a client that cannot.
-        if self.desk.busy() {
+        if self.desk.busy() || self.desk.settings_state() == SettingsState::Saving {
             ui.ctx().request_repaint_after_secs(0.25);
         }
     }

@@ -305,7 +305,15 @@ fn style_of(theme: &Theme, style: &mut Style) {
     spacing.menu_margin = Margin::same(6);
     spacing.text_edit_width = 240.0;
     spacing.combo_height = 320.0;
-    spacing.scroll = egui::style::ScrollStyle { bar_width: 8.0, ..egui::style::ScrollStyle::floating() };
+    // The bars are in the text's colour, and are there to be found, not to be seen.
+    spacing.scroll = egui::style::ScrollStyle {
+        bar_width: 8.0,
+        active_handle_opacity: 0.25,
+        interact_handle_opacity: 0.4,
+        active_background_opacity: 0.0,
+        interact_background_opacity: 0.0,
+        ..egui::style::ScrollStyle::floating()
+    };
     spacing.icon_width = 16.0;
     let visuals = &mut style.visuals;
     *visuals = if theme.dark { egui::Visuals::dark() } else { egui::Visuals::light() };

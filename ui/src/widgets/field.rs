@@ -93,6 +93,8 @@ pub fn slider(
     ui.scope(|ui| {
         ui.spacing_mut().slider_width = (ui.available_width() - 84.0).max(60.0);
         ui.spacing_mut().slider_rail_height = 4.0;
+        // The handle is four fifths of this wide.
+        ui.spacing_mut().interact_size.y = 20.0;
         let visuals = ui.visuals_mut();
         visuals.selection.bg_fill = theme.accent;
         visuals.widgets.inactive.bg_fill = if theme.dark { theme.sunken } else { theme.line };

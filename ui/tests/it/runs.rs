@@ -1,5 +1,7 @@
 //! The page Runs: the list, one run, runs side by side.
 
+use std::{cell::Cell, rc::Rc};
+
 use athanor_protocol::{
     Code, Failure,
     api::{Event, Picked, Reply, Request, RunOrder, RunRow, RunView, SeriesAnswer},
@@ -724,4 +726,29 @@ fn evaluations_and_comparisons_look_as_they_should_in_the_dark() {
 #[test]
 fn evaluations_and_comparisons_look_as_they_should_in_the_light() {
     drawn(false, "light");
+}
+
+#[test]
+fn a_run_that_ends_before_its_page_knows_a_metric_shows_its_curves_all_the_same() {
+    let written = Rc::new(Cell::new(false));
+    let there = Rc::clone(&written);
+    let points = vec![fake::run_point(0, "loss", Split::Train, 40)];
+    let mut screen = run_of(0, |fake| {
+        fake.on(move |request| match request {
+            Request::RunMetrics(ask) => {
+                let known = if there.get() { &points[..] } else { &[] };
+                Some(Ok(Reply::RunMetrics(Box::new(fake::run_metric_page(known, ask)))))
+            }
+            _ => None,
+        });
+    });
+    wait(&mut screen);
+    assert!(screen.has("No curves yet"));
+    written.set(true);
+    let mut ended = fake::run_summary(0);
+    ended.status = RunStatus::Finished;
+    screen.fake.event(Event::RunChanged { run: Box::new(ended) });
+    wait(&mut screen);
+    wait(&mut screen);
+    assert!(screen.has_text("Curves: train") && !screen.has("No curves yet"));
 }

@@ -187,25 +187,13 @@ impl OpenTable {
         ui.horizontal(|ui| {
             widgets::segments(ui, &mut self.tab, &tabs);
             ui.add_space(size::SMALL_GAP);
-            if let Some(info) = self.info.value() {
-                let rows = match self.n_rows() {
-                    Some(n_rows) => format::plural(n_rows, "row"),
-                    None => "rows not counted yet".to_owned(),
-                };
-                let fact = format!(
-                    "{rows}, {}, {}",
-                    format::plural(info.columns.len() as u64, "column"),
-                    format::bytes(info.n_bytes)
-                );
-                ui.add(egui::Label::new(RichText::new(fact).color(theme.muted)).truncate().selectable(true));
-            }
-            let slow = self.rows.as_ref().is_some_and(|(cache, _)| cache.slow(desk));
-            if slow && self.tab == Tab::Rows {
-                ui.add(egui::Spinner::new().size(14.0).color(theme.accent)).on_hover_text("Reading rows");
-            }
-            if self.tab == Tab::Rows && self.rows.is_some() {
-                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| self.row_tools(ui));
-            }
+            // From the right, so that what must be reached has its place and the facts have what is left.
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                if self.tab == Tab::Rows && self.rows.is_some() {
+                    self.row_tools(ui);
+                }
+                ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| self.facts(ui, desk));
+            });
         });
         let notes = self.info.value().map(|info| info.notes.as_slice()).unwrap_or_default();
         for note in notes.iter().take(3) {
@@ -217,6 +205,27 @@ impl OpenTable {
             });
         }
         ui.add_space(size::TINY_GAP);
+    }
+
+    /// How much there is, and whether rows are on their way.
+    fn facts(&self, ui: &mut Ui, desk: &Desk) {
+        let theme = Theme::of(ui);
+        if let Some(info) = self.info.value() {
+            let rows = match self.n_rows() {
+                Some(n_rows) => format::plural(n_rows, "row"),
+                None => "rows not counted yet".to_owned(),
+            };
+            let fact = format!(
+                "{rows}, {}, {}",
+                format::plural(info.columns.len() as u64, "column"),
+                format::bytes(info.n_bytes)
+            );
+            ui.add(egui::Label::new(RichText::new(fact).color(theme.muted)).truncate().selectable(true));
+        }
+        let slow = self.rows.as_ref().is_some_and(|(cache, _)| cache.slow(desk));
+        if slow && self.tab == Tab::Rows {
+            ui.add(egui::Spinner::new().size(14.0).color(theme.accent)).on_hover_text("Reading rows");
+        }
     }
 
     fn row_tools(&mut self, ui: &mut Ui) {

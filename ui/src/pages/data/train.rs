@@ -325,7 +325,6 @@ impl TrainPanel {
             ];
             for (name, help, share) in both {
                 ui.horizontal(|ui| {
-                    ui.spacing_mut().slider_width = (width - 150.0).max(60.0);
                     ui.allocate_ui_with_layout(
                         egui::vec2(70.0, 24.0),
                         egui::Layout::left_to_right(egui::Align::Center),
@@ -335,14 +334,7 @@ impl TrainPanel {
                         },
                     );
                     let mut percent = (*share * 100.0).round();
-                    let slider = egui::Slider::new(&mut percent, 5.0..=40.0)
-                        .step_by(1.0)
-                        .fixed_decimals(0)
-                        .suffix(" %")
-                        .trailing_fill(true)
-                        .handle_shape(egui::style::HandleShape::Circle);
-                    let response = ui.add(slider);
-                    response.widget_info(|| egui::WidgetInfo::slider(true, percent, name));
+                    widgets::slider(ui, name, &mut percent, 5.0..=40.0, 1.0, " %");
                     *share = percent / 100.0;
                 });
             }

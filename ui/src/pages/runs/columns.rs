@@ -83,7 +83,7 @@ impl Col {
             Self::Created => GridColumn::text(title, 98.0),
             Self::Device => GridColumn::text(title, 78.0),
             Self::Seed => GridColumn::number(title, 72.0),
-            Self::Tags => GridColumn::text(title, 130.0),
+            Self::Tags => GridColumn::text(title, 110.0),
         };
         if self.order().is_some() { column.sortable() } else { column }
     }

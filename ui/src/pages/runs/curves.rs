@@ -297,6 +297,10 @@ impl Curves {
         if self.text.as_deref() != Some(self.typed.as_str()) {
             ui.ctx().request_repaint_after_secs(0.21);
         }
+        if self.stale && self.ticket.is_none() {
+            let wait = (self.asked_at + 1.0 - cx.desk.now_secs()).max(0.0);
+            ui.ctx().request_repaint_after_secs(wait as f32 + 0.01);
+        }
         self.toolbar(ui, cx);
         if let Some(failure) = self.error.clone() {
             if widgets::failure(ui, &failure) {

@@ -208,7 +208,12 @@ impl List {
                 let chosen: Vec<RunId> = self.selected();
                 self.cards.ui(ui, &self.rows, &chosen, shared, cx);
             }
-            self.toolbar(ui, cx);
+            // In each other's place: rows that moved when the first is chosen would make the second click miss.
+            if self.selection.is_empty() {
+                self.toolbar(ui, cx);
+            } else {
+                self.selection_bar(ui, shared, cx);
+            }
             if let Some(failure) = self.rows.error().cloned() {
                 if widgets::failure(ui, &failure) {
                     self.rows.invalidate();
@@ -437,9 +442,6 @@ impl List {
         let now = cx.desk.now_millis();
         let n_rows = self.rows.len() + usize::from(self.rows.has_more());
         let (mut open, mut toggled, mut running) = (None, None, false);
-        if !self.selection.is_empty() {
-            self.selection_bar(ui, shared, cx);
-        }
         let Self { rows, columns, selection, order, ascending, .. } = self;
         let shown = columns.shown();
         let by = shown.iter().position(|col| col.order().as_ref() == Some(&*order));

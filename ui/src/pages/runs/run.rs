@@ -233,6 +233,11 @@ impl RunPane {
                 }
                 self.due = true;
                 self.evaluation.invalidate();
+                if run.status.is_final() {
+                    // A short run may have told its numbers before this page asked for their names.
+                    self.curves.invalidate();
+                    self.system.invalidate();
+                }
             }
             Event::RunStep { run, progress } if *run == self.id => {
                 if let Some(view) = self.view.value_mut() {
