@@ -17,7 +17,7 @@ const LONG: [&str; 14] = [
     "--set",
     "train.dropout=0.2",
     "--set",
-    "train.epochs=250",
+    "train.epochs=1000",
     "--set",
     "train.patience=0",
     "--set",

@@ -29,6 +29,8 @@ pub struct Widget {
     pub enabled: bool,
     /// Whether it is on, where it can be.
     pub on: Option<bool>,
+    /// Whether it has the keyboard.
+    pub focused: bool,
     /// Left, top, right and bottom, in the page's pixels.
     pub rect: [f64; 4],
 }
@@ -67,14 +69,14 @@ impl Plugin for Probe {
     fn output_hook(&mut self, ctx: &Context, output: &mut FullOutput) {
         let Some(update) = &output.platform_output.accesskit_update else { return };
         let scale = f64::from(ctx.zoom_factor());
-        let widgets = update.nodes.iter().filter_map(|(_, node)| widget(node, scale)).collect();
+        let widgets = update.nodes.iter().filter_map(|(id, node)| widget(node, *id == update.focus, scale)).collect();
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         screen.frame += 1;
         screen.widgets = widgets;
     }
 }
 
-fn widget(node: &accesskit::Node, scale: f64) -> Option<Widget> {
+fn widget(node: &accesskit::Node, focused: bool, scale: f64) -> Option<Widget> {
     let bounds = node.bounds()?;
     let value = node.value().map(str::to_owned).or_else(|| node.numeric_value().map(|value| value.to_string()));
     let (label, value) = (node.label().unwrap_or_default().to_owned(), value.unwrap_or_default());
@@ -87,6 +89,7 @@ fn widget(node: &accesskit::Node, scale: f64) -> Option<Widget> {
         value,
         enabled: !node.is_disabled(),
         on: node.toggled().map(|toggled| toggled == accesskit::Toggled::True).or_else(|| node.is_selected()),
+        focused,
         rect: [bounds.x0, bounds.y0, bounds.x1, bounds.y1].map(|at| at * scale),
     })
 }

@@ -47,6 +47,8 @@ pub mod radius {
     pub const NODE: u8 = 8;
     /// Cards and pills.
     pub const CARD: u8 = 10;
+    /// Thin bars.
+    pub const BAR: u8 = 3;
 }
 
 /// Font sizes in points.

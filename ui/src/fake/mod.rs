@@ -1,6 +1,6 @@
 //! An engine that is none: a client with ready answers, for tests and for drawing every screen without an engine.
 //!
-//! Each area has a module with its answers; a test puts its own in front with [`Fake::on`]. What was sent can be read
+//! Each area has a module with its answers; a test puts its own in front with [`FakeHandle::on`]. What was sent can be read
 //! back with [`FakeHandle::sent`].
 
 mod data;

@@ -195,9 +195,10 @@ fn the_palette_adds_by_double_click_behind_the_chosen_node_and_by_dragging() {
         options.input_options.max_click_duration = 5.0;
         options.input_options.max_double_click_delay = 5.0;
     });
-    for _ in 0..2 {
-        screen.harness.drag_at(item);
-        screen.harness.drop_at(item);
+    screen.harness.hover_at(item);
+    for pressed in [true, false, true, false] {
+        let (button, modifiers) = (egui::PointerButton::Primary, Modifiers::NONE);
+        screen.harness.event(egui::Event::PointerButton { pos: item, button, pressed, modifiers });
     }
     screen.settle();
     screen.show("workflow-added");

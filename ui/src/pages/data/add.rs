@@ -44,6 +44,7 @@ pub struct Adding {
     adding: Vec<(String, Ticket<DataAdd>)>,
     sending: VecDeque<Sending>,
     elsewhere: Vec<Elsewhere>,
+    #[cfg(not(target_arch = "wasm32"))]
     next: u64,
     open_last: Option<String>,
     /// The field for a path is open, with what was typed.
@@ -136,7 +137,8 @@ impl Adding {
         }
     }
 
-    /// Sends a file's bytes to the engine.
+    /// Sends a file's bytes to the engine. A page in a browser reads its files piece by piece instead.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn send(&mut self, name: &str, bytes: Vec<u8>) {
         self.next += 1;
         let token = format!("page{}x{}", self.next, bytes.len());

@@ -199,7 +199,8 @@ impl Columns {
 
     /// Shows or hides a column; gives back what to remember.
     pub(super) fn toggle(&mut self, col: &Col) -> String {
-        let mut chosen: Vec<Col> = self.shown.iter().skip(3).cloned().collect();
+        let shown = || self.shown.iter().skip(3).cloned().collect();
+        let mut chosen: Vec<Col> = self.chosen.clone().unwrap_or_else(shown);
         match chosen.iter().position(|other| other == col) {
             Some(at) => {
                 chosen.remove(at);

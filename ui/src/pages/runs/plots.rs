@@ -196,6 +196,11 @@ pub(super) fn curves(
     traces: &[Trace<'_>],
 ) -> PlotDone {
     let theme = Theme::of(ui);
+    let once = |trace: &Trace<'_>| trace.drawn.n_points <= 1 && trace.drawn.holes.is_empty();
+    if traces.iter().all(once) && traces.iter().any(|trace| !trace.drawn.dots.is_empty()) {
+        figures(ui, height, look, traces);
+        return PlotDone { zoomed: None };
+    }
     let log = look.log;
     let (x_axis, y_axis) = axes(
         ui,
@@ -277,6 +282,58 @@ fn in_words(traces: &[Trace<'_>], look: Look) -> String {
         words.push(format!("and {} more", traces.len() - BANDS));
     }
     format!("Curves: {}", words.join("; "))
+}
+
+/// Numbers that were reported once are figures and no curves: one stands large, several stand under each other.
+fn figures(ui: &mut Ui, height: f32, look: Look, traces: &[Trace<'_>]) {
+    let theme = Theme::of(ui);
+    let (rect, response) = ui.allocate_exact_size(Vec2::new(ui.available_width(), height), egui::Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(WidgetType::Image, true, in_words(traces, look)));
+    let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
+    let value_of =
+        |trace: &Trace<'_>| trace.drawn.dots.last().map(|dot| if look.log { 10f64.powf(dot.y) } else { dot.y });
+    let values: Vec<(&Trace<'_>, f64)> = traces.iter().filter_map(|trace| Some((trace, value_of(trace)?))).collect();
+    if let [(trace, value)] = values[..] {
+        let middle = rect.center();
+        let figure = theme::semibold(font_size::FIGURE + 4.0);
+        painter.text(middle - Vec2::new(0.0, 8.0), Align2::CENTER_CENTER, format::number(value), figure, theme.text);
+        let name = shortened(trace.name, 40);
+        let at = middle + Vec2::new(0.0, 18.0);
+        painter.text(at, Align2::CENTER_CENTER, name, theme::regular(font_size::LABEL), theme.muted);
+        return;
+    }
+    let row = 22.0;
+    let fit = (height / row).floor().max(1.0) as usize;
+    let n = if values.len() > fit { fit - 1 } else { values.len() };
+    let most = values.iter().map(|(_, value)| *value).fold(0.0f64, f64::max);
+    let bars = most > 0.0 && values.iter().all(|(_, value)| *value >= 0.0);
+    let name_width = (rect.width() * 0.42).min(190.0);
+    let value_width = 64.0;
+    let (small, mono) = (theme::regular(font_size::LABEL), theme::mono(font_size::LABEL));
+    for (at, (trace, value)) in values.iter().take(n).enumerate() {
+        let y = rect.top() + (at as f32 + 0.5) * row;
+        painter.circle_filled(Pos2::new(rect.left() + 6.0, y), 3.5, trace.color);
+        let name = shortened(trace.name, (name_width / 7.0) as usize);
+        painter.text(Pos2::new(rect.left() + 16.0, y), Align2::LEFT_CENTER, name, small.clone(), theme.text);
+        if bars {
+            let left = rect.left() + 16.0 + name_width;
+            let whole = (rect.right() - value_width - left).max(8.0);
+            let share = (value / most) as f32;
+            let bar = Rect::from_min_size(Pos2::new(left, y - 3.0), Vec2::new(whole * share, 6.0));
+            painter.rect_filled(bar, radius::BAR, trace.color);
+        }
+        painter.text(
+            Pos2::new(rect.right(), y),
+            Align2::RIGHT_CENTER,
+            format::number(*value),
+            mono.clone(),
+            theme.text,
+        );
+    }
+    if values.len() > n {
+        let at = Pos2::new(rect.left() + 16.0, rect.top() + (n as f32 + 0.5) * row);
+        painter.text(at, Align2::LEFT_CENTER, format!("and {} more", values.len() - n), small, theme.muted);
+    }
 }
 
 /// Why there is nothing to see.

@@ -1,6 +1,6 @@
 //! The page Workflow: the canvas with its palette, inspector, preview and model builder.
 //!
-//! The document is the truth ([`doc::Document`]); what stands where ([`scene::Scene`]) is made from it after each change, and
+//! The document is the truth (`doc::Document`); what stands where (`scene::Scene`) is made from it after each change, and
 //! a frame draws no more than is seen.
 
 mod bars;
