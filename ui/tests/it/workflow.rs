@@ -193,7 +193,8 @@ fn the_palette_adds_by_double_click_behind_the_chosen_node_and_by_dragging() {
     // A frame of the harness takes a quarter of a second.
     screen.harness.ctx.options_mut(|options| {
         options.input_options.max_click_duration = 5.0;
-        options.input_options.max_double_click_delay = 5.0;
+        // Longer, the click on the node before would be the first of three.
+        options.input_options.max_double_click_delay = 0.9;
     });
     screen.harness.hover_at(item);
     for pressed in [true, false, true, false] {
