@@ -47,7 +47,7 @@ pub fn focus_first(field: &egui::Response) {
 }
 
 /// The ground of everything that stands over the page.
-pub(super) fn modal_frame(ui: &Ui) -> egui::Frame {
+pub fn modal_frame(ui: &Ui) -> egui::Frame {
     egui::Frame::popup(ui.style()).inner_margin(20)
 }
 

@@ -249,7 +249,7 @@ impl Adding {
         let Some(mut typed) = self.path.take() else { return };
         let mut keep = true;
         let busy = self.adding.iter().any(|(path, _)| path == typed.trim());
-        let modal = egui::Modal::new(egui::Id::new("data-path")).show(ui.ctx(), |ui| {
+        let modal = egui::Modal::new(egui::Id::new("data-path")).frame(widgets::modal_frame(ui)).show(ui.ctx(), |ui| {
             ui.set_width(size::FORM.min(ui.ctx().content_rect().width() - 64.0));
             widgets::inspector_title(
                 ui,
@@ -261,6 +261,8 @@ impl Adding {
             let response = widgets::field(ui, "Path", "", refused.as_deref(), |ui| {
                 widgets::line_edit(ui, "Path", &mut typed, "/home/ada/tables/patients.csv", false)
             });
+            // Asked before the keyboard is given back to the field that Enter has just left.
+            let enter = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
             if response.changed() {
                 self.refused = None;
             }
@@ -270,7 +272,6 @@ impl Adding {
             ui.add_space(size::SMALL_GAP);
             ui.horizontal(|ui| {
                 let may = !typed.trim().is_empty() && !busy;
-                let enter = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
                 let clicked =
                     ui.add_enabled_ui(may, |ui| widgets::primary(ui, ph::FOLDER_OPEN, "Open path")).inner.clicked();
                 if may && (enter || clicked) {

@@ -297,35 +297,37 @@ impl OpenTable {
         let Some((cache, sheet)) = &mut self.rows else { return };
         let n_rows = cache.n_rows();
         let mut keep = true;
-        let modal = egui::Modal::new(egui::Id::new("jump-to-row")).show(ui.ctx(), |ui| {
-            ui.set_width(300.0);
-            let help = match n_rows {
-                Some(n_rows) => format!("1 to {}", format::count(n_rows)),
-                None => "a row's number".to_owned(),
-            };
-            let digits: String = typed.chars().filter(char::is_ascii_digit).collect();
-            let row = digits.parse::<u64>().ok().filter(|row| *row > 0 && n_rows.is_none_or(|n_rows| *row <= n_rows));
-            let error = (!typed.trim().is_empty() && row.is_none()).then(|| format!("the rows are {help}"));
-            let response = widgets::field(ui, "Go to row", "", error.as_deref(), |ui| {
-                widgets::line_edit(ui, "Go to row", &mut typed, &help, false)
+        let modal =
+            egui::Modal::new(egui::Id::new("jump-to-row")).frame(widgets::modal_frame(ui)).show(ui.ctx(), |ui| {
+                ui.set_width(300.0);
+                let help = match n_rows {
+                    Some(n_rows) => format!("1 to {}", format::count(n_rows)),
+                    None => "a row's number".to_owned(),
+                };
+                let digits: String = typed.chars().filter(char::is_ascii_digit).collect();
+                let row =
+                    digits.parse::<u64>().ok().filter(|row| *row > 0 && n_rows.is_none_or(|n_rows| *row <= n_rows));
+                let error = (!typed.trim().is_empty() && row.is_none()).then(|| format!("the rows are {help}"));
+                let response = widgets::field(ui, "Go to row", "", error.as_deref(), |ui| {
+                    widgets::line_edit(ui, "Go to row", &mut typed, &help, false)
+                });
+                let enter = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+                if !enter {
+                    response.request_focus();
+                }
+                ui.add_space(size::SMALL_GAP);
+                let clicked =
+                    ui.add_enabled_ui(row.is_some(), |ui| widgets::primary(ui, ph::CROSSHAIR, "Go").clicked()).inner;
+                if let Some(row) = row
+                    && (enter || clicked)
+                {
+                    let at = At { row: row - 1, column: sheet.cursor.map_or(0, |at| at.column) };
+                    sheet.span = Span::Cells;
+                    sheet.move_to(at, false);
+                    sheet.top = (row as f64 - 4.0).max(0.0);
+                    keep = false;
+                }
             });
-            let enter = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
-            if !enter {
-                response.request_focus();
-            }
-            ui.add_space(size::SMALL_GAP);
-            let clicked =
-                ui.add_enabled_ui(row.is_some(), |ui| widgets::primary(ui, ph::CROSSHAIR, "Go").clicked()).inner;
-            if let Some(row) = row
-                && (enter || clicked)
-            {
-                let at = At { row: row - 1, column: sheet.cursor.map_or(0, |at| at.column) };
-                sheet.span = Span::Cells;
-                sheet.move_to(at, false);
-                sheet.top = (row as f64 - 4.0).max(0.0);
-                keep = false;
-            }
-        });
         if keep && !modal.should_close() {
             self.jump = Some(typed);
         }

@@ -251,64 +251,67 @@ impl Places {
         let Some(mut form) = self.form.take() else { return };
         let mut keep = true;
         let making = form.what == For::Making;
-        let modal = egui::Modal::new(egui::Id::new("workspace-form")).show(ui.ctx(), |ui| {
-            ui.set_width(size::FORM.min(ui.ctx().content_rect().width() - 64.0));
-            let (title, fact) = if making {
-                ("New workspace", "A folder that holds tables, workflows, runs and models of one piece of work.")
-            } else {
-                ("Open a workspace", "The path of its folder on the engine's machine.")
-            };
-            widgets::inspector_title(ui, title, fact);
-            ui.add_space(size::SMALL_GAP);
-            let mut enter = false;
-            if making {
-                let typed = !form.name.is_empty();
-                let error = wrong_name(&form.name).filter(|_| typed);
-                let response = widgets::field(ui, "Name", "", error, |ui| {
-                    widgets::line_edit(ui, "Name", &mut form.name, "churn", false)
-                });
-                enter = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
-                if !ui.memory(|memory| memory.focused().is_some()) && !enter {
-                    response.request_focus();
-                }
-                ui.add_space(size::TINY_GAP);
-            }
-            widgets::field(ui, "Folder", "", None, |ui| {
-                ui.horizontal(|ui| {
-                    let button = if making && desk.is_desktop() { 118.0 } else { 0.0 };
-                    let width = ui.available_width() - button;
-                    ui.allocate_ui(Vec2::new(width, size::CONTROL), |ui| {
-                        let response = widgets::line_edit(ui, "Folder", &mut form.folder, "/home/ada/Athanor", false);
-                        enter |= response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+        let modal =
+            egui::Modal::new(egui::Id::new("workspace-form")).frame(widgets::modal_frame(ui)).show(ui.ctx(), |ui| {
+                ui.set_width(size::FORM.min(ui.ctx().content_rect().width() - 64.0));
+                let (title, fact) = if making {
+                    ("New workspace", "A folder that holds tables, workflows, runs and models of one piece of work.")
+                } else {
+                    ("Open a workspace", "The path of its folder on the engine's machine.")
+                };
+                widgets::inspector_title(ui, title, fact);
+                ui.add_space(size::SMALL_GAP);
+                let mut enter = false;
+                if making {
+                    let typed = !form.name.is_empty();
+                    let error = wrong_name(&form.name).filter(|_| typed);
+                    let response = widgets::field(ui, "Name", "", error, |ui| {
+                        widgets::line_edit(ui, "Name", &mut form.name, "churn", false)
                     });
-                    if making && desk.is_desktop() && widgets::secondary(ui, ph::FOLDER_OPEN, "Choose").clicked() {
-                        self.pick(desk, For::Making, "Where the workspace goes");
+                    enter = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+                    if !ui.memory(|memory| memory.focused().is_some()) && !enter {
+                        response.request_focus();
+                    }
+                    ui.add_space(size::TINY_GAP);
+                }
+                widgets::field(ui, "Folder", "", None, |ui| {
+                    ui.horizontal(|ui| {
+                        let button = if making && desk.is_desktop() { 118.0 } else { 0.0 };
+                        let width = ui.available_width() - button;
+                        ui.allocate_ui(Vec2::new(width, size::CONTROL), |ui| {
+                            let response =
+                                widgets::line_edit(ui, "Folder", &mut form.folder, "/home/ada/Athanor", false);
+                            enter |= response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+                        });
+                        if making && desk.is_desktop() && widgets::secondary(ui, ph::FOLDER_OPEN, "Choose").clicked() {
+                            self.pick(desk, For::Making, "Where the workspace goes");
+                        }
+                    });
+                });
+                let path = if making { join(&form.folder, &form.name) } else { form.folder.trim().to_owned() };
+                let may = !form.folder.trim().is_empty()
+                    && (!making || wrong_name(&form.name).is_none())
+                    && self.opening.is_none();
+                if making && may {
+                    ui.add_space(size::TINY_GAP);
+                    ui.add(
+                        egui::Label::new(RichText::new(&path).size(font_size::LABEL).color(Theme::of(ui).muted))
+                            .truncate(),
+                    );
+                }
+                ui.add_space(size::GAP);
+                self.state_ui(ui, desk);
+                ui.horizontal(|ui| {
+                    let verb = if making { "Create workspace" } else { "Open workspace" };
+                    let clicked = ui.add_enabled_ui(may, |ui| widgets::primary(ui, ph::CHECK, verb).clicked()).inner;
+                    if may && (clicked || enter) {
+                        self.open(desk, &path, making);
+                    }
+                    if widgets::button(ui, widgets::Kind::Secondary, None, "Cancel").clicked() {
+                        keep = false;
                     }
                 });
             });
-            let path = if making { join(&form.folder, &form.name) } else { form.folder.trim().to_owned() };
-            let may = !form.folder.trim().is_empty()
-                && (!making || wrong_name(&form.name).is_none())
-                && self.opening.is_none();
-            if making && may {
-                ui.add_space(size::TINY_GAP);
-                ui.add(
-                    egui::Label::new(RichText::new(&path).size(font_size::LABEL).color(Theme::of(ui).muted)).truncate(),
-                );
-            }
-            ui.add_space(size::GAP);
-            self.state_ui(ui, desk);
-            ui.horizontal(|ui| {
-                let verb = if making { "Create workspace" } else { "Open workspace" };
-                let clicked = ui.add_enabled_ui(may, |ui| widgets::primary(ui, ph::CHECK, verb).clicked()).inner;
-                if may && (clicked || enter) {
-                    self.open(desk, &path, making);
-                }
-                if widgets::button(ui, widgets::Kind::Secondary, None, "Cancel").clicked() {
-                    keep = false;
-                }
-            });
-        });
         if keep && !modal.should_close() {
             self.form = Some(form);
         } else {

@@ -561,7 +561,7 @@ impl List {
         }
         let n = self.selection.len() as u64;
         let (mut done, mut close) = (false, false);
-        let modal = Modal::new(egui::Id::new("tag runs")).show(ui.ctx(), |ui| {
+        let modal = Modal::new(egui::Id::new("tag runs")).frame(widgets::modal_frame(ui)).show(ui.ctx(), |ui| {
             ui.set_width(340.0);
             let title = format!("Tag {}", format::plural(n, "run"));
             ui.label(RichText::new(title).font(theme::semibold(font_size::TITLE)).color(cx.theme.text));

@@ -461,7 +461,7 @@ impl RunPane {
             dialog.node = nodes.last().cloned();
         }
         let (mut go, mut close) = (false, false);
-        let modal = Modal::new(egui::Id::new("register model")).show(ui.ctx(), |ui| {
+        let modal = Modal::new(egui::Id::new("register model")).frame(widgets::modal_frame(ui)).show(ui.ctx(), |ui| {
             ui.set_width(380.0);
             ui.label(RichText::new("Register the model").font(theme::semibold(font_size::TITLE)).color(cx.theme.text));
             ui.add_space(size::TINY_GAP);
