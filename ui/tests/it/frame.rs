@@ -65,3 +65,24 @@ fn the_frame_looks_as_it_should() {
         }
     }
 }
+
+fn palette_of(dark: bool) -> Screen {
+    let mut screen = Screen::new([1000.0, 640.0], dark, |_| {});
+    screen.go(Go::To(Route::Runs));
+    screen.harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::K);
+    screen.settle();
+    screen.harness.event(egui::Event::Text("go to".to_owned()));
+    screen.settle();
+    assert!(screen.has_text("Go to Models"));
+    screen
+}
+
+#[test]
+fn the_palette_looks_as_it_should_on_dark_ground() {
+    palette_of(true).picture("palette-dark");
+}
+
+#[test]
+fn the_palette_looks_as_it_should_on_light_ground() {
+    palette_of(false).picture("palette-light");
+}
