@@ -37,17 +37,19 @@ impl Dataset {
     /// # Errors
     /// If the file can't be read, is malformed, or has changed since it was opened.
     pub fn describe(&self, options: &DescribeOptions) -> Result<TableProfile, DatasetError> {
-        self.describe_watched(options, &mut |_, _| {})
+        self.describe_watched(options, &mut |_, _| {}, &|| false)
     }
 
-    /// [`Self::describe`], and tells after each column how many are done and how many there are.
+    /// [`Self::describe`], and tells after each column how many are done and how many there are; ends soon after `stop`
+    /// says so.
     ///
     /// # Errors
-    /// As [`Self::describe`].
+    /// As [`Self::describe`], and [`DatasetError::Cancelled`].
     pub fn describe_watched(
         &self,
         options: &DescribeOptions,
         tell: &mut dyn FnMut(u64, u64),
+        stop: &dyn Fn() -> bool,
     ) -> Result<TableProfile, DatasetError> {
         let mut dataset = self.clone();
         let n_rows = dataset.n_rows()?;
@@ -61,12 +63,15 @@ impl Dataset {
         let mut digest = String::new();
         let all: Vec<usize> = (0..n_columns).collect();
         for wanted in all.chunks(in_pass) {
-            let (df, found) = collect_columns(&mut dataset, wanted, &|| false)?;
+            let (df, found) = collect_columns(&mut dataset, wanted, stop)?;
             if df.height() != hashes.len() || (!digest.is_empty() && digest != found) {
                 return Err(DatasetError::Changed { path: dataset.file.shown.clone() });
             }
             digest = found;
             for column in df.into_columns() {
+                if stop() {
+                    return Err(DatasetError::Cancelled);
+                }
                 guard("describing a column", || {
                     columns.push(describe_column(&column, options, &mut hashes)?);
                     Ok(())

@@ -1,7 +1,7 @@
 //! Descriptions.
 
 use athanor_datasets::{DescribeOptions, open};
-use athanor_protocol::{metric::MetricValue, table::DataType};
+use athanor_protocol::{Code, metric::MetricValue, table::DataType};
 
 use crate::support::Folder;
 
@@ -72,4 +72,14 @@ fn head_reads_the_first_rows() {
     assert_eq!(rows(2), ["1|x", "2|y"]);
     assert_eq!(rows(9).len(), 3);
     assert_eq!(rows(0).len(), 0);
+}
+
+#[test]
+fn a_description_that_is_stopped_ends_before_its_last_column() {
+    let folder = Folder::new();
+    let table = open(&folder.write("t.csv", "a,b,c\n1,2,3\n4,5,6\n")).unwrap();
+    let far = std::cell::Cell::new(0);
+    let stopped = table.describe_watched(&OPTIONS, &mut |done, _| far.set(done), &|| far.get() >= 1);
+    assert_eq!(stopped.unwrap_err().code(), Code::Cancelled);
+    assert_eq!(far.get(), 1);
 }

@@ -20,6 +20,7 @@ mod runs;
 mod test_desk;
 #[cfg(test)]
 mod test_models;
+mod works;
 
 use std::{
     path::PathBuf,
@@ -60,6 +61,7 @@ pub struct Desk {
     host: host::HostState,
     data: data::DataState,
     flow: flow::FlowState,
+    works: works::Works,
 }
 
 /// Whether a request writes into the open workspace. What writes elsewhere, or leads to another workspace, does not.
@@ -71,6 +73,7 @@ fn writes(request: &Request) -> bool {
             | Request::WorkspaceForget(_)
             | Request::SettingsSet(_)
             | Request::Pick(_)
+            | Request::WorkCancel(_)
             | Request::WorkflowExport(_)
             | Request::WorkflowInspect(_)
             | Request::WorkflowPreview(_)
@@ -97,6 +100,7 @@ impl Desk {
             endpoint: endpoint::Endpoints::default(),
             data: data::DataState::default(),
             flow: flow::FlowState::default(),
+            works: works::Works::default(),
         }))
     }
 
@@ -183,6 +187,7 @@ impl Desk {
             DataRows => data::data_rows,
             DataProfile => data::data_profile,
             DataPlot => data::data_plot,
+            WorkCancel => works::work_cancel,
             WorkflowList => flow::workflow_list,
             WorkflowLoad => flow::workflow_load,
             WorkflowSave => flow::workflow_save,

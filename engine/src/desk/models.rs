@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use athanor_learn::train::StopFlag;
 use athanor_protocol::{
     Code, Failure,
     api::{
@@ -167,7 +166,8 @@ pub(super) fn model_predict(desk: &Arc<Desk>, ask: ModelPredict) -> Result<Predi
             desk.publish(Event::Progress { token, done, total: 0, note });
         }
     };
-    let predicted = predict_file(&workspace, &job, &StopFlag::new(), &mut progress)?;
+    let working = desk.works.begin(&ask.token);
+    let predicted = predict_file(&workspace, &job, &working.flag, &mut progress)?;
     Ok(PredictAnswer { n_rows: predicted.n_rows, seconds: predicted.seconds, missing: predicted.missing })
 }
 

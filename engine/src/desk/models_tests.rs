@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use athanor_protocol::{
-    api::{AuditList, EndpointGet},
+    api::{AuditList, EndpointGet, WorkCancel},
     names::RunId,
     registry::Scope,
 };
@@ -251,4 +251,33 @@ fn without_a_workspace_everything_says_so() {
     assert_eq!(ask(&test.desk, KeyList::default()).unwrap_err().code, Code::Conflict);
     let export = ModelExport { model: "a".to_owned(), version: 1, path: "/tmp/a".to_owned() };
     assert_eq!(ask(&test.desk, export).unwrap_err().code, Code::Conflict);
+}
+
+#[test]
+fn a_prediction_that_is_stopped_leaves_no_file() {
+    let test = TestDesk::open();
+    register(&test.desk, "tumours", 1);
+    let rows = "0.5,red\n29,blue\n".repeat(500_000);
+    std::fs::write(test.path("long.csv"), format!("radius,colour\n{rows}")).unwrap();
+    let predict = ModelPredict {
+        model: "tumours".to_owned(),
+        version: 1,
+        from: test.path("long.csv").display().to_string(),
+        to: test.path("out.csv").display().to_string(),
+        keep_input: true,
+        token: "mine".to_owned(),
+    };
+    let events = test.desk.subscribe();
+    let stopped = std::thread::scope(|scope| {
+        let working = scope.spawn(|| ask(&test.desk, predict));
+        // It has begun, and most of the million rows are still to come.
+        let begun = |event: &Event| matches!(event, Event::Progress { token, .. } if token == "mine");
+        while !events.wait(std::time::Duration::from_millis(100)).iter().any(|envelope| begun(&envelope.event)) {
+            assert!(!working.is_finished(), "it ended before it told of any row");
+        }
+        ask(&test.desk, WorkCancel { token: "mine".to_owned() }).unwrap();
+        working.join().unwrap()
+    });
+    assert_eq!(stopped.unwrap_err().code, Code::Cancelled);
+    assert!(!test.path("out.csv").exists());
 }

@@ -121,6 +121,7 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
             }))
         }
         Request::StorageClean(_) => Reply::StorageClean(Box::new(StorageCleaned { freed_bytes: 1_100_000_000 })),
+        Request::WorkCancel(_) => Reply::WorkCancel(Box::new(athanor_protocol::api::Done {})),
         Request::AuditList(ask) => {
             let from = ask.after.as_deref().and_then(|token| token.parse().ok()).unwrap_or(61);
             let items: Vec<AuditEntry> = (1..from).rev().take(25).map(audit_entry).collect();

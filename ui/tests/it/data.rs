@@ -373,6 +373,9 @@ fn a_large_table_is_described_only_when_the_user_asks_and_can_be_stopped() {
     screen.show("data-describing");
     screen.click("Stop");
     assert!(screen.has("Stopped"));
+    let told =
+        |request: &Request| matches!(request, Request::WorkCancel(ask) if profiles(&screen).contains(&ask.token));
+    assert!(screen.fake.sent().iter().any(told), "the engine is told that it may stop");
     screen.fake.release();
     screen.settle();
     assert!(screen.has("Stopped"), "an answer that nobody waits for changes nothing");

@@ -259,6 +259,30 @@ fn a_table_is_predicted_with_progress_and_a_summary() {
 }
 
 #[test]
+fn a_prediction_can_be_stopped() {
+    let mut screen = models([1280.0, 820.0], true, |fake| picks(fake, "/home/ada/ward.parquet"));
+    screen.click("Predict");
+    screen.click("Choose table");
+    screen.fake.on(|request| match request {
+        Request::ModelPredict(_) => Some(Err(Failure::new(Code::Cancelled, "somebody stopped it"))),
+        _ => None,
+    });
+    screen.fake.hold();
+    screen.click_last("Predict");
+    screen.click("Stop");
+    let token = |request: &Request| match request {
+        Request::ModelPredict(ask) => Some(ask.token.clone()),
+        Request::WorkCancel(ask) => Some(ask.token.clone()),
+        _ => None,
+    };
+    let tokens: Vec<String> = screen.fake.sent().iter().filter_map(token).collect();
+    assert!(tokens.len() == 2 && tokens[0] == tokens[1], "{tokens:?}");
+    screen.fake.release();
+    screen.settle();
+    assert!(screen.has_text("no file was written") && screen.has("Choose table"), "another one can be asked for");
+}
+
+#[test]
 fn the_run_of_a_version_is_one_click_away() {
     let mut screen = usual();
     screen.click("Show the run of version 7");

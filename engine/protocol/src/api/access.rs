@@ -42,6 +42,7 @@ impl Request {
             | Self::WorkspaceForget(_)
             | Self::SettingsSet(_)
             | Self::StorageClean(_)
+            | Self::WorkCancel(_)
             | Self::Pick(_)
             | Self::DataAdd(_)
             | Self::DataRemove(_)

@@ -330,6 +330,13 @@ pub struct GpuLoad {
     pub memory_bytes: Option<u64>,
 }
 
+/// Stops what is under way. Where it has ended already, nothing happens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkCancel {
+    /// The token of its progress events.
+    pub token: String,
+}
+
 /// Asks for a page of the audit log, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AuditList {

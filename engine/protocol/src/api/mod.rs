@@ -103,6 +103,8 @@ methods! {
     SystemLoad: SystemLoad => LoadNow,
     /// The audit log.
     AuditList: AuditList => AuditPage,
+    /// Stops what tells of its progress under a token: a profile, a prediction.
+    WorkCancel: WorkCancel => Done,
 
     /// The tables that the workspace knows.
     DataList: DataList => DataEntries,

@@ -133,8 +133,9 @@ pub(super) fn data_profile(desk: &Arc<Desk>, ask: DataProfile) -> Result<Profile
         let note = format!("column {done} of {total}");
         desk.publish(Event::Progress { token: ask.token.clone(), done, total, note });
     };
+    let working = desk.works.begin(&ask.token);
     desk.data.with(&source, |opened| {
-        let profile = opened.profile(&PROFILE, &mut tell)?;
+        let profile = opened.profile(&PROFILE, &mut tell, &|| working.is_stopped())?;
         Ok(ProfileAnswer { name: opened.pager.dataset().name(), profile })
     })
 }

@@ -159,6 +159,7 @@ impl Opened {
         &self,
         options: &DescribeOptions,
         tell: &mut dyn FnMut(u64, u64),
+        stop: &dyn Fn() -> bool,
     ) -> Result<TableProfile, DatasetError> {
         let mut profile = lock(&self.profile);
         if let Some(profile) = &*profile {
@@ -166,7 +167,7 @@ impl Opened {
             self.pager.rows(0, 0, &[])?;
             return Ok(profile.clone());
         }
-        let found = self.pager.dataset().describe_watched(options, tell)?;
+        let found = self.pager.dataset().describe_watched(options, tell, stop)?;
         *profile = Some(found.clone());
         Ok(found)
     }

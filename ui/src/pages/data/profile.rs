@@ -2,7 +2,7 @@
 
 use athanor_protocol::{
     Failure,
-    api::{DataProfile, Event, Link},
+    api::{DataProfile, Event, Link, WorkCancel},
     table::{ColumnSummary, DataSource, TableProfile},
 };
 use egui::{Align2, CursorIcon, Pos2, Rect, RichText, Sense, Ui, Vec2, WidgetInfo, WidgetType};
@@ -165,6 +165,9 @@ impl Profile {
             if widgets::secondary(ui, ph::STOP, "Stop").clicked() {
                 if let Some(ticket) = self.ticket.take() {
                     desk.forget(ticket);
+                    if desk.may_ask() {
+                        desk.tell(WorkCancel { token: self.token.clone() }.into());
+                    }
                 }
                 self.stopped = true;
             }

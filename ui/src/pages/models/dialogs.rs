@@ -2,7 +2,7 @@
 
 use athanor_protocol::{
     Code, Failure,
-    api::{DataList, ModelImport, ModelPredict, Pick, PickKind, PredictAnswer},
+    api::{DataList, ModelImport, ModelPredict, Pick, PickKind, PredictAnswer, WorkCancel},
     names::{check_alias, check_model_name},
     registry::ModelVersion,
 };
@@ -12,6 +12,7 @@ use super::work::{Work, file_name};
 use crate::{
     desk::{Desk, Remote, Ticket},
     format,
+    icons::ph,
     pages::Cx,
     theme::size,
     toasts::Tone,
@@ -56,6 +57,7 @@ pub(super) struct Predicting {
     tables: Remote<DataList>,
     pick: Option<(Ticket<Pick>, bool)>,
     sent: Option<Ticket<ModelPredict>>,
+    stopping: bool,
     token: String,
     progress: Option<(u64, u64, String)>,
     outcome: Option<Result<PredictAnswer, Failure>>,
@@ -88,6 +90,7 @@ impl Work {
             tables: Remote::default(),
             pick: None,
             sent: None,
+            stopping: false,
             token: format!("predict{}x{}", cx.desk.now_millis(), self.n_predictions),
             progress: None,
             outcome: None,
@@ -367,6 +370,13 @@ impl Predicting {
         {
             self.sent = None;
             self.progress = None;
+            self.stopping = false;
+            if let Err(failure) = &result
+                && failure.code == Code::Cancelled
+            {
+                cx.toasts.info("The prediction was stopped; no file was written");
+                return;
+            }
             if !self.open {
                 match &result {
                     Ok(done) => {
@@ -411,8 +421,16 @@ impl Predicting {
                 ui.add_space(size::SMALL_GAP);
                 self.progress_ui(ui);
                 ui.add_space(size::SMALL_GAP);
-                let button = widgets::button(ui, Kind::Secondary, None, "Go on in the background");
-                closed = button.on_hover_text("A message tells when it is done").clicked();
+                ui.horizontal(|ui| {
+                    let button = widgets::button(ui, Kind::Secondary, None, "Go on in the background");
+                    closed = button.on_hover_text("A message tells when it is done").clicked();
+                    ui.add_enabled_ui(!self.stopping, |ui| {
+                        if widgets::secondary(ui, ph::STOP, "Stop").clicked() {
+                            self.stopping = true;
+                            cx.desk.tell(WorkCancel { token: self.token.clone() }.into());
+                        }
+                    });
+                });
                 return;
             }
             let ends = |ending: &str| self.to.trim().to_lowercase().ends_with(ending);
