@@ -69,9 +69,16 @@ fn size_of_part(workspace: &Workspace, part: StoragePart) -> Size {
     sizes.into_iter().fold(Size::default(), add)
 }
 
+/// What waits for its turn does not leave so soon.
+const LEAVES_WITHIN: Duration = Duration::from_secs(1);
+
 /// Whether any run, of whatever process, may be at work with cached results.
 fn is_busy(desk: &Desk, workspace: &Workspace) -> Result<bool, Failure> {
-    Ok(desk.runs.n_active() > 0 || !workspace.store.running()?.is_empty())
+    if !workspace.store.running()?.is_empty() {
+        return Ok(true);
+    }
+    // A run whose end is written down, and told, leaves a moment later.
+    Ok(!desk.runs.idle_within(LEAVES_WITHIN))
 }
 
 /// Folders of jobs that nothing needs: checkpoints of finished runs, and jobs whose run was never written down.

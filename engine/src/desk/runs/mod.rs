@@ -74,6 +74,13 @@ impl Running {
         lock(&self.runs).len()
     }
 
+    /// Waits until no run waits or is at work, but no longer than this; whether it is so.
+    pub(super) fn idle_within(&self, at_most: Duration) -> bool {
+        let runs = lock(&self.runs);
+        let waited = self.changed.wait_timeout_while(runs, at_most, |runs| !runs.is_empty());
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_empty()
+    }
+
     fn enter(&self, job: &JobSpec, stop: &StopFlag) -> Result<(), Failure> {
         let mut runs = lock(&self.runs);
         if runs.len() >= MAX_AT_WORK + MAX_WAITING {
