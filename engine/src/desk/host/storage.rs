@@ -72,13 +72,13 @@ fn size_of_part(workspace: &Workspace, part: StoragePart) -> Size {
 /// What waits for its turn does not leave so soon.
 const LEAVES_WITHIN: Duration = Duration::from_secs(1);
 
-/// Whether any run, of whatever process, may be at work with cached results.
-fn is_busy(desk: &Desk, workspace: &Workspace) -> Result<bool, Failure> {
+/// Whether any run, of whatever process, may be at work with cached results. Waits so long for one that has ended.
+fn is_busy(desk: &Desk, workspace: &Workspace, wait: Duration) -> Result<bool, Failure> {
     if !workspace.store.running()?.is_empty() {
         return Ok(true);
     }
     // A run whose end is written down, and told, leaves a moment later.
-    Ok(!desk.runs.idle_within(LEAVES_WITHIN))
+    Ok(!desk.runs.idle_within(wait))
 }
 
 /// Folders of jobs that nothing needs: checkpoints of finished runs, and jobs whose run was never written down.
@@ -123,7 +123,7 @@ pub(in crate::desk) fn storage_usage(desk: &Arc<Desk>, _: StorageUsage) -> Resul
     for part in parts {
         let size = size_of_part(&workspace, part);
         let cleanable_bytes = match part {
-            StoragePart::Cache if is_busy(desk, &workspace)? => 0,
+            StoragePart::Cache if is_busy(desk, &workspace, Duration::ZERO)? => 0,
             StoragePart::Cache => size.n_bytes,
             StoragePart::Jobs => spare_jobs(&workspace)?.iter().map(|path| size_of(path).n_bytes).sum(),
             _ => 0,
@@ -146,7 +146,7 @@ pub(in crate::desk) fn storage_clean(desk: &Arc<Desk>, ask: StorageClean) -> Res
     let workspace = desk.workspace()?;
     match ask.part {
         StoragePart::Cache => {
-            if is_busy(desk, &workspace)? {
+            if is_busy(desk, &workspace, LEAVES_WITHIN)? {
                 return Err(Failure::new(Code::Conflict, "results cannot be removed while runs are at work")
                     .hint("wait for the runs or cancel them, then try again"));
             }
