@@ -77,6 +77,17 @@ pub fn digest_bytes(bytes: &[u8]) -> String {
 /// # Errors
 /// If it cannot be read.
 pub fn digest_file(path: &Path) -> Result<(String, u64)> {
+    digest_file_watched(path, &mut |_| true)
+}
+
+/// [`digest_file`] that tells how many bytes were read so far, now and then, and ends as [`Code::Cancelled`] where the
+/// answer is `false`.
+///
+/// [`Code::Cancelled`]: athanor_protocol::Code::Cancelled
+///
+/// # Errors
+/// If it cannot be read, or was stopped.
+pub fn digest_file_watched(path: &Path, go_on: &mut dyn FnMut(u64) -> bool) -> Result<(String, u64)> {
     let mut file = File::open(path).at("open", path)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0u8; 1 << 17];
@@ -88,6 +99,10 @@ pub fn digest_file(path: &Path) -> Result<(String, u64)> {
         }
         hasher.update(&buffer[..n]);
         n_bytes += n as u64;
+        if !go_on(n_bytes) {
+            let message = format!("reading {} was stopped", path.display());
+            return Err(crate::EngineError::new(athanor_protocol::Code::Cancelled, message));
+        }
     }
 }
 

@@ -18,6 +18,11 @@ use tauri::{
 
 use crate::{bridge::Bridge, close, close::Closing, dialogs, folders};
 
+/// The size of the first window in logical pixels, where the screen is large enough.
+const WANTED: (f64, f64) = (1280.0, 820.0);
+/// The smallest size that the page is made for.
+const SMALLEST: (f64, f64) = (1000.0, 640.0);
+
 /// The only window's name, that of its rights in `capabilities/main.json`.
 pub(crate) const LABEL: &str = "main";
 
@@ -63,15 +68,29 @@ pub(crate) fn run(workspace: Option<PathBuf>) -> Result<(), Failure> {
 }
 
 fn open(app: &AppHandle) -> tauri::Result<()> {
+    let (width, height) = first_size(app);
     let mut window = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::App("index.html".into()))
         .title(TITLE)
-        .inner_size(1280.0, 820.0)
-        .min_inner_size(1000.0, 640.0)
+        .inner_size(width, height)
+        .min_inner_size(SMALLEST.0, SMALLEST.1)
         .on_navigation(is_own_page);
     if std::env::var_os(PROBE_VARIABLE).is_some_and(|value| value == "1") {
         window = window.initialization_script(PROBE_SCRIPT);
     }
     window.build().map(drop)
+}
+
+/// The first size of the window in logical pixels: all of it is to be seen on the screen that there is.
+fn first_size(app: &AppHandle) -> (f64, f64) {
+    let Ok(Some(monitor)) = app.primary_monitor() else { return WANTED };
+    let area = monitor.work_area().size.to_logical::<f64>(monitor.scale_factor());
+    fitting((area.width, area.height))
+}
+
+/// The wanted size, or what of it fits an area; never less than the page can be used in.
+fn fitting((width, height): (f64, f64)) -> (f64, f64) {
+    let one = |wanted: f64, there: f64, least: f64| wanted.min(there).max(least);
+    (one(WANTED.0, width, SMALLEST.0), one(WANTED.1, height, SMALLEST.1))
 }
 
 /// Only the page in this program is ever shown: a link that led elsewhere would lead there with the window's rights.
@@ -222,6 +241,18 @@ mod tests {
     use tauri::PhysicalPosition;
 
     use super::*;
+
+    #[test]
+    fn the_first_window_is_to_be_seen_whole() {
+        for (area, expect) in [
+            ((3840.0, 2160.0), (1280.0, 820.0)),
+            ((1280.0, 800.0), (1280.0, 800.0)),
+            ((1100.0, 900.0), (1100.0, 820.0)),
+            ((800.0, 600.0), (1000.0, 640.0)),
+        ] {
+            assert_eq!(fitting(area), expect, "{area:?}");
+        }
+    }
 
     #[test]
     fn no_link_leads_out_of_the_program() {

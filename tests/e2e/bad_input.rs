@@ -10,15 +10,17 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use athanor_engine::desk::{Desk, DeskOptions};
 use athanor_protocol::{
     Code, Failure,
     api::{
-        Ask, DataAdd, DataList, DataOpen, DataPlot, DataProfile, DataRows, Host, PlotSpec, Preview, RunList, RunStart,
-        WorkflowDraft, WorkflowImport, WorkflowInspect, WorkflowList, WorkflowLoad, WorkflowPreview, WorkflowSave,
-        WorkflowStarter, WorkspaceInfo, WorkspaceOpen,
+        Ask, DataAdd, DataList, DataOpen, DataPlot, DataProfile, DataRows, Event, Host, PlotSpec, Preview, RunList,
+        RunStart, WorkCancel, WorkflowDraft, WorkflowImport, WorkflowInspect, WorkflowList, WorkflowLoad,
+        WorkflowPreview, WorkflowSave, WorkflowStarter, WorkspaceInfo, WorkspaceOpen,
     },
     table::DataSource,
     workflow::{MAX_NODES, Workflow},
@@ -95,7 +97,7 @@ fn profile(source: &DataSource) -> DataProfile {
 }
 
 fn bars(source: &DataSource) -> DataPlot {
-    DataPlot { source: source.clone(), spec: PlotSpec::Bar { column: "a".into(), group: None } }
+    DataPlot { source: source.clone(), spec: PlotSpec::Bar { column: "a".into(), group: None }, token: String::new() }
 }
 
 fn inspect(json: &str) -> WorkflowInspect {
@@ -103,7 +105,14 @@ fn inspect(json: &str) -> WorkflowInspect {
 }
 
 fn start(json: &str) -> RunStart {
-    RunStart { json: json.to_owned(), device: "cpu".into(), seed: 1, up_to: None, again_from: None }
+    RunStart {
+        json: json.to_owned(),
+        device: "cpu".into(),
+        seed: 1,
+        up_to: None,
+        again_from: None,
+        token: String::new(),
+    }
 }
 
 fn save(name: &str, json: &str) -> WorkflowSave {
@@ -292,6 +301,33 @@ fn ten_gigabytes_are_answered_in_bounded_memory() {
             assert!(took < MOST_MEMORY, "{} MiB", took >> 20);
         }
     });
+}
+
+#[test]
+fn the_start_of_a_run_on_ten_gigabytes_tells_how_far_it_is_and_can_be_stopped() {
+    let sandbox = Sandbox::new();
+    let window = Window::open(&sandbox);
+    let path = sparse(&sandbox.path("huge.csv"), b"a,b\n1,2\n3,4\n", b"\n");
+    let events = window.desk.subscribe();
+    let desk = Arc::clone(&window.desk);
+    let ask = RunStart { token: "begin".into(), ..start(&sorting(&path)) };
+    let starting = thread::spawn(move || desk.handle(ask.into()));
+    let far = loop {
+        let heard = events.wait(Duration::from_secs(60));
+        assert!(!heard.is_empty(), "nothing was told of its progress");
+        let far = heard.into_iter().find_map(|envelope| match envelope.event {
+            Event::Progress { token, done, total, note } if token == "begin" => Some((done, total, note)),
+            _ => None,
+        });
+        if let Some(far) = far {
+            break far;
+        }
+    };
+    assert!(far.0 > 0 && far.1 == TEN_GIB && far.2.contains("huge.csv"), "{far:?}");
+    window.ask(WorkCancel { token: "begin".into() }).unwrap();
+    let failure = starting.join().unwrap().unwrap_err();
+    assert!(failure.code == Code::Cancelled && failure.message.contains("huge.csv"), "{failure:?}");
+    assert!(window.ask(RunList::default()).unwrap().items.is_empty(), "no run was made");
 }
 
 #[test]

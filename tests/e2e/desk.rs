@@ -80,7 +80,14 @@ impl Window {
 }
 
 fn start(json: &str) -> RunStart {
-    RunStart { json: json.to_owned(), device: "cpu".into(), seed: 7, up_to: None, again_from: None }
+    RunStart {
+        json: json.to_owned(),
+        device: "cpu".into(),
+        seed: 7,
+        up_to: None,
+        again_from: None,
+        token: String::new(),
+    }
 }
 
 /// A small network on a sample table, which takes as long as its epochs.

@@ -15,6 +15,8 @@ use athanor_protocol::{
     run::RunSummary,
 };
 
+use crate::work::Far;
+
 /// Where nothing at all was heard for so long, though something was asked, the engine is asked whether it is there.
 const QUIET_SECS: f64 = 8.0;
 /// An engine that has not answered that after so long hangs.
@@ -51,6 +53,9 @@ pub struct Desk {
     running: BTreeMap<RunId, RunAtWork>,
     heard_at: f64,
     probe: Option<(Ticket<Hello>, f64)>,
+    /// How far the engine is, by tokens that are in use.
+    far: HashMap<String, Far>,
+    n_tokens: u64,
     now_secs: f64,
     epoch_millis: i64,
 }
@@ -101,6 +106,8 @@ impl Desk {
             running: BTreeMap::new(),
             heard_at: 0.0,
             probe: None,
+            far: HashMap::new(),
+            n_tokens: 0,
             now_secs: 0.0,
             epoch_millis: 0,
         }
@@ -134,6 +141,24 @@ impl Desk {
     pub fn take<R: Ask>(&mut self, ticket: Ticket<R>) -> Option<Result<R::Answer, Failure>> {
         let result = self.answers.remove(&ticket.id)?;
         Some(result.and_then(R::answer))
+    }
+
+    /// A token under which the engine tells how far it is, until [`Desk::end_token`].
+    pub fn new_token(&mut self) -> String {
+        self.n_tokens += 1;
+        let token = format!("work{}x{}", self.epoch_millis, self.n_tokens);
+        self.far.insert(token.clone(), Far::default());
+        token
+    }
+
+    /// How far the engine is with what was asked under a token.
+    pub fn far(&self, token: &str) -> Option<&Far> {
+        self.far.get(token)
+    }
+
+    /// Nothing is done under a token any more.
+    pub fn end_token(&mut self, token: &str) {
+        self.far.remove(token);
     }
 
     /// Whether any answer is awaited.
@@ -257,6 +282,11 @@ impl Desk {
             Event::RunStep { run, progress } => {
                 if let Some(known) = self.running.get_mut(run) {
                     known.progress.insert(progress.node.clone(), progress.clone());
+                }
+            }
+            Event::Progress { token, done, total, note } => {
+                if let Some(far) = self.far.get_mut(token) {
+                    *far = Far { done: *done, total: *total, note: note.clone() };
                 }
             }
             _ => {}

@@ -28,5 +28,6 @@ pub mod uploads;
 pub mod web;
 pub mod widgets;
 pub mod wire;
+pub mod work;
 
 pub use app::App;

@@ -26,9 +26,12 @@ pub(super) struct Works {
 
 impl Works {
     /// Work begins under a token; it is forgotten when what is given back is dropped. A token that is used twice at a time
-    /// stops what began last.
+    /// stops what began last. What has no token cannot be stopped.
     pub(super) fn begin(&self, token: &str) -> Working<'_> {
         let (flag, number) = (StopFlag::new(), self.begun.fetch_add(1, Ordering::Relaxed));
+        if token.is_empty() {
+            return Working { works: self, token: String::new(), number, flag };
+        }
         self.lock().insert(token.to_owned(), (number, flag.clone()));
         Working { works: self, token: token.to_owned(), number, flag }
     }
@@ -88,6 +91,9 @@ mod tests {
         works.cancel("of nothing");
         assert!(!first.is_stopped() && second.is_stopped());
         drop((first, second));
+        let nameless = works.begin("");
+        works.cancel("");
+        assert!(!nameless.is_stopped(), "what was given no name is nobody's to stop");
         assert!(works.lock().is_empty());
         let again = works.begin("b");
         assert!(!again.is_stopped(), "a token can be used again");

@@ -4,7 +4,7 @@ use std::{cell::Cell, path::Path, rc::Rc, sync::Arc, time::Instant};
 
 use athanor_protocol::{
     Code, Failure,
-    api::{DataUploaded, Event, Picked, Reply, Request, RunStarted, WorkflowDoc, WorkflowSaved},
+    api::{DataUploaded, Event, Picked, PlotSpec, Reply, Request, RunStarted, WorkflowDoc, WorkflowSaved},
 };
 use athanor_ui::{
     fake,
@@ -381,6 +381,59 @@ fn a_large_table_is_described_only_when_the_user_asks_and_can_be_stopped() {
     assert!(screen.has("Stopped"), "an answer that nobody waits for changes nothing");
     screen.click("Describe the columns");
     assert!(screen.has("Missing values"));
+}
+
+#[test]
+fn a_plot_of_a_large_table_can_be_stopped_and_one_that_nobody_waits_for_is() {
+    let mut screen = usual(fake::TRIPS);
+    let tokens = |screen: &Screen| {
+        sent(screen, |request| match request {
+            Request::DataPlot(ask) => Some(ask.token.clone()),
+            _ => None,
+        })
+    };
+    let cancelled = |screen: &Screen| {
+        sent(screen, |request| match request {
+            Request::WorkCancel(ask) => Some(ask.token.clone()),
+            _ => None,
+        })
+    };
+    screen.fake.on(|request| match request {
+        Request::DataPlot(ask) if matches!(ask.spec, PlotSpec::Bar { .. }) => {
+            Some(Err(Failure::new(Code::Cancelled, "the plot was stopped")))
+        }
+        _ => None,
+    });
+    screen.fake.hold();
+    screen.click("Plots");
+    screen.harness.run_steps(40);
+    assert!(screen.has("Reading the columns"));
+    screen.show("data-plotting");
+    screen.click("Bar");
+    let asked = tokens(&screen);
+    assert_eq!(cancelled(&screen), asked[..1], "the first one is of no use any more");
+    screen.fake.release();
+    screen.fake.hold();
+    screen.harness.run_steps(40);
+    screen.click("Stop");
+    let asked = tokens(&screen);
+    assert_eq!(cancelled(&screen), asked, "the second one was stopped by hand");
+    screen.fake.release();
+    screen.settle();
+    assert!(screen.has_text("The plot was stopped") && screen.has("Try again"));
+}
+
+#[test]
+fn the_start_of_a_run_from_the_panel_can_be_stopped() {
+    let mut screen = usual(fake::TRIPS);
+    screen.click("Use for training");
+    screen.fake.on(|request| match request {
+        Request::RunStart(_) => Some(Err(Failure::new(Code::Cancelled, "reading trips.csv was stopped"))),
+        _ => None,
+    });
+    screen.click("Create and run");
+    screen.settle();
+    assert!(screen.has_text("Stopped before the run began") && screen.has("Create and run"));
 }
 
 #[test]

@@ -419,6 +419,33 @@ fn a_run_starts_shows_each_nodes_state_and_can_be_stopped() {
 }
 
 #[test]
+fn the_start_of_a_run_on_a_large_table_tells_how_far_it_is_and_can_be_stopped() {
+    let mut screen = open();
+    screen.fake.on(|request| match request {
+        Request::RunStart(_) => Some(Err(Failure::new(Code::Cancelled, "reading trips.csv was stopped"))),
+        _ => None,
+    });
+    screen.fake.hold();
+    screen.click("Run");
+    let token = screen.fake.sent().into_iter().find_map(|request| match request {
+        Request::RunStart(ask) => Some(ask.token),
+        _ => None,
+    });
+    let token = token.expect("a run was started");
+    let note = "reading trips.csv to know whether it changed".to_owned();
+    screen.fake.event(Event::Progress { token: token.clone(), done: 1 << 30, total: 10 << 30, note });
+    screen.harness.run_steps(40);
+    assert!(screen.has_text("Starting the run: reading trips.csv"));
+    screen.show("workflow-starting");
+    screen.click("Stop");
+    let told = |request: &Request| matches!(request, Request::WorkCancel(ask) if ask.token == token);
+    assert!(screen.fake.sent().iter().any(told), "the engine is told that it may stop");
+    screen.fake.release();
+    screen.settle();
+    assert!(screen.has_text("Stopped before the run began") && screen.has("Run") && !screen.has("Stop"));
+}
+
+#[test]
 fn the_preview_shows_tables_models_reports_and_says_what_to_do_else() {
     let mut screen = open();
     screen.click(FILL);

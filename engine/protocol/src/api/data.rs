@@ -144,6 +144,9 @@ pub struct DataPlot {
     pub source: DataSource,
     /// What to draw.
     pub spec: PlotSpec,
+    /// By which it can be stopped.
+    #[serde(default)]
+    pub token: String,
 }
 
 /// What to draw.

@@ -103,7 +103,7 @@ methods! {
     SystemLoad: SystemLoad => LoadNow,
     /// The audit log.
     AuditList: AuditList => AuditPage,
-    /// Stops what tells of its progress under a token: a profile, a prediction.
+    /// Stops what tells of its progress under a token: a profile, a plot, a prediction, the start of a run.
     WorkCancel: WorkCancel => Done,
 
     /// The tables that the workspace knows.

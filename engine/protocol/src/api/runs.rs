@@ -24,6 +24,10 @@ pub struct RunStart {
     /// This node and what depends on it are done again even where their results are there.
     #[serde(default)]
     pub again_from: Option<String>,
+    /// For the progress events: large tables are read once before a run can be planned. It can be stopped by the token
+    /// until the run is made; from then on by the run's id.
+    #[serde(default)]
+    pub token: String,
 }
 
 /// A run that was started.

@@ -143,7 +143,8 @@ pub(super) fn data_profile(desk: &Arc<Desk>, ask: DataProfile) -> Result<Profile
 /// Numbers for a plot.
 pub(super) fn data_plot(desk: &Arc<Desk>, ask: DataPlot) -> Result<PlotData, Failure> {
     let source = located(desk.workspace()?.root(), ask.source);
-    desk.data.with(&source, |opened| opened.pager.dataset().plot(&ask.spec, &|| false))
+    let working = desk.works.begin(&ask.token);
+    desk.data.with(&source, |opened| opened.pager.dataset().plot(&ask.spec, &|| working.is_stopped()))
 }
 
 /// The source with its path looked up from the workspace's folder.

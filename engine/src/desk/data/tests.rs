@@ -132,7 +132,7 @@ fn a_table_is_opened_shown_profiled_and_plotted() {
     let profile = ask(&test.desk, DataProfile { source: source.clone(), token: "t".to_owned() }).unwrap();
     assert_eq!((profile.profile.n_rows, profile.profile.columns[1].n_missing), (3, 1));
     let spec = PlotSpec::Bar { column: "name".to_owned(), group: None };
-    let plot = ask(&test.desk, DataPlot { source, spec }).unwrap();
+    let plot = ask(&test.desk, DataPlot { source, spec, token: String::new() }).unwrap();
     assert!(matches!(plot, PlotData::Bar { ref values, .. } if values.len() == 3), "{plot:?}");
 }
 

@@ -66,8 +66,8 @@ impl FileState {
 
 impl FlowState {
     /// The digest of a file's bytes, read again only when the file changed. With `at_most`, a larger file that was not
-    /// read before has none.
-    fn digest(&self, path: &Path, at_most: Option<u64>) -> Result<Option<String>> {
+    /// read before has none. `go_on` is as in [`files::digest_file_watched`].
+    fn digest(&self, path: &Path, at_most: Option<u64>, go_on: &mut dyn FnMut(u64) -> bool) -> Result<Option<String>> {
         let state = FileState::of(path);
         let key = state.map(|state| (path.to_owned(), state));
         if let Some(digest) = key.as_ref().and_then(|key| lock(&self.digests).get(key).cloned()) {
@@ -76,7 +76,7 @@ impl FlowState {
         if at_most.is_some_and(|at_most| state.is_none_or(|state| state.n_bytes > at_most)) {
             return Ok(None);
         }
-        let (digest, _) = files::digest_file(path)?;
+        let (digest, _) = files::digest_file_watched(path, go_on)?;
         if let Some(key) = key.filter(|(_, state)| FileState::of(path) == Some(*state)) {
             let mut digests = lock(&self.digests);
             if digests.len() >= MAX_REMEMBERED {
@@ -93,16 +93,21 @@ pub(super) fn folders(workspace: &Workspace) -> [PathBuf; 2] {
     [workspace.root().join("data"), workspace.root().to_owned()]
 }
 
-/// The files that a workflow opens, with their digests.
+/// The files that a workflow opens, with their digests. `go_on` hears of every file how many of its bytes are read, and
+/// stops it all where it says `false`.
 ///
 /// # Errors
-/// If one is not there or cannot be read; names the node.
+/// If one is not there or cannot be read; names the node. [`Code::Cancelled`] where it was stopped.
 pub(super) fn sources(
     desk: &Desk,
     workspace: &Workspace,
     workflow: &Workflow,
+    go_on: &mut dyn FnMut(&Path, u64) -> bool,
 ) -> Result<std::collections::BTreeMap<String, ResolvedSource>> {
-    source::resolve_in(workflow, &folders(workspace), &mut |path| Ok(desk.flow.digest(path, None)?.unwrap_or_default()))
+    source::resolve_in(workflow, &folders(workspace), &mut |path| {
+        let digest = desk.flow.digest(path, None, &mut |n_bytes| go_on(path, n_bytes))?;
+        Ok(digest.unwrap_or_default())
+    })
 }
 
 /// The nodes of a workflow that `keep` names, with the links between them.

@@ -8,6 +8,7 @@ mod tell;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -35,7 +36,7 @@ use super::{
 };
 use crate::{
     EngineError,
-    flow::plan::plan_part,
+    flow::plan::{ResolvedSource, plan_part},
     runs::{self, RunOptions, reconcile},
     workspace::Workspace,
 };
@@ -48,6 +49,8 @@ const MAX_WAITING: usize = 200;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long closing the program waits for its runs: a worker has 700 ms to write its checkpoint.
 const CLOSING: Duration = Duration::from_secs(3);
+/// How often the reading of large tables tells how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// Problems that a refusal tells of.
 const TOLD_PROBLEMS: usize = 3;
 
@@ -214,7 +217,7 @@ pub(super) fn run_start(desk: &Arc<Desk>, ask: RunStart) -> Result<RunStarted, F
         None => whole.clone(),
     };
     runs::check(&part, &catalogue).map_err(as_refusal)?;
-    let sources = flow::sources(desk, &workspace, &part)?;
+    let sources = read_sources(desk, &workspace, &part, &ask.token)?;
     let options = options(desk, &ask.device, ask.seed)?;
     let inputs = runs::plan_inputs(sources, &options, device_of(desk, &ask.device)?)?;
     let plan = plan_part(&part, &whole, &catalogue, &inputs).map_err(|problems| refusal(&problems))?;
@@ -232,6 +235,29 @@ pub(super) fn run_start(desk: &Arc<Desk>, ask: RunStart) -> Result<RunStarted, F
     let run = job.run_id.clone();
     go(desk, &workspace, job, options)?;
     Ok(RunStarted { run })
+}
+
+/// The tables that a workflow opens. Large ones take a while: that is told, and stopped, under the token.
+fn read_sources(
+    desk: &Desk,
+    workspace: &Workspace,
+    workflow: &Workflow,
+    token: &str,
+) -> Result<BTreeMap<String, ResolvedSource>, Failure> {
+    let working = desk.works.begin(token);
+    let (began, mut told) = (Instant::now(), Duration::ZERO);
+    let mut go_on = |path: &Path, done: u64| {
+        let elapsed = began.elapsed();
+        if elapsed >= told + PROGRESS_EVERY && !token.is_empty() {
+            told = elapsed;
+            let total = std::fs::metadata(path).map_or(0, |meta| meta.len()).max(done);
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let note = format!("reading {name} to know whether it changed");
+            desk.publish(Event::Progress { token: token.to_owned(), done, total, note });
+        }
+        !working.is_stopped()
+    };
+    Ok(flow::sources(desk, workspace, workflow, &mut go_on)?)
 }
 
 pub(super) fn run_resume(desk: &Arc<Desk>, ask: RunResume) -> Result<Done, Failure> {

@@ -155,7 +155,8 @@ fn a_workflow_that_cannot_run_says_why_at_once() {
     let test = TestDesk::open();
     let start = |json: &str, up_to: Option<&str>| {
         let (json, up_to) = (json.to_owned(), up_to.map(str::to_owned));
-        ask(&test.desk, RunStart { json, device: "cpu".into(), seed: 0, up_to, again_from: None }).unwrap_err()
+        ask(&test.desk, RunStart { json, device: "cpu".into(), seed: 0, up_to, again_from: None, token: String::new() })
+            .unwrap_err()
     };
     let bad = r#"{"version":2,"name":"t","nodes":[{"id":"a","kind":"split"},{"id":"b","kind":"table.open"},
         {"id":"c","kind":"table.open","params":{"path":"gone.csv"}},{"id":"d","kind":"evaluate"}],"links":[]}"#;

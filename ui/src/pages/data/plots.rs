@@ -2,18 +2,18 @@
 
 use athanor_protocol::{
     Code, Failure,
-    api::{DataPlot, PlotSpec},
+    api::{DataPlot, PlotSpec, WorkCancel},
     table::{ColumnSchema, DataSource, DataType},
 };
 use egui::{RichText, Ui};
 
 use super::{draw, picker};
 use crate::{
-    desk::Remote,
+    desk::{Desk, Remote},
     icons::ph,
     pages::Cx,
     theme::{Theme, font_size, size},
-    widgets,
+    widgets, work,
 };
 
 /// A kind of plot.
@@ -67,6 +67,9 @@ pub struct Plots {
     group: String,
     n_bins: u32,
     answer: Remote<DataPlot>,
+    /// What was asked for last, and the token by which it can be stopped.
+    asked: Option<(PlotSpec, String)>,
+    stopping: bool,
     drawn: draw::Drawn,
 }
 
@@ -138,9 +141,11 @@ impl Plots {
                 widgets::empty_state(ui, ph::CHART_SCATTER, "Not with these columns", text, None);
                 return;
             };
-            let ask = DataPlot { source: source.clone(), spec };
+            let token = self.token_of(&spec, cx.desk);
+            let ask = DataPlot { source: source.clone(), spec, token };
             if self.answer.keep(cx.desk, &ask) {
                 self.drawn = draw::Drawn::default();
+                self.stopping = false;
             }
             if let Some(failure) = self.answer.error().cloned() {
                 // A column that is no number after all, for example.
@@ -152,9 +157,11 @@ impl Plots {
             let fits = self.answer.value_of().is_some_and(|of| of == &ask);
             if !fits {
                 if self.answer.slow(cx.desk) {
-                    ui.horizontal(|ui| {
-                        widgets::loading(ui, "Reading the columns");
-                    });
+                    let stop = work::line(ui, "Reading the columns", None, self.stopping);
+                    if stop && cx.desk.may_ask() {
+                        self.stopping = true;
+                        cx.desk.tell(WorkCancel { token: ask.token.clone() }.into());
+                    }
                 } else {
                     ui.ctx().request_repaint_after_secs(0.1);
                 }
@@ -170,6 +177,22 @@ impl Plots {
                 padded_card(ui, |ui| draw::show(ui, data, &mut self.drawn, &names, height));
             }
         });
+    }
+
+    /// Each plot that is asked for has a token of its own. What was asked for before, nobody waits for any more.
+    fn token_of(&mut self, spec: &PlotSpec, desk: &mut Desk) -> String {
+        if let Some((asked, token)) = &self.asked {
+            if asked == spec {
+                return token.clone();
+            }
+            desk.end_token(token);
+            if self.answer.busy() && desk.may_ask() {
+                desk.tell(WorkCancel { token: token.clone() }.into());
+            }
+        }
+        let token = desk.new_token();
+        self.asked = Some((spec.clone(), token.clone()));
+        token
     }
 
     fn pickers(&mut self, ui: &mut Ui) {

@@ -1,7 +1,7 @@
 //! "Use for training": which column to predict, with what, from which share of the rows; then a workflow that does it.
 
 use athanor_protocol::{
-    Failure,
+    Code, Failure,
     api::{RunStart, TableInfo, WorkflowDoc, WorkflowSave, WorkflowStarter},
     catalogue::Catalogue,
     names::check_model_name,
@@ -17,6 +17,7 @@ use crate::{
     pages::{Cx, Go},
     theme::{self, Theme, font_size, mix, radius, size},
     widgets,
+    work::Work,
 };
 
 /// Names that the column to predict often has.
@@ -92,7 +93,7 @@ fn model_name(table: &str) -> String {
 enum Doing {
     Making(Ticket<WorkflowStarter>),
     Saving(Ticket<WorkflowSave>, Box<WorkflowDoc>),
-    Starting(Ticket<RunStart>),
+    Starting(Work<RunStart>),
 }
 
 /// The panel's state.
@@ -162,14 +163,10 @@ impl TrainPanel {
                 None => self.doing = Some(Doing::Saving(ticket, doc)),
                 Some(Ok(_)) if self.run_it => {
                     let settings = cx.desk.settings();
-                    let start = RunStart {
-                        json: doc.json.clone(),
-                        device: settings.device.clone(),
-                        seed: settings.seed,
-                        up_to: None,
-                        again_from: None,
-                    };
-                    self.doing = Some(Doing::Starting(cx.desk.ask(start)));
+                    let (device, seed) = (settings.device.clone(), settings.seed);
+                    let json = doc.json.clone();
+                    let start = |token| RunStart { json, device, seed, up_to: None, again_from: None, token };
+                    self.doing = Some(Doing::Starting(Work::begin(cx.desk, start)));
                 }
                 Some(Ok(_)) => {
                     cx.toasts.ok(format!("Made the workflow {}", doc.name));
@@ -177,9 +174,12 @@ impl TrainPanel {
                 }
                 Some(Err(failure)) => self.failure = Some(failure),
             },
-            Doing::Starting(ticket) => match cx.desk.take(ticket) {
-                None => self.doing = Some(Doing::Starting(ticket)),
+            Doing::Starting(work) => match work.take(cx.desk) {
+                None => self.doing = Some(Doing::Starting(work)),
                 Some(Ok(started)) => cx.go.push(Go::Run(started.run)),
+                Some(Err(failure)) if failure.code == Code::Cancelled => {
+                    cx.toasts.info("Stopped before the run began; the workflow is kept");
+                }
                 Some(Err(failure)) => self.failure = Some(failure),
             },
         }
@@ -403,10 +403,10 @@ impl TrainPanel {
         if !cx.desk.may_change() {
             widgets::muted(ui, "This workspace can only be looked at.");
         }
-        match &self.doing {
+        match &mut self.doing {
             Some(Doing::Making(_)) => widgets::loading(ui, "Making the workflow"),
             Some(Doing::Saving(..)) => widgets::loading(ui, "Saving it"),
-            Some(Doing::Starting(_)) => widgets::loading(ui, "Starting the run"),
+            Some(Doing::Starting(work)) => work.ui(ui, cx.desk, "Starting the run"),
             None => {}
         }
         if let Some(run_it) = begin {

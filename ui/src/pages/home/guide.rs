@@ -323,7 +323,7 @@ impl Guide {
             let node =
                 view.detail.steps.iter().find(|step| step.kind.starts_with("train.")).map(|step| step.node.clone());
             let json = view.detail.workflow_json.clone();
-            let ask = RunStart { json, device, seed, up_to: None, again_from: node };
+            let ask = RunStart { json, device, seed, up_to: None, again_from: node, token: String::new() };
             let doing = Doing::Start(desk.ask(ask));
             return self.begin(desk, doing);
         }
@@ -394,7 +394,9 @@ impl Guide {
                     let json = result?.json;
                     let settings = desk.settings();
                     let (device, seed) = (settings.device.clone(), settings.seed);
-                    Some(Doing::Start(desk.ask(RunStart { json, device, seed, up_to: None, again_from: None })))
+                    let token = String::new();
+                    let ask = RunStart { json, device, seed, up_to: None, again_from: None, token };
+                    Some(Doing::Start(desk.ask(ask)))
                 }
             },
             Doing::Start(ticket) => match desk.take(ticket) {

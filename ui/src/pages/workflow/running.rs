@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use athanor_protocol::{
-    Failure,
+    Code, Failure,
     api::{Event, NodeProgress, RunCancel, RunGet, RunStart},
     names::RunId,
     run::{RunStatus, StepState},
@@ -12,18 +12,19 @@ use egui::{RichText, Ui};
 
 use super::{canvas::NodeState, editor::Editor};
 use crate::{
-    desk::{Desk, Remote, Ticket},
+    desk::{Desk, Remote},
     format,
     icons::{self, ph},
     pages::{Cx, Go},
     theme::{Theme, font_size},
     widgets,
+    work::Work,
 };
 
 /// The run of the open workflow.
 #[derive(Default)]
 pub struct Running {
-    start: Option<(Ticket<RunStart>, f64)>,
+    start: Option<Work<RunStart>>,
     run: Option<RunId>,
     status: Option<RunStatus>,
     failure: Option<Failure>,
@@ -44,7 +45,9 @@ impl Running {
 
     /// Asks the run to stop.
     pub fn stop(&mut self, desk: &mut Desk) {
-        if let Some(run) = self.run.clone().filter(|_| self.is_on() && !self.stopping) {
+        if let Some(work) = &mut self.start {
+            work.stop(desk);
+        } else if let Some(run) = self.run.clone().filter(|_| self.is_on() && !self.stopping) {
             self.stopping = true;
             desk.tell(RunCancel { run }.into());
         }
@@ -53,8 +56,8 @@ impl Running {
     /// Takes in what has come, and takes over a run that was at work before.
     pub fn keep(&mut self, cx: &mut Cx<'_>, workflow: &str, content: u64) -> bool {
         let mut done = false;
-        if let Some((ticket, _)) = self.start
-            && let Some(result) = cx.desk.take(ticket)
+        if let Some(work) = &self.start
+            && let Some(result) = work.take(cx.desk)
         {
             self.start = None;
             match result {
@@ -62,6 +65,7 @@ impl Running {
                     self.follow(started.run);
                     self.content = content;
                 }
+                Err(failure) if failure.code == Code::Cancelled => cx.toasts.info("Stopped before the run began"),
                 Err(failure) => cx.toasts.failure(&failure),
             }
         }
@@ -159,7 +163,9 @@ impl Running {
     pub fn strip(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
         let theme = Theme::of(ui);
         let Some(run) = self.run.clone() else {
-            widgets::loading(ui, "Starting the run");
+            if let Some(work) = &self.start {
+                ui.horizontal_centered(|ui| work.told_ui(ui, cx.desk, "Starting the run"));
+            }
             return;
         };
         let status = self.status.unwrap_or(RunStatus::Queued);
@@ -198,7 +204,7 @@ impl Running {
 
     /// Whether there is something to say in the strip.
     pub fn has_strip(&self) -> bool {
-        (self.run.is_some() && !self.hidden) || self.start.is_some_and(|_| true)
+        (self.run.is_some() && !self.hidden) || self.start.is_some()
     }
 }
 
@@ -224,14 +230,9 @@ impl Editor {
             return;
         }
         let settings = cx.desk.settings();
-        let request = RunStart {
-            json: self.doc.now().to_json(),
-            device: settings.device.clone(),
-            seed: settings.seed,
-            up_to,
-            again_from,
-        };
-        let ticket = cx.desk.ask(request);
-        self.running = Running { start: Some((ticket, self.now)), content: self.doc.content(), ..Running::default() };
+        let (device, seed) = (settings.device.clone(), settings.seed);
+        let json = self.doc.now().to_json();
+        let work = Work::begin(cx.desk, |token| RunStart { json, device, seed, up_to, again_from, token });
+        self.running = Running { start: Some(work), content: self.doc.content(), ..Running::default() };
     }
 }
