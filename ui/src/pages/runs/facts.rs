@@ -171,7 +171,7 @@ pub(super) fn environment(ui: &mut Ui, view: &RunView, _cx: &mut Cx<'_>) {
             if let Some(owner) = &detail.owner {
                 rows.push(("at work on".to_owned(), format!("{}, process {}", owner.host, owner.pid)));
             }
-            widgets::facts(ui, "environment facts", &rows);
+            widgets::facts(ui, &rows);
         });
     });
 }
@@ -223,7 +223,7 @@ pub(super) fn lineage(ui: &mut Ui, view: &RunView, cx: &mut Cx<'_>) {
             if detail.params.is_empty() {
                 widgets::muted(ui, "All parameters are the usual ones.");
             } else {
-                widgets::facts(ui, "parameters", &detail.params);
+                widgets::facts(ui, &detail.params);
             }
         });
         widgets::titled_card(ui, "Became", "", |ui| {
