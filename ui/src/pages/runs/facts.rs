@@ -15,6 +15,7 @@ use crate::{
     pages::{Cx, Go},
     theme::{self, font_size, size},
     widgets::{self, Grid, GridColumn, Kind},
+    wire,
 };
 
 /// The tab with the files.
@@ -128,7 +129,7 @@ impl Artifacts {
             && let Some(result) = cx.desk.take(*ticket)
         {
             match result {
-                Ok(_) => cx.toasts.ok(format!("Saved {path}")),
+                Ok(_) => cx.toasts.ok(format!("Saved {}", wire::shown_path(path))),
                 Err(failure) => cx.toasts.failure(&failure),
             }
             self.saving = None;
