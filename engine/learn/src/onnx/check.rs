@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use super::{
     columns::input_type,
-    session::{RUNTIME, Session, Values, tensor},
+    session::{RUNTIME, RUNTIME_WITH_TREES, Session, Values, tensor},
 };
-use crate::{LearnError, predictor::Predictor};
+use crate::{LearnError, model::TrainedModel, predictor::Predictor};
 
 /// Rows that are compared.
 const N_ROWS: usize = 64;
@@ -43,6 +43,12 @@ pub struct SelfCheck {
 
 /// Replays the fitted recipe on raw rows.
 pub type Prepare<'a> = &'a dyn Fn(&Frame) -> Result<Frame, Failure>;
+
+/// What runs the bytes, as the report names it.
+fn runtime(predictor: &Predictor) -> String {
+    let has_trees = matches!(predictor.parts(), Some((_, TrainedModel::Trees(_))));
+    if has_trees { RUNTIME_WITH_TREES } else { RUNTIME }.to_owned()
+}
 
 fn unchecked(reason: String) -> SelfCheck {
     let runtime = RUNTIME.to_owned();
@@ -124,7 +130,7 @@ pub(super) fn check(
         checked: true,
         checked_rows: N_ROWS,
         max_abs_difference: Some(max_abs_difference),
-        runtime: RUNTIME.to_owned(),
+        runtime: runtime(predictor),
         reason: None,
     })
 }

@@ -13,6 +13,7 @@
 mod check;
 mod columns;
 mod encoder;
+mod ensemble;
 mod export;
 mod expression;
 mod graph;
@@ -26,6 +27,8 @@ mod recipe;
 mod scan;
 mod session;
 mod signature;
+#[cfg(test)]
+mod tests;
 mod trees;
 
 pub use self::{

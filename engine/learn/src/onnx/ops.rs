@@ -103,7 +103,14 @@ const STANDARD: &[&str] = &[
     "Xor",
 ];
 
-const ML: &[&str] = &["CategoryMapper", "LinearClassifier", "LinearRegressor", "Normalizer", "TreeEnsembleClassifier"];
+const ML: &[&str] = &[
+    "CategoryMapper",
+    "LinearClassifier",
+    "LinearRegressor",
+    "Normalizer",
+    "TreeEnsembleClassifier",
+    "TreeEnsembleRegressor",
+];
 
 /// Whether an operator may be used. Both lists are sorted.
 pub(super) fn is_known(domain: &str, op_type: &str) -> bool {

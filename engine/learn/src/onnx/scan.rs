@@ -69,8 +69,12 @@ impl Counts {
                 0 => {
                     varint(&mut rest)?;
                 }
-                1 => drop(take(&mut rest, 8)?),
-                5 => drop(take(&mut rest, 4)?),
+                1 => {
+                    take(&mut rest, 8)?;
+                }
+                5 => {
+                    take(&mut rest, 4)?;
+                }
                 2 => {
                     let n_bytes = varint(&mut rest)?;
                     let inner = take(&mut rest, n_bytes)?;

@@ -11,10 +11,20 @@ use tract_onnx::prelude::{
     ToDim, TractResult, TypedRunnableModel, tensor1,
 };
 
-use super::{columns::MISSING_MOMENT, model::Cells, proto::elem};
+use super::{columns::MISSING_MOMENT, ensemble, model::Cells, proto::elem};
 
 /// The runtime's name and version, as reports give it.
 pub(super) const RUNTIME: &str = "tract-onnx 0.23.9";
+
+/// What the report says where the trees of the graph were walked by this program's own operator.
+pub(super) const RUNTIME_WITH_TREES: &str = "tract-onnx 0.23.9 with this program's TreeEnsembleRegressor";
+
+/// The runtime with the operator that it lacks.
+fn framework() -> tract_onnx::Onnx {
+    let mut framework = tract_onnx::onnx();
+    framework.op_register.insert("TreeEnsembleRegressor", ensemble::build);
+    framework
+}
 
 /// A graph that is ready to run.
 pub(super) struct Session {
@@ -45,7 +55,7 @@ impl Session {
     /// A sentence on what the runtime does not know or cannot work out.
     pub(super) fn open(bytes: &[u8], inputs: &[(i32, Vec<usize>)]) -> Result<Self, String> {
         guarded(|| {
-            let mut model = tract_onnx::onnx().with_ignore_output_shapes(true).model_for_read(&mut &bytes[..])?;
+            let mut model = framework().with_ignore_output_shapes(true).model_for_read(&mut &bytes[..])?;
             for (at, (elem_type, shape)) in inputs.iter().enumerate() {
                 if let Some(datum) = datum(*elem_type) {
                     model.set_input_fact(at, InferenceFact::dt_shape(datum, shape))?;
@@ -134,7 +144,7 @@ impl Plan {
     /// A sentence on what the runtime does not know or cannot work out.
     pub(super) fn open(bytes: &[u8], inputs: &[(i32, Vec<usize>)]) -> Result<Self, String> {
         guarded(|| {
-            let mut model = tract_onnx::onnx()
+            let mut model = framework()
                 .with_ignore_output_shapes(true)
                 .with_ignore_output_types(true)
                 .with_ignore_value_info(true)

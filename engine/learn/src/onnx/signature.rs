@@ -201,9 +201,7 @@ fn maker<'a>(graph: &'a GraphProto, name: &str) -> Option<&'a NodeProto> {
 }
 
 fn ends_in_softmax(graph: &GraphProto, output: &str) -> bool {
-    maker(graph, output).is_some_and(|node| {
-        node.op_type == "Softmax" || (node.op_type == "Normalizer" || node.op_type == "LinearClassifier")
-    })
+    maker(graph, output).is_some_and(|node| matches!(node.op_type.as_str(), "Softmax" | "Normalizer"))
 }
 
 /// The names of the classes: from the metadata, from a classifier's own list, or numbers from 0.
