@@ -20,6 +20,7 @@ pub mod explain;
 pub mod metrics;
 pub mod model;
 pub mod network;
+pub mod onnx;
 pub mod package;
 pub mod predictor;
 mod rng;

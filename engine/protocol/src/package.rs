@@ -18,6 +18,8 @@ pub enum PartName {
     Weights,
     /// Training statistics for drift, JSON.
     Statistics,
+    /// An ONNX file from elsewhere, in place of encoder, model and weights.
+    Onnx,
 }
 
 impl PartName {
@@ -29,6 +31,7 @@ impl PartName {
             Self::Model => "model",
             Self::Weights => "weights",
             Self::Statistics => "statistics",
+            Self::Onnx => "onnx",
         }
     }
 }
@@ -68,8 +71,9 @@ pub struct Lineage {
     pub datasets: Vec<DatasetUsed>,
     /// Program and library versions: `athanor`, `burn`, `polars`, `lightgbm`.
     pub versions: Vec<(String, String)>,
-    /// Everything that training depended on.
-    pub train: TrainSpec,
+    /// Everything that training depended on; `None` for a model that was trained elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<TrainSpec>,
 }
 
 /// A metric's final value.

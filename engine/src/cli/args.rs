@@ -250,20 +250,31 @@ pub(crate) enum ModelsCommand {
         #[arg(long, conflicts_with = "version")]
         remove: bool,
     },
-    /// Write a version's signed package to a file.
+    /// Write a version to a file: its signed package, or an ONNX file for other programs.
+    #[command(after_help = "Example: athanor models export wine@production --onnx -o wine.onnx")]
     Export {
         /// NAME, NAME@ALIAS or NAME:VERSION.
         model: String,
+        /// Write preparation, encoder and model as one ONNX file, and compare its answers with the model's own.
+        #[arg(long)]
+        onnx: bool,
+        /// What the model is meant for; goes into the ONNX file.
+        #[arg(long, value_name = "TEXT", requires = "onnx", default_value = "", hide_default_value = true)]
+        intended_use: String,
         /// The file.
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
-    /// Register a package from elsewhere.
+    /// Register a package or an ONNX file from elsewhere.
     Import {
-        /// The package.
+        /// The package, or an ONNX file.
         file: PathBuf,
         /// The model's name.
-        name: String,
+        #[arg(required_unless_present = "named")]
+        name: Option<String>,
+        /// The model's name, as an option.
+        #[arg(long = "name", id = "named", value_name = "NAME", conflicts_with = "name")]
+        named: Option<String>,
         /// Trust this public key from now on; 'verify' shows which key signed a package.
         #[arg(long, value_name = "KEY")]
         trust: Option<String>,

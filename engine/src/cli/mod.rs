@@ -8,6 +8,7 @@ mod data;
 mod doctor;
 mod keys;
 mod models;
+mod onnx;
 pub(crate) mod output;
 mod run;
 mod runs;

@@ -8,6 +8,7 @@ use super::{
     Context,
     args::{ModelsCommand, PredictArgs},
     data::source,
+    onnx,
     output::{bytes, number, table, time},
     stop_on_signal,
 };
@@ -42,7 +43,11 @@ pub(crate) fn run(context: &Context, command: ModelsCommand) -> Result<bool> {
             registered(context, &version, existed);
         }
         ModelsCommand::Alias { name, alias, version, remove } => alias_to(context, &name, &alias, version, remove)?,
-        ModelsCommand::Export { model, output } => {
+        ModelsCommand::Export { model, onnx: true, intended_use, output } => {
+            known_form(&model)?;
+            onnx::export(context, &model, &intended_use, &output)?;
+        }
+        ModelsCommand::Export { model, output, .. } => {
             known_form(&model)?;
             let version = registry::export(&context.open()?, &model, &output)?;
             let value = json!({ "model": version.model, "version": version.version, "file": output, "sha256": version.sha256, "n_bytes": version.n_bytes });
@@ -56,7 +61,8 @@ pub(crate) fn run(context: &Context, command: ModelsCommand) -> Result<bool> {
                 )
             });
         }
-        ModelsCommand::Import { file, name, trust } => {
+        ModelsCommand::Import { file, name, named, trust } => {
+            let name = name.or(named).unwrap_or_default();
             let workspace = context.open_or_init()?;
             let (version, existed) = registry::import(&workspace, &file, &name, trust.as_deref())?;
             registered(context, &version, existed);

@@ -97,7 +97,7 @@ pub(super) fn package(seed: u64) -> Vec<u8> {
         workflow_digest: String::new(),
         datasets: vec![],
         versions: vec![],
-        train: spec,
+        train: Some(spec),
     };
     package_run(RunPackage {
         model: &model,
