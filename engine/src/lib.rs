@@ -26,6 +26,7 @@ pub mod ids;
 pub mod keys;
 pub mod predict;
 pub mod registry;
+pub mod rollout;
 pub mod runs;
 pub mod serving;
 pub mod site;

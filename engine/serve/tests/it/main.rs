@@ -9,6 +9,7 @@ mod named;
 mod oip;
 mod oip_binary;
 mod packaged;
+mod rollout;
 mod site;
 mod site_events;
 mod site_house;
