@@ -101,15 +101,17 @@ impl Endpoint {
         loaded.iter().map(|loaded| (loaded.served.name().to_owned(), loaded.served.version())).collect()
     }
 
-    /// What is served now, with what each model takes and gives.
+    /// What answers for each model where a request names no version, with what it takes and gives.
     pub fn served(&self) -> Vec<ServedModel> {
+        let lineup = self.table.now();
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let served = |loaded: &Loaded| ServedModel {
             model: loaded.served.name().to_owned(),
             version: loaded.served.version(),
             signature: loaded.served.signature().clone(),
         };
-        loaded.iter().map(served).collect()
+        let answers = |loaded: &&Loaded| lineup.default_of(loaded.served.name()) == Some(loaded.served.version());
+        loaded.iter().filter(answers).map(served).collect()
     }
 
     /// Who may ask.

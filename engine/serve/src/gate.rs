@@ -344,7 +344,8 @@ fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>
         request.extensions_mut().insert(Admission(Arc::new(permit)));
         Some(grant)
     };
-    request.extensions_mut().insert(Deadline(now + patience(request.headers(), state.config().request_timeout)?));
+    let patience = patience(request.headers(), state.config().request_timeout)?;
+    request.extensions_mut().insert(Deadline(now + patience));
     Ok(Passed::Route(grant))
 }
 

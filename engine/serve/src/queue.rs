@@ -76,7 +76,7 @@ impl Queue {
         let n_ahead = self.n_waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.n_waiting);
         let needed = self.needed(n_ahead);
-        if Instant::now() + needed > deadline {
+        if !needed.is_zero() && Instant::now() + needed > deadline {
             let message = "the endpoint is too busy to answer in time";
             let secs = u32::try_from(needed.as_secs() + 1).unwrap_or(u32::MAX).min(60);
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, message)
@@ -115,46 +115,47 @@ impl Queue {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    const FAR: Duration = Duration::from_secs(600);
+
+    async fn enter(queue: &Arc<Queue>, patience: Duration) -> Result<Place, Refusal> {
+        queue.enter(Instant::now() + patience).await
+    }
+
+    #[tokio::test]
     async fn whoever_could_not_make_it_is_told_at_once() {
         let queue = Queue::new(2);
-        let first = queue.enter(Instant::now()).await.unwrap();
-        let second = queue.enter(Instant::now()).await.unwrap();
+        let held = (enter(&queue, FAR).await.unwrap(), enter(&queue, FAR).await.unwrap());
         assert!(!queue.has_room());
-        // Nothing is known: it waits, and the deadline is what ends it.
-        let before = Instant::now();
-        let refused = queue.enter(before + Duration::from_millis(100)).await.map(drop).unwrap_err();
-        assert_eq!((refused.status.as_u16(), before.elapsed()), (504, Duration::from_millis(100)));
-        tokio::time::advance(Duration::from_millis(900)).await;
-        drop((first, second));
-        assert_eq!(queue.needed(0), Duration::from_millis(1_500), "half a turn to wait, one to work");
-        let held = (queue.enter(Instant::now()).await.unwrap(), queue.enter(Instant::now()).await.unwrap());
-        let before = Instant::now();
-        let refused = queue.enter(before + Duration::from_millis(1_400)).await.map(drop).unwrap_err();
-        assert_eq!((refused.status.as_u16(), before.elapsed()), (503, Duration::ZERO));
-        assert_eq!(refused.retry_after_secs, Some(2));
+        // Nothing is known yet: it waits, and its deadline is what ends it.
+        assert_eq!(enter(&queue, Duration::ZERO).await.map(drop).unwrap_err().status.as_u16(), 504);
+        queue.took(Duration::from_secs(100));
+        assert_eq!(queue.needed(0), Duration::from_secs(150), "half a turn to wait, one to work");
+        assert_eq!(queue.needed(3), Duration::from_secs(300));
+        let refused = enter(&queue, Duration::from_secs(140)).await.map(drop).unwrap_err();
+        assert_eq!((refused.status.as_u16(), refused.retry_after_secs), (503, Some(60)));
         let waiting = tokio::spawn({
             let queue = Arc::clone(&queue);
-            async move { queue.enter(Instant::now() + Duration::from_millis(1_600)).await.map(drop) }
+            async move { enter(&queue, Duration::from_secs(160)).await.map(drop) }
         });
-        tokio::task::yield_now().await;
-        assert_eq!(queue.n_waiting.load(Ordering::Relaxed), 1);
+        while queue.n_waiting.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        // One more stands before the next one.
+        assert_eq!(enter(&queue, Duration::from_secs(190)).await.map(drop).unwrap_err().status.as_u16(), 503);
         drop(held);
         waiting.await.unwrap().unwrap();
         assert_eq!(queue.n_waiting.load(Ordering::Relaxed), 0);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn whoever_leaves_the_line_is_not_counted() {
         let queue = Queue::new(1);
-        let held = queue.enter(Instant::now()).await.unwrap();
+        let held = enter(&queue, FAR).await.unwrap();
         for _ in 0..10 {
-            let patience = Duration::from_millis(1);
-            let left = tokio::time::timeout(patience, queue.enter(Instant::now() + Duration::from_secs(60))).await;
-            assert!(left.is_err());
+            assert!(tokio::time::timeout(Duration::from_millis(1), enter(&queue, FAR)).await.is_err());
         }
         assert_eq!(queue.n_waiting.load(Ordering::Relaxed), 0);
         drop(held);
-        assert!(queue.enter(Instant::now()).await.is_ok());
+        assert!(enter(&queue, FAR).await.is_ok());
     }
 }

@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn drift_trips_at_once() {
         let guards = RolloutGuards { max_drift: Some(0.2), ..guards(50, None, None) };
-        let mut counts = Counts { drift: Some(0.2), ..Counts::default() };
+        let mut counts = Counts::default();
+        counts.drift = Some(0.2);
         assert_eq!(judge(&guards, &counts), None);
         counts.drift = Some(0.21);
         assert_eq!(judge(&guards, &counts).as_deref(), Some("the inputs have drifted by 0.2100, more than 0.2"));
