@@ -21,6 +21,7 @@ use axum::{
 use tokio::time::Instant;
 
 use crate::{
+    batch,
     config::{MAX_INLINE_BYTES, MAX_INLINE_ROWS},
     gate::{Admission, Deadline},
     queue::Queue,
@@ -85,6 +86,17 @@ impl<D: Dialect> Asked<D> {
     ) -> Result<(Response, Option<Outputs>), Refusal> {
         let n_rows = frame.n_rows();
         let outputs = predict(served, frame, is_gone)?;
+        self.write_outputs(served, ask, n_rows, outputs, is_kept)
+    }
+
+    fn write_outputs(
+        &self,
+        served: &Served,
+        ask: D::Ask,
+        n_rows: usize,
+        outputs: Outputs,
+        is_kept: bool,
+    ) -> Result<(Response, Option<Outputs>), Refusal> {
         let mut response = self.dialect.write(served, ask, n_rows, &outputs)?;
         response.headers_mut().insert(VERSION, HeaderValue::from(served.version()));
         Ok((response, is_kept.then_some(outputs)))
@@ -130,22 +142,36 @@ pub(crate) async fn answer<D: Dialect>(
     deadline: Deadline,
 ) -> Result<Response, Refusal> {
     let asked = Arc::new(Asked::new(dialect, body));
-    match attempt(&served, &asked, &admission, deadline.0, state.queue(), false).await {
+    match attempt(state, &served, &asked, &admission, deadline.0, Lane::Main, false).await {
         Ended::Answered(answered) => Ok(answered.response),
         Ended::Refused(refusal, _) | Ended::NoRoom(refusal) => Err(refusal),
     }
 }
 
+/// Where a version waits for a processor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lane {
+    /// With all who answer.
+    Main,
+    /// With candidates: one that hangs takes no place from the version that answers.
+    Trial,
+}
+
 /// Asks one version. `is_kept`: what it says is needed besides the answer.
 pub(crate) async fn attempt<D: Dialect>(
+    state: &State,
     served: &Arc<Served>,
     asked: &Arc<Asked<D>>,
     admission: &Admission,
     deadline: Instant,
-    queue: &Arc<Queue>,
+    lane: Lane,
     is_kept: bool,
 ) -> Ended {
     let began = Instant::now();
+    let queue = match lane {
+        Lane::Main => state.queue(),
+        Lane::Trial => state.trial_queue(),
+    };
     let (served, asked, admission) = (Arc::clone(served), Arc::clone(asked), admission.clone());
     if asked.body.len() > MAX_INLINE_BYTES {
         return elsewhere(queue, admission, deadline, Duration::ZERO, move |is_gone| {
@@ -164,8 +190,37 @@ pub(crate) async fn attempt<D: Dialect>(
         let result = asked.write(&served, read, &AtomicBool::new(false), is_kept);
         return Ended::of(result, began.elapsed());
     }
-    let work = move |is_gone: &AtomicBool| asked.write(&served, read, is_gone, is_kept);
-    elsewhere(queue, admission, deadline, began.elapsed(), work).await
+    let limits = state.batch_limits();
+    if n_rows > 1 || limits.rows <= 1 {
+        let work = move |is_gone: &AtomicBool| asked.write(&served, read, is_gone, is_kept);
+        return elsewhere(queue, admission, deadline, began.elapsed(), work).await;
+    }
+    let spent = began.elapsed();
+    let (frame, ask) = read;
+    match batch::enter(&served, queue, limits, frame, &admission) {
+        batch::Entry::Alone(frame, turn) => {
+            let work = move |is_gone: &AtomicBool| {
+                let _turn = turn;
+                asked.write(&served, (frame, ask), is_gone, is_kept)
+            };
+            elsewhere(queue, admission, deadline, spent, work).await
+        }
+        batch::Entry::Together(told) => match tokio::time::timeout_at(deadline, told).await {
+            Ok(Ok((outputs, took))) => {
+                let result = outputs.and_then(|outputs| asked.write_outputs(&served, ask, 1, outputs, is_kept));
+                Ended::of(result, spent + took)
+            }
+            // Whoever worked on it is gone without a word: the process ends, or the call broke down.
+            Ok(Err(err)) => Ended::Refused(Refusal::internal(err.to_string()), began.elapsed()),
+            Err(_) => Ended::Refused(too_long(), began.elapsed()),
+        },
+    }
+}
+
+fn too_long() -> Refusal {
+    Refusal::new(StatusCode::GATEWAY_TIMEOUT, Code::Timeout, "the prediction took too long")
+        .hint("send fewer rows in one request")
+        .retry_after(1)
 }
 
 /// Runs work on a thread that may block, as soon as a processor is free for it. `spent` was worked on it before.
@@ -193,12 +248,7 @@ async fn elsewhere(
     match tokio::time::timeout_at(deadline, done).await {
         Ok(Ok((result, took))) => Ended::of(result, took),
         Ok(Err(err)) => Ended::Refused(Refusal::internal(err.to_string()), began.elapsed()),
-        Err(_) => {
-            let refusal = Refusal::new(StatusCode::GATEWAY_TIMEOUT, Code::Timeout, "the prediction took too long")
-                .hint("send fewer rows in one request")
-                .retry_after(1);
-            Ended::Refused(refusal, began.elapsed())
-        }
+        Err(_) => Ended::Refused(too_long(), began.elapsed()),
     }
 }
 
@@ -212,7 +262,7 @@ fn predict(served: &Served, frame: Frame, is_gone: &AtomicBool) -> Result<Output
     let n_rows = frame.n_rows();
     let mut all = Outputs::none(served.signature());
     if n_rows <= BATCH_ROWS {
-        return if n_rows == 0 { Ok(all) } else { call(served, &frame, 0) };
+        return if n_rows == 0 { Ok(all) } else { called(served, &frame, 0) };
     }
     let mut from = 0;
     while from < n_rows {
@@ -220,7 +270,7 @@ fn predict(served: &Served, frame: Frame, is_gone: &AtomicBool) -> Result<Output
             return Err(cancelled());
         }
         let to = (from + BATCH_ROWS).min(n_rows);
-        let some = call(served, &slice(&frame, from, to)?, from)?;
+        let some = called(served, &slice(&frame, from, to)?, from)?;
         if !all.append(some) {
             return Err(Refusal::internal("the model's outputs are not those of its task"));
         }
@@ -229,33 +279,42 @@ fn predict(served: &Served, frame: Frame, is_gone: &AtomicBool) -> Result<Output
     Ok(all)
 }
 
-/// One call to the model. `from` is the number of rows before these, for messages.
-fn call(served: &Served, frame: &Frame, from: usize) -> Result<Outputs, Refusal> {
-    let started = Instant::now();
+fn called(served: &Served, frame: &Frame, from: usize) -> Result<Outputs, Refusal> {
+    let outputs = call(served, frame)?;
+    check_finite(served, from, &outputs)?;
+    Ok(outputs)
+}
+
+/// One call to the model: its outputs are shaped for the rows, and may still be no numbers.
+pub(crate) fn call(served: &Served, frame: &Frame) -> Result<Outputs, Refusal> {
+    let started = std::time::Instant::now();
     // A model that panics ends one request. Whatever it left half-done is behind its own locks.
     let outputs = catch_unwind(AssertUnwindSafe(|| served.model().predict(frame)))
         .map_err(|_| Refusal::internal("the model panicked"))?
         .map_err(Refusal::from_model)?;
     served.cost().took(frame.n_rows(), started.elapsed());
-    check(served, frame.n_rows(), from, &outputs)?;
-    Ok(outputs)
+    let n_rows = frame.n_rows();
+    let signature = served.signature();
+    let is_shaped = match &outputs {
+        Outputs::Classes { labels, probabilities } => {
+            signature.task.is_classification()
+                && labels.len() == n_rows
+                && n_rows.checked_mul(signature.classes.len()) == Some(probabilities.len())
+        }
+        Outputs::Numbers(values) => !signature.task.is_classification() && values.len() == n_rows,
+    };
+    if is_shaped {
+        return Ok(outputs);
+    }
+    Err(Refusal::internal(format!("the model's outputs are not shaped for {n_rows} rows")))
 }
 
-fn check(served: &Served, n_rows: usize, from: usize, outputs: &Outputs) -> Result<(), Refusal> {
-    let signature = served.signature();
-    let n_classes = signature.classes.len();
-    let (is_shaped, values, width) = match outputs {
-        Outputs::Classes { labels, probabilities } => {
-            let is_shaped = signature.task.is_classification()
-                && labels.len() == n_rows
-                && n_rows.checked_mul(n_classes) == Some(probabilities.len());
-            (is_shaped, probabilities, n_classes)
-        }
-        Outputs::Numbers(values) => (!signature.task.is_classification() && values.len() == n_rows, values, 1),
+/// Refuses outputs that are no numbers. `from` is the number of rows before these, for messages.
+pub(crate) fn check_finite(served: &Served, from: usize, outputs: &Outputs) -> Result<(), Refusal> {
+    let (values, width) = match outputs {
+        Outputs::Classes { probabilities, .. } => (probabilities, served.signature().classes.len()),
+        Outputs::Numbers(values) => (values, 1),
     };
-    if !is_shaped {
-        return Err(Refusal::internal(format!("the model's outputs are not shaped for {n_rows} rows")));
-    }
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
         Some(at) => {

@@ -35,6 +35,7 @@
 #![warn(missing_docs)]
 
 mod auth;
+mod batch;
 mod body;
 mod config;
 mod datatype;

@@ -59,6 +59,11 @@ impl Queue {
         })
     }
 
+    /// Number of places.
+    pub(crate) fn n_places(&self) -> usize {
+        self.n_places
+    }
+
     /// Whether somebody who came now would not have to wait.
     pub(crate) fn has_room(&self) -> bool {
         self.places.available_permits() > 0
@@ -91,6 +96,13 @@ impl Queue {
                 .hint("try again when there is less to do")
                 .retry_after(1)),
         }
+    }
+
+    /// Waits for a place as long as it takes: for work whose own clients watch their time.
+    pub(crate) async fn enter_patiently(self: &Arc<Self>) -> Option<Place> {
+        // The semaphore is never closed; work without a place is still better than none.
+        let permit = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        Some(Place { queue: Arc::clone(self), since: Instant::now(), _permit: permit })
     }
 
     /// How long somebody with so many before them will wait and work, by what work took lately; zero where nothing is

@@ -15,6 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     auth::{Keys, Throttle},
+    batch::Limits,
     config::ServeConfig,
     error::ServeError,
     gate::{self, Callers, RequestIds},
@@ -99,6 +100,13 @@ impl State {
         &self.0.models
     }
 
+    /// Single rows of a model that wait for the next call of the version that answers for it; 0 for an unknown one.
+    pub fn n_waiting_rows(&self, model: &str) -> usize {
+        let lineup = self.models().now();
+        let version = lineup.default_of(model);
+        version.and_then(|version| lineup.version(model, version)).map_or(0, |served| served.batches().n_waiting())
+    }
+
     /// How busy it is.
     pub fn load(&self) -> &Load {
         &self.0.load
@@ -132,6 +140,12 @@ impl State {
     /// Who waits for one to be answered by a candidate.
     pub(crate) fn trial_queue(&self) -> &Arc<Queue> {
         &self.0.trial_queue
+    }
+
+    /// How far single rows are predicted together.
+    pub(crate) fn batch_limits(&self) -> Limits {
+        let (rows, budget) = (self.0.config.batch_rows, self.0.config.batch_budget);
+        Limits { rows, budget, n_calls: self.0.queue.n_places() }
     }
 
     /// Places for requests that wait for a shadow.

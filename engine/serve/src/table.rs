@@ -11,7 +11,7 @@ use std::{
 
 use athanor_protocol::{Failure, columns::Frame, names, registry::PRODUCTION, signature::ModelSignature};
 
-use crate::{config::MAX_INLINE_ROWS, error::ServeError, plan::Plan, rollout::Trial};
+use crate::{batch::Batches, config::MAX_INLINE_ROWS, error::ServeError, plan::Plan, rollout::Trial};
 
 /// Something that predicts.
 pub trait Model: Send + Sync {
@@ -81,6 +81,7 @@ pub struct Served {
     model: Arc<dyn Model>,
     plan: Plan,
     cost: Cost,
+    batches: Batches,
 }
 
 impl Served {
@@ -93,7 +94,7 @@ impl Served {
         names::check_model_name(&name)?;
         let plan =
             Plan::new(model.signature()).map_err(|reason| ServeError::Unservable { model: name.clone(), reason })?;
-        Ok(Self { name, version, model, plan, cost: Cost::default() })
+        Ok(Self { name, version, model, plan, cost: Cost::default(), batches: Batches::default() })
     }
 
     /// The model's name.
@@ -122,6 +123,10 @@ impl Served {
     pub(crate) fn cost(&self) -> &Cost {
         &self.cost
     }
+
+    pub(crate) fn batches(&self) -> &Batches {
+        &self.batches
+    }
 }
 
 impl std::fmt::Debug for Served {
@@ -147,6 +152,12 @@ impl Cost {
     pub(crate) fn is_short(&self, n_rows: usize) -> bool {
         let nanos = self.slot(n_rows).map_or(0, |slot| slot.load(Ordering::Relaxed));
         nanos > 0 && nanos < MAX_INLINE.as_nanos() as u64
+    }
+
+    /// How long so many rows took lately, where that is known.
+    pub(crate) fn known(&self, n_rows: usize) -> Option<Duration> {
+        let nanos = self.slot(n_rows)?.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 
     /// Keeps a moving mean of eight; an outlier (the thread was not scheduled) counts at most twice the mean. Racing

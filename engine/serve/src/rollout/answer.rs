@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Routed, Side, shadow};
 use crate::{
     gate::{Admission, Deadline},
-    infer::{Asked, Dialect, Ended, attempt},
+    infer::{Asked, Dialect, Ended, Lane, attempt},
     refusal::Refusal,
     router::State,
 };
@@ -23,14 +23,13 @@ pub(crate) async fn answer<D: Dialect>(
     deadline: Deadline,
 ) -> Result<Response, Refusal> {
     let asked = Arc::new(Asked::new(dialect, body));
-    let main = state.queue();
     // What the candidate failed: how, and after how long.
     let mut failed: Option<(Refusal, Duration)> = None;
     if let Side::Candidate(trial, candidate) = &side {
         // It has half of the time that is left: the other half is the stable version's, should it be needed.
         let now = Instant::now();
         let half = now + deadline.0.saturating_duration_since(now) / 2;
-        match attempt(candidate, &asked, &admission, half, state.trial_queue(), false).await {
+        match attempt(state, candidate, &asked, &admission, half, Lane::Trial, false).await {
             Ended::Answered(answered) => {
                 trial.candidate_answered(answered.took);
                 return Ok(answered.response);
@@ -40,7 +39,7 @@ pub(crate) async fn answer<D: Dialect>(
         }
     }
     let is_shadowed = matches!(side, Side::Shadow(..));
-    let ended = attempt(&stable, &asked, &admission, deadline.0, main, is_shadowed).await;
+    let ended = attempt(state, &stable, &asked, &admission, deadline.0, Lane::Main, is_shadowed).await;
     if let Side::Stable(trial) | Side::Candidate(trial, _) | Side::Shadow(trial, _) = &side {
         match &ended {
             Ended::Answered(answered) => trial.stable_asked(false, answered.took),

@@ -1,6 +1,7 @@
 //! The endpoint from outside: routes, dialects, limits, keys, and the bytes on the wire.
 #![allow(clippy::unwrap_used)]
 
+mod batch;
 mod fuzz;
 mod guard;
 mod house;
