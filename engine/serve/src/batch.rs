@@ -63,6 +63,8 @@ pub(crate) enum Entry {
     Alone(Frame, Turn),
     /// It is worked on with others; the answer comes here.
     Together(oneshot::Receiver<Told>),
+    /// So many wait already that it would take longer than there is time: about so long.
+    Late(Duration),
 }
 
 /// A call under way. When it ends, rows that came meanwhile are worked on.
@@ -98,13 +100,14 @@ impl Batches {
     }
 }
 
-/// Takes a row in. Must be called within a runtime.
+/// Takes a row in; its answer is of use for as long as there is time left. Must be called within a runtime.
 pub(crate) fn enter(
     served: &Arc<Served>,
     queue: &Arc<Queue>,
     limits: Limits,
     frame: Frame,
     admission: &Admission,
+    time_left: Duration,
 ) -> Entry {
     let mut now = served.batches().now();
     if now.n_calls < limits.n_calls {
@@ -112,6 +115,10 @@ pub(crate) fn enter(
         drop(now);
         let (served, queue) = (Arc::clone(served), Arc::clone(queue));
         return Entry::Alone(frame, Turn { served, queue, limits, handle: Handle::current() });
+    }
+    let needed = needed(served, limits, now.waiting.len());
+    if needed > time_left {
+        return Entry::Late(needed);
     }
     let (tell, told) = oneshot::channel();
     now.waiting.push_back(Waiting { frame, tell, _admission: admission.clone() });
@@ -154,6 +161,16 @@ async fn work(served: Arc<Served>, queue: Arc<Queue>, limits: Limits) {
             tracing::error!("rows that were put together broke down: {err}");
         }
     }
+}
+
+/// How long a row with so many before it waits and is worked on, by what calls took lately; zero where nothing is known.
+fn needed(served: &Served, limits: Limits, n_ahead: usize) -> Duration {
+    let rows = most_rows(served, limits);
+    let cost = served.cost();
+    let call = cost.known(rows).or_else(|| cost.known(1)).unwrap_or_default();
+    // The calls under way, those before it, and its own; as many at once as there are processors.
+    let n_before = 1 + n_ahead / rows;
+    call.mul_f64(n_before as f64 / limits.n_calls.max(1) as f64 + 1.0)
 }
 
 /// How many rows a call may have: as many as are allowed, unless so many are known to take too long.

@@ -24,7 +24,7 @@ use crate::{
     batch,
     config::{MAX_INLINE_BYTES, MAX_INLINE_ROWS},
     gate::{Admission, Deadline},
-    queue::Queue,
+    queue::{self, Queue},
     refusal::Refusal,
     router::State,
     table::{Outputs, Served},
@@ -168,13 +168,13 @@ pub(crate) async fn attempt<D: Dialect>(
     is_kept: bool,
 ) -> Ended {
     let began = Instant::now();
-    let queue = match lane {
+    let line = match lane {
         Lane::Main => state.queue(),
         Lane::Trial => state.trial_queue(),
     };
     let (served, asked, admission) = (Arc::clone(served), Arc::clone(asked), admission.clone());
     if asked.body.len() > MAX_INLINE_BYTES {
-        return elsewhere(queue, admission, deadline, Duration::ZERO, move |is_gone| {
+        return elsewhere(line, admission, deadline, Duration::ZERO, move |is_gone| {
             let read = asked.dialect.read(&served, &asked.body)?;
             asked.write(&served, read, is_gone, is_kept)
         })
@@ -193,18 +193,20 @@ pub(crate) async fn attempt<D: Dialect>(
     let limits = state.batch_limits();
     if n_rows > 1 || limits.rows <= 1 {
         let work = move |is_gone: &AtomicBool| asked.write(&served, read, is_gone, is_kept);
-        return elsewhere(queue, admission, deadline, began.elapsed(), work).await;
+        return elsewhere(line, admission, deadline, began.elapsed(), work).await;
     }
     let spent = began.elapsed();
     let (frame, ask) = read;
-    match batch::enter(&served, queue, limits, frame, &admission) {
+    let time_left = deadline.saturating_duration_since(Instant::now());
+    match batch::enter(&served, line, limits, frame, &admission, time_left) {
         batch::Entry::Alone(frame, turn) => {
             let work = move |is_gone: &AtomicBool| {
                 let _turn = turn;
                 asked.write(&served, (frame, ask), is_gone, is_kept)
             };
-            elsewhere(queue, admission, deadline, spent, work).await
+            elsewhere(line, admission, deadline, spent, work).await
         }
+        batch::Entry::Late(needed) => Ended::NoRoom(queue::too_busy(needed)),
         batch::Entry::Together(told) => match tokio::time::timeout_at(deadline, told).await {
             Ok(Ok((outputs, took))) => {
                 let result = outputs.and_then(|outputs| asked.write_outputs(&served, ask, 1, outputs, is_kept));

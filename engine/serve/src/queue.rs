@@ -48,6 +48,15 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// For a request that would need about so long, and has less.
+pub(crate) fn too_busy(needed: Duration) -> Refusal {
+    let secs = u32::try_from(needed.as_secs() + 1).unwrap_or(u32::MAX).min(60);
+    let message = "the endpoint is too busy to answer in time";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, message)
+        .hint(format!("try again after {secs} s, or give the request more time"))
+        .retry_after(secs)
+}
+
 impl Queue {
     pub(crate) fn new(n_places: usize) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(n_places));
@@ -82,11 +91,7 @@ impl Queue {
         let _waiting = Waiting(&self.n_waiting);
         let needed = self.needed(n_ahead);
         if !needed.is_zero() && Instant::now() + needed > deadline {
-            let message = "the endpoint is too busy to answer in time";
-            let secs = u32::try_from(needed.as_secs() + 1).unwrap_or(u32::MAX).min(60);
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, message)
-                .hint(format!("try again after {secs} s, or give the request more time"))
-                .retry_after(secs));
+            return Err(too_busy(needed));
         }
         match tokio::time::timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(place(permit)),
