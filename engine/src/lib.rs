@@ -27,6 +27,7 @@ pub mod keys;
 pub mod onnx;
 pub mod predict;
 pub mod registry;
+pub mod rollout;
 pub mod runs;
 pub mod serving;
 pub mod site;

@@ -16,6 +16,7 @@ mod journey;
 mod onnx;
 mod page;
 mod quality;
+mod rollout;
 mod sandbox;
 mod screen_journey;
 mod serving;

@@ -32,6 +32,7 @@ pub mod network;
 pub mod package;
 pub mod recipe;
 pub mod registry;
+pub mod rollout;
 pub mod run;
 pub mod signature;
 pub mod table;

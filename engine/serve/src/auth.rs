@@ -81,12 +81,13 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     Ok(token)
 }
 
-/// Checks the key of a request and that it may predict.
+/// Checks the key of a request and that it may do what is asked.
 pub(crate) fn authorize(
     keys: &dyn Keys,
     throttle: &Throttle,
     peer: IpAddr,
     headers: &HeaderMap,
+    scope: Scope,
     now: Instant,
 ) -> Result<Grant, Refusal> {
     let token = bearer(headers)?;
@@ -102,11 +103,14 @@ pub(crate) fn authorize(
     match keys.check(token) {
         Ok(grant) => {
             throttle.succeeded(token);
-            if grant.scopes.contains(&Scope::Predict) {
+            if grant.scopes.contains(&scope) {
                 return Ok(grant);
             }
-            Err(Refusal::new(StatusCode::FORBIDDEN, Code::PermissionDenied, "the key may not ask for predictions")
-                .hint("use a key with the scope 'predict'"))
+            let (message, hint) = match scope {
+                Scope::Predict => ("the key may not ask for predictions", "use a key with the scope 'predict'"),
+                Scope::Admin => ("the key may not see how the endpoint is run", "use a key with the scope 'admin'"),
+            };
+            Err(Refusal::new(StatusCode::FORBIDDEN, Code::PermissionDenied, message).hint(hint))
         }
         Err(KeyRefusal::Unavailable) => {
             Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, KeyRefusal::Unavailable.to_string())

@@ -33,6 +33,10 @@ pub struct ServeConfig {
     pub drain_timeout: Duration,
     /// Most requests at once; more are answered 429.
     pub max_concurrent: usize,
+    /// Most single rows of different requests that are predicted together, up to 64; 1 keeps each alone.
+    pub batch_rows: usize,
+    /// Longest that a prediction of rows put together may be known to take.
+    pub batch_budget: Duration,
     /// Most connections at once; more are answered 503 and closed.
     pub max_connections: usize,
     /// Wrong keys that one peer may send in a row; afterwards one each second.
@@ -67,6 +71,8 @@ impl ServeConfig {
             header_read_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
             max_concurrent: 256,
+            batch_rows: 64,
+            batch_budget: Duration::from_millis(20),
             max_connections: 1_024,
             max_failed_attempts: 10,
             allowed_hosts,

@@ -7,10 +7,10 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use athanor_protocol::Code;
+use athanor_protocol::{Code, registry::Scope};
 use axum::{
     extract::{Request, State as Held},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header},
@@ -36,6 +36,28 @@ pub(crate) struct Admission(#[expect(dead_code, reason = "held, not read")] Arc<
 /// When a request must be answered.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline(pub(crate) tokio::time::Instant);
+
+/// The request's id, for whoever decides or counts by it.
+#[derive(Clone)]
+pub(crate) struct RequestId(pub(crate) Arc<str>);
+
+/// How long a client gives its request, in milliseconds; never more than the endpoint does.
+const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
+
+/// Time for a request: the endpoint's, or less where the client says so.
+fn patience(headers: &HeaderMap, most: Duration) -> Result<Duration, Refusal> {
+    let mut all = headers.get_all(TIMEOUT).iter();
+    let Some(value) = all.next() else { return Ok(most) };
+    let text = value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+    let millis = text.filter(|_| all.next().is_none()).map(|text| text.parse().unwrap_or(u64::MAX));
+    match millis {
+        Some(millis) if millis > 0 => Ok(most.min(Duration::from_millis(millis))),
+        _ => {
+            let message = "the header 'x-request-timeout-ms' is no number of milliseconds from 1";
+            Err(Refusal::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, message))
+        }
+    }
+}
 
 /// Hosts and origins that may call.
 pub(crate) struct Callers {
@@ -210,6 +232,7 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     let started = Instant::now();
     let id = state.ids().of(request.headers());
     let id_text = id.to_str().unwrap_or("-").to_owned();
+    request.extensions_mut().insert(RequestId(Arc::from(id_text.as_str())));
     let is_v2 = request.uri().path().starts_with("/v2");
     let counts = is_counted(request.method(), request.uri().path());
     // Whoever sends both a length and chunks wants us to disagree with a proxy about where the request ends; the parser
@@ -258,7 +281,8 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
         headers.insert(header::VARY, HeaderValue::from_static("origin"));
         if method == Method::OPTIONS {
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST"));
-            let allowed = "authorization, content-type, inference-header-content-length, x-request-id";
+            let allowed = "authorization, content-type, inference-header-content-length, x-athanor-alias, \
+                           x-request-id, x-request-timeout-ms";
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
         }
     }
@@ -268,6 +292,13 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
 /// Whether a request is one of those that the endpoint is there for: predictions and what models take.
 fn is_counted(method: &Method, path: &str) -> bool {
     method != Method::OPTIONS && (path.starts_with("/v1/models") || path.starts_with("/v2/models") || path == "/v2")
+}
+
+/// What a key must allow for a path. How a rollout stands is no client's business.
+fn scope_of(path: &str) -> Scope {
+    let last = path.strip_prefix("/v1/models/").and_then(|rest| rest.split_once('/'));
+    let is_rollout = last.is_some_and(|(_, last)| last == "rollout");
+    if is_rollout { Scope::Admin } else { Scope::Predict }
 }
 
 enum Passed {
@@ -299,7 +330,8 @@ fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>
         None
     } else {
         let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
-        let grant = auth::authorize(state.keys(), state.throttle(), peer.0, request.headers(), now.into_std())?;
+        let scope = scope_of(request.uri().path());
+        let grant = auth::authorize(state.keys(), state.throttle(), peer.0, request.headers(), scope, now.into_std())?;
         let Ok(permit) = state.admission().clone().try_acquire_owned() else {
             return Err(Refusal::new(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -312,7 +344,8 @@ fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>
         request.extensions_mut().insert(Admission(Arc::new(permit)));
         Some(grant)
     };
-    request.extensions_mut().insert(Deadline(now + state.config().request_timeout));
+    let patience = patience(request.headers(), state.config().request_timeout)?;
+    request.extensions_mut().insert(Deadline(now + patience));
     Ok(Passed::Route(grant))
 }
 

@@ -7,23 +7,31 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::Duration,
 };
 
 use athanor_protocol::{
     Code, Failure,
     columns::{Column, ColumnData, Frame},
 };
-use axum::{http::StatusCode, response::Response};
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode},
+    response::Response,
+};
+use tokio::time::Instant;
 
 use crate::{
+    batch,
     config::{MAX_INLINE_BYTES, MAX_INLINE_ROWS},
     gate::{Admission, Deadline},
+    queue::{self, Queue},
     refusal::Refusal,
     router::State,
     table::{Outputs, Served},
 };
 
+/// Says on an answer which version it comes from.
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-athanor-version");
 /// Rows of one call to a model: bounds its memory, and how long a client that has gone keeps it busy.
 const BATCH_ROWS: usize = 4_096;
 
@@ -48,7 +56,83 @@ impl Drop for Gone {
     }
 }
 
-/// Answers a request whose body has arrived.
+/// A request whose body has arrived, for any version that is asked it.
+pub(crate) struct Asked<D> {
+    dialect: D,
+    body: Vec<u8>,
+}
+
+impl<D: Dialect> Asked<D> {
+    pub(crate) fn new(dialect: D, body: Vec<u8>) -> Self {
+        Self { dialect, body }
+    }
+
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// What a version says to it, without an answer being written. May block.
+    pub(crate) fn predict(&self, served: &Served, is_gone: &AtomicBool) -> Result<Outputs, Refusal> {
+        let (frame, _) = self.dialect.read(served, &self.body)?;
+        predict(served, frame, is_gone)
+    }
+
+    fn write(
+        &self,
+        served: &Served,
+        (frame, ask): (Frame, D::Ask),
+        is_gone: &AtomicBool,
+        is_kept: bool,
+    ) -> Result<(Response, Option<Outputs>), Refusal> {
+        let n_rows = frame.n_rows();
+        let outputs = predict(served, frame, is_gone)?;
+        self.write_outputs(served, ask, n_rows, outputs, is_kept)
+    }
+
+    fn write_outputs(
+        &self,
+        served: &Served,
+        ask: D::Ask,
+        n_rows: usize,
+        outputs: Outputs,
+        is_kept: bool,
+    ) -> Result<(Response, Option<Outputs>), Refusal> {
+        let mut response = self.dialect.write(served, ask, n_rows, &outputs)?;
+        response.headers_mut().insert(VERSION, HeaderValue::from(served.version()));
+        Ok((response, is_kept.then_some(outputs)))
+    }
+}
+
+/// An answer of one version.
+pub(crate) struct Answered {
+    pub(crate) response: Response,
+    /// What it says, where that is still needed.
+    pub(crate) outputs: Option<Outputs>,
+    /// How long was worked on it, without waiting.
+    pub(crate) took: Duration,
+}
+
+/// How asking one version ended.
+pub(crate) enum Ended {
+    /// With an answer.
+    Answered(Answered),
+    /// With a refusal, after so long.
+    Refused(Refusal, Duration),
+    /// Before it began: there was no processor for it.
+    NoRoom(Refusal),
+}
+
+impl Ended {
+    fn of(result: Result<(Response, Option<Outputs>), Refusal>, took: Duration) -> Self {
+        match result {
+            Ok((response, outputs)) => Self::Answered(Answered { response, outputs, took }),
+            Err(refusal) => Self::Refused(refusal, took),
+        }
+    }
+}
+
+/// Answers a request whose body has arrived, by one version.
+#[allow(dead_code, reason = "for dialects that know no rollouts")]
 pub(crate) async fn answer<D: Dialect>(
     state: &State,
     served: Arc<Served>,
@@ -57,58 +141,116 @@ pub(crate) async fn answer<D: Dialect>(
     admission: Admission,
     deadline: Deadline,
 ) -> Result<Response, Refusal> {
-    if body.len() > MAX_INLINE_BYTES {
-        return elsewhere(state, admission, deadline, move |is_gone| {
-            let (frame, ask) = dialect.read(&served, &body)?;
-            drop(body);
-            let n_rows = frame.n_rows();
-            let outputs = predict(&served, frame, is_gone)?;
-            dialect.write(&served, ask, n_rows, &outputs)
+    let asked = Arc::new(Asked::new(dialect, body));
+    match attempt(state, &served, &asked, &admission, deadline.0, Lane::Main, false).await {
+        Ended::Answered(answered) => Ok(answered.response),
+        Ended::Refused(refusal, _) | Ended::NoRoom(refusal) => Err(refusal),
+    }
+}
+
+/// Where a version waits for a processor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lane {
+    /// With all who answer.
+    Main,
+    /// With candidates: one that hangs takes no place from the version that answers.
+    Trial,
+}
+
+/// Asks one version. `is_kept`: what it says is needed besides the answer.
+pub(crate) async fn attempt<D: Dialect>(
+    state: &State,
+    served: &Arc<Served>,
+    asked: &Arc<Asked<D>>,
+    admission: &Admission,
+    deadline: Instant,
+    lane: Lane,
+    is_kept: bool,
+) -> Ended {
+    let began = Instant::now();
+    let line = match lane {
+        Lane::Main => state.queue(),
+        Lane::Trial => state.trial_queue(),
+    };
+    let (served, asked, admission) = (Arc::clone(served), Arc::clone(asked), admission.clone());
+    if asked.body.len() > MAX_INLINE_BYTES {
+        return elsewhere(line, admission, deadline, Duration::ZERO, move |is_gone| {
+            let read = asked.dialect.read(&served, &asked.body)?;
+            asked.write(&served, read, is_gone, is_kept)
         })
         .await;
     }
-    let (frame, ask) = dialect.read(&served, &body)?;
-    let n_rows = frame.n_rows();
+    let read = match asked.dialect.read(&served, &asked.body) {
+        Ok(read) => read,
+        Err(failure) => return Ended::Refused(failure.into(), began.elapsed()),
+    };
+    let n_rows = read.0.n_rows();
     let is_short = n_rows <= MAX_INLINE_ROWS && served.cost().is_short(n_rows) && !served.model().may_block();
     if n_rows == 0 || is_short {
-        let outputs = predict(&served, frame, &AtomicBool::new(false))?;
-        return dialect.write(&served, ask, n_rows, &outputs);
+        let result = asked.write(&served, read, &AtomicBool::new(false), is_kept);
+        return Ended::of(result, began.elapsed());
     }
-    elsewhere(state, admission, deadline, move |is_gone| {
-        let outputs = predict(&served, frame, is_gone)?;
-        dialect.write(&served, ask, n_rows, &outputs)
-    })
-    .await
+    let limits = state.batch_limits();
+    if n_rows > 1 || limits.rows <= 1 {
+        let work = move |is_gone: &AtomicBool| asked.write(&served, read, is_gone, is_kept);
+        return elsewhere(line, admission, deadline, began.elapsed(), work).await;
+    }
+    let spent = began.elapsed();
+    let (frame, ask) = read;
+    let time_left = deadline.saturating_duration_since(Instant::now());
+    match batch::enter(&served, line, limits, frame, &admission, time_left) {
+        batch::Entry::Alone(frame, turn) => {
+            let work = move |is_gone: &AtomicBool| {
+                let _turn = turn;
+                asked.write(&served, (frame, ask), is_gone, is_kept)
+            };
+            elsewhere(line, admission, deadline, spent, work).await
+        }
+        batch::Entry::Late(needed) => Ended::NoRoom(queue::too_busy(needed)),
+        batch::Entry::Together(told) => match tokio::time::timeout_at(deadline, told).await {
+            Ok(Ok((outputs, took))) => {
+                let result = outputs.and_then(|outputs| asked.write_outputs(&served, ask, 1, outputs, is_kept));
+                Ended::of(result, spent + took)
+            }
+            // Whoever worked on it is gone without a word: the process ends, or the call broke down.
+            Ok(Err(err)) => Ended::Refused(Refusal::internal(err.to_string()), began.elapsed()),
+            Err(_) => Ended::Refused(too_long(), began.elapsed()),
+        },
+    }
 }
 
-/// Runs work on a thread that may block, as soon as a processor is free for it.
+fn too_long() -> Refusal {
+    Refusal::new(StatusCode::GATEWAY_TIMEOUT, Code::Timeout, "the prediction took too long")
+        .hint("send fewer rows in one request")
+        .retry_after(1)
+}
+
+/// Runs work on a thread that may block, as soon as a processor is free for it. `spent` was worked on it before.
 async fn elsewhere(
-    state: &State,
+    queue: &Arc<Queue>,
     admission: Admission,
-    deadline: Deadline,
-    work: impl FnOnce(&AtomicBool) -> Result<Response, Refusal> + Send + 'static,
-) -> Result<Response, Refusal> {
+    deadline: Instant,
+    spent: Duration,
+    work: impl FnOnce(&AtomicBool) -> Result<(Response, Option<Outputs>), Refusal> + Send + 'static,
+) -> Ended {
     let is_gone = Arc::new(AtomicBool::new(false));
     let _gone = Gone(Arc::clone(&is_gone));
-    let processors = Arc::clone(state.processors());
-    let done = async move {
-        // The semaphore is never closed.
-        let permit = processors.acquire_owned().await.map_err(|err| Refusal::internal(err.to_string()))?;
-        let done = tokio::task::spawn_blocking(move || {
-            // Both are held until the work ends, also when its client has gone: the bounds are on work, not on clients.
-            let _held = (admission, permit);
-            if is_gone.load(Ordering::Relaxed) {
-                return Err(cancelled());
-            }
-            work(&is_gone)
-        });
-        done.await.map_err(|err| Refusal::internal(err.to_string()))?
+    let place = match queue.enter(deadline).await {
+        Ok(place) => place,
+        Err(refusal) => return Ended::NoRoom(refusal),
     };
-    match tokio::time::timeout_at(deadline.0, done).await {
-        Ok(done) => done,
-        Err(_) => Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, Code::Timeout, "the prediction took too long")
-            .hint("send fewer rows in one request")
-            .retry_after(1)),
+    let began = Instant::now();
+    let done = tokio::task::spawn_blocking(move || {
+        // Both are held until the work ends, also when its client has gone: the bounds are on work, not on clients.
+        let _held = (admission, place);
+        let began = Instant::now();
+        let result = if is_gone.load(Ordering::Relaxed) { Err(cancelled()) } else { work(&is_gone) };
+        (result, spent + began.elapsed())
+    });
+    match tokio::time::timeout_at(deadline, done).await {
+        Ok(Ok((result, took))) => Ended::of(result, took),
+        Ok(Err(err)) => Ended::Refused(Refusal::internal(err.to_string()), began.elapsed()),
+        Err(_) => Ended::Refused(too_long(), began.elapsed()),
     }
 }
 
@@ -122,7 +264,7 @@ fn predict(served: &Served, frame: Frame, is_gone: &AtomicBool) -> Result<Output
     let n_rows = frame.n_rows();
     let mut all = Outputs::none(served.signature());
     if n_rows <= BATCH_ROWS {
-        return if n_rows == 0 { Ok(all) } else { call(served, &frame, 0) };
+        return if n_rows == 0 { Ok(all) } else { called(served, &frame, 0) };
     }
     let mut from = 0;
     while from < n_rows {
@@ -130,7 +272,7 @@ fn predict(served: &Served, frame: Frame, is_gone: &AtomicBool) -> Result<Output
             return Err(cancelled());
         }
         let to = (from + BATCH_ROWS).min(n_rows);
-        let some = call(served, &slice(&frame, from, to)?, from)?;
+        let some = called(served, &slice(&frame, from, to)?, from)?;
         if !all.append(some) {
             return Err(Refusal::internal("the model's outputs are not those of its task"));
         }
@@ -139,33 +281,42 @@ fn predict(served: &Served, frame: Frame, is_gone: &AtomicBool) -> Result<Output
     Ok(all)
 }
 
-/// One call to the model. `from` is the number of rows before these, for messages.
-fn call(served: &Served, frame: &Frame, from: usize) -> Result<Outputs, Refusal> {
-    let started = Instant::now();
+fn called(served: &Served, frame: &Frame, from: usize) -> Result<Outputs, Refusal> {
+    let outputs = call(served, frame)?;
+    check_finite(served, from, &outputs)?;
+    Ok(outputs)
+}
+
+/// One call to the model: its outputs are shaped for the rows, and may still be no numbers.
+pub(crate) fn call(served: &Served, frame: &Frame) -> Result<Outputs, Refusal> {
+    let started = std::time::Instant::now();
     // A model that panics ends one request. Whatever it left half-done is behind its own locks.
     let outputs = catch_unwind(AssertUnwindSafe(|| served.model().predict(frame)))
         .map_err(|_| Refusal::internal("the model panicked"))?
         .map_err(Refusal::from_model)?;
     served.cost().took(frame.n_rows(), started.elapsed());
-    check(served, frame.n_rows(), from, &outputs)?;
-    Ok(outputs)
+    let n_rows = frame.n_rows();
+    let signature = served.signature();
+    let is_shaped = match &outputs {
+        Outputs::Classes { labels, probabilities } => {
+            signature.task.is_classification()
+                && labels.len() == n_rows
+                && n_rows.checked_mul(signature.classes.len()) == Some(probabilities.len())
+        }
+        Outputs::Numbers(values) => !signature.task.is_classification() && values.len() == n_rows,
+    };
+    if is_shaped {
+        return Ok(outputs);
+    }
+    Err(Refusal::internal(format!("the model's outputs are not shaped for {n_rows} rows")))
 }
 
-fn check(served: &Served, n_rows: usize, from: usize, outputs: &Outputs) -> Result<(), Refusal> {
-    let signature = served.signature();
-    let n_classes = signature.classes.len();
-    let (is_shaped, values, width) = match outputs {
-        Outputs::Classes { labels, probabilities } => {
-            let is_shaped = signature.task.is_classification()
-                && labels.len() == n_rows
-                && n_rows.checked_mul(n_classes) == Some(probabilities.len());
-            (is_shaped, probabilities, n_classes)
-        }
-        Outputs::Numbers(values) => (!signature.task.is_classification() && values.len() == n_rows, values, 1),
+/// Refuses outputs that are no numbers. `from` is the number of rows before these, for messages.
+pub(crate) fn check_finite(served: &Served, from: usize, outputs: &Outputs) -> Result<(), Refusal> {
+    let (values, width) = match outputs {
+        Outputs::Classes { probabilities, .. } => (probabilities, served.signature().classes.len()),
+        Outputs::Numbers(values) => (values, 1),
     };
-    if !is_shaped {
-        return Err(Refusal::internal(format!("the model's outputs are not shaped for {n_rows} rows")));
-    }
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
         Some(at) => {

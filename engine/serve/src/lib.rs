@@ -35,6 +35,7 @@
 #![warn(missing_docs)]
 
 mod auth;
+mod batch;
 mod body;
 mod config;
 mod datatype;
@@ -42,6 +43,7 @@ mod error;
 mod gate;
 mod infer;
 mod load;
+mod lookup;
 mod moment;
 mod named;
 mod named_body;
@@ -50,7 +52,9 @@ mod oip_body;
 mod oip_reply;
 mod packaged;
 mod plan;
+mod queue;
 mod refusal;
+mod rollout;
 mod router;
 mod server;
 pub mod site;
@@ -62,6 +66,7 @@ pub use config::ServeConfig;
 pub use error::ServeError;
 pub use load::Load;
 pub use packaged::PackagedModel;
+pub use rollout::Trial;
 pub use router::{State, router};
 pub use server::serve;
-pub use table::{Model, ModelTable, Outputs, Served};
+pub use table::{Lineup, Model, ModelTable, Outputs, Served};

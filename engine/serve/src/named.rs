@@ -15,12 +15,13 @@ use serde::{
 
 use crate::{
     body::{BodyKind, body_kind, read_body},
-    gate::{Admission, Deadline},
-    infer::{self, Dialect},
+    gate::{Admission, Deadline, RequestId},
+    infer::Dialect,
     named_body,
     oip::Target,
     oip_reply::json,
     refusal::Refusal,
+    rollout,
     router::{State, path},
     table::{Outputs, Served},
 };
@@ -50,7 +51,7 @@ pub(crate) async fn list(Held(state): Held<State>) -> Result<Response, Refusal> 
 
 pub(crate) async fn show(Held(state): Held<State>, target: Target) -> Result<Response, Refusal> {
     let words = path(target)?;
-    let served = state.served(words.model(), words.version())?;
+    let served = state.served(words.model(), words.version()?)?;
     json(&ModelInfo::of(&served))
 }
 
@@ -137,11 +138,12 @@ pub(crate) async fn predict(
     target: Target,
     Extension(admission): Extension<Admission>,
     Extension(deadline): Extension<Deadline>,
+    Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let words = path(target)?;
-    let served = state.served(words.model(), words.version())?;
+    let routed = state.route(words.model(), words.named(&headers)?, &headers, &request_id.0)?;
     if body_kind(&headers)? != Some(BodyKind::Json) {
         let message = "the body must be JSON and say so";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, message)
@@ -149,5 +151,5 @@ pub(crate) async fn predict(
     }
     let body = read_body(body, state.config(), deadline).await?;
     let dialect = Named { max_depth: state.config().max_json_depth };
-    infer::answer(&state, served, dialect, body, admission, deadline).await
+    rollout::answer(&state, routed, dialect, body, admission, deadline).await
 }

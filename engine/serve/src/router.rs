@@ -15,12 +15,15 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     auth::{Keys, Throttle},
+    batch::Limits,
     config::ServeConfig,
     error::ServeError,
     gate::{self, Callers, RequestIds},
     load::Load,
-    named, oip,
+    lookup, named, oip,
+    queue::Queue,
     refusal::Refusal,
+    rollout,
     table::{ModelTable, Served},
 };
 
@@ -37,7 +40,10 @@ struct Inner {
     ids: RequestIds,
     load: Load,
     admission: Arc<Semaphore>,
-    processors: Arc<Semaphore>,
+    queue: Arc<Queue>,
+    trial_queue: Arc<Queue>,
+    shadow_places: Arc<Semaphore>,
+    shadow_turn: Semaphore,
     is_draining: std::sync::atomic::AtomicBool,
 }
 
@@ -74,7 +80,11 @@ impl State {
             ids: RequestIds::new(),
             load: Load::new(),
             admission: Arc::new(Semaphore::new(config.max_concurrent)),
-            processors: Arc::new(Semaphore::new(n_processors)),
+            queue: Queue::new(n_processors),
+            // Of its own: a candidate that hangs takes no place from the version that answers.
+            trial_queue: Queue::new(n_processors),
+            shadow_places: Arc::new(Semaphore::new(rollout::MAX_SHADOWS)),
+            shadow_turn: Semaphore::new(1),
             is_draining: false.into(),
             config,
         })))
@@ -88,6 +98,13 @@ impl State {
     /// What is served.
     pub fn models(&self) -> &ModelTable {
         &self.0.models
+    }
+
+    /// Single rows of a model that wait for the next call of the version that answers for it; 0 for an unknown one.
+    pub fn n_waiting_rows(&self, model: &str) -> usize {
+        let lineup = self.models().now();
+        let version = lineup.default_of(model);
+        version.and_then(|version| lineup.version(model, version)).map_or(0, |served| served.batches().n_waiting())
     }
 
     /// How busy it is.
@@ -115,8 +132,30 @@ impl State {
         &self.0.admission
     }
 
-    pub(crate) fn processors(&self) -> &Arc<Semaphore> {
-        &self.0.processors
+    /// Who waits for a processor.
+    pub(crate) fn queue(&self) -> &Arc<Queue> {
+        &self.0.queue
+    }
+
+    /// Who waits for one to be answered by a candidate.
+    pub(crate) fn trial_queue(&self) -> &Arc<Queue> {
+        &self.0.trial_queue
+    }
+
+    /// How far single rows are predicted together.
+    pub(crate) fn batch_limits(&self) -> Limits {
+        let (rows, budget) = (self.0.config.batch_rows, self.0.config.batch_budget);
+        Limits { rows, budget, n_calls: self.0.queue.n_places() }
+    }
+
+    /// Places for requests that wait for a shadow.
+    pub(crate) fn shadow_places(&self) -> &Arc<Semaphore> {
+        &self.0.shadow_places
+    }
+
+    /// Held by the shadow that works.
+    pub(crate) fn shadow_turn(&self) -> &Semaphore {
+        &self.0.shadow_turn
     }
 
     /// From now on not ready: load balancers look elsewhere while requests under way end.
@@ -128,30 +167,10 @@ impl State {
         self.models().is_filled() && !self.0.is_draining.load(std::sync::atomic::Ordering::Acquire)
     }
 
-    /// A model by the words of a path; its first version where none is named.
+    /// A model by the words of a path: by a version's number or an alias; the version that answers for the model where
+    /// none is named. Rollouts have no say here: that is [`State::route`].
     pub(crate) fn served(&self, name: &str, version: Option<&str>) -> Result<Arc<Served>, Refusal> {
-        let not_found = |message: &str| Refusal::new(StatusCode::NOT_FOUND, Code::NotFound, message);
-        let all = self.models().all();
-        let versions = all.get(name).filter(|versions| !versions.is_empty());
-        let Some(versions) = versions else {
-            let near = crate::plan::near_names(name, all.keys().map(String::as_str));
-            let refusal = not_found("no model of that name is served here");
-            let hint = if near.is_empty() {
-                "GET /v1/models lists them".to_owned()
-            } else {
-                format!("did you mean {}", near.join(" or "))
-            };
-            return Err(refusal.hint(hint));
-        };
-        let found = match version {
-            None => versions.first(),
-            // Only the number's own spelling: "+1" and "01" are no versions.
-            Some(version) => versions.iter().find(|served| served.version().to_string() == version),
-        };
-        found.cloned().ok_or_else(|| {
-            let list: Vec<String> = versions.iter().map(|served| served.version().to_string()).collect();
-            not_found("that version of the model is not served here").hint(format!("served: {}", list.join(", ")))
-        })
+        lookup::find(self.models(), &self.models().now(), name, version)
     }
 }
 
@@ -189,6 +208,9 @@ pub fn router(state: &State) -> Router {
         .route("/v1/models/{model}/predict", post(named::predict))
         .route("/v1/models/{model}/versions/{version}", get(named::show))
         .route("/v1/models/{model}/versions/{version}/predict", post(named::predict))
+        .route("/v1/models/{model}/aliases/{alias}", get(named::show))
+        .route("/v1/models/{model}/aliases/{alias}/predict", post(named::predict))
+        .route("/v1/models/{model}/rollout", get(rollout::show))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {

@@ -62,6 +62,11 @@ pub(crate) enum Command {
     Predict(PredictArgs),
     /// Serve every model with the alias 'production'.
     Serve(ServeArgs),
+    /// Let a new version take over step by step, and take it back.
+    Rollout {
+        #[command(subcommand)]
+        command: RolloutCommand,
+    },
     /// Make, list and revoke API keys.
     Keys {
         #[command(subcommand)]
@@ -353,6 +358,124 @@ impl From<ScopeArg> for Scope {
             ScopeArg::Admin => Self::Admin,
         }
     }
+}
+
+/// A time: `90`, `90s`, `5m`, `2h` or `1d`, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Secs(pub(crate) u32);
+
+impl std::str::FromStr for Secs {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match text.get(digits.len()..) {
+            Some("" | "s") => Some(1),
+            Some("m") => Some(60),
+            Some("h") => Some(3_600),
+            Some("d") => Some(86_400),
+            _ => None,
+        };
+        let number = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse::<u32>().ok() } else { None };
+        let secs = number.zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+        secs.map(Self).ok_or_else(|| "a time is a whole number with s, m, h or d, for example 90s".to_owned())
+    }
+}
+
+/// A limit that can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Limit(pub(crate) Option<f64>);
+
+impl std::str::FromStr for Limit {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|limit| Self(Some(limit))).map_err(|_| "a limit is a number, or 'off'".to_owned())
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  athanor rollout start wine --to 3 --canary 10 --bake 10m
+  athanor rollout start wine --to 3 --linear 10,50,100 --every 60s --sticky x-user-id
+  athanor rollout start wine --to 3 --shadow")]
+pub(crate) struct RolloutStartArgs {
+    /// The model's name.
+    pub(crate) model: String,
+    /// The new version.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) to: u32,
+    /// A fixed share of requests is answered by it, in percent; 10 where nothing else is said.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) canary: Option<u8>,
+    /// Shares that follow each other by themselves.
+    #[arg(
+        long,
+        value_name = "PERCENT,…",
+        value_delimiter = ',',
+        conflicts_with = "canary",
+        value_parser = clap::value_parser!(u8).range(1..=100)
+    )]
+    pub(crate) linear: Option<Vec<u8>>,
+    /// How long each share lasts.
+    #[arg(long, value_name = "TIME", default_value = "60s", requires = "linear")]
+    pub(crate) every: Secs,
+    /// It is asked as well and never answers; of a share of requests where one is given.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        num_args = 0..=1,
+        default_missing_value = "100",
+        conflicts_with_all = ["canary", "linear", "bake"],
+        value_parser = clap::value_parser!(u8).range(1..=100)
+    )]
+    pub(crate) shadow: Option<u8>,
+    /// It takes over by itself after so long at the last share without a tripped guard.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) bake: Option<Secs>,
+    /// The header whose value keeps a client on one side.
+    #[arg(long, value_name = "HEADER")]
+    pub(crate) sticky: Option<String>,
+    /// Largest share of failures, 0 to 1, or 'off'.
+    #[arg(long, value_name = "RATE", default_value = "0.02")]
+    pub(crate) max_error_rate: Limit,
+    /// The 99th percentile of latency may be so many times the stable version's.
+    #[arg(long, value_name = "RATIO")]
+    pub(crate) max_p99_ratio: Option<f64>,
+    /// Largest drift of the inputs, as the monitor measures it.
+    #[arg(long, value_name = "DRIFT")]
+    pub(crate) max_drift: Option<f64>,
+    /// Requests before a guard may judge.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) min_requests: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RolloutCommand {
+    /// Start one from the version in production; endpoints take it up within a second.
+    Start(RolloutStartArgs),
+    /// How the newest one stands.
+    Status {
+        /// The model's name.
+        model: String,
+    },
+    /// Let the new version take over now.
+    Promote {
+        /// The model's name.
+        model: String,
+    },
+    /// End it: the version in production answers everything.
+    Abort {
+        /// The model's name.
+        model: String,
+    },
+    /// One step back: to the share before, or from a promotion to the version before.
+    Back {
+        /// The model's name.
+        model: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,6 +10,7 @@ mod keys;
 mod models;
 mod onnx;
 pub(crate) mod output;
+mod rollout;
 mod run;
 mod runs;
 mod serve;
@@ -114,6 +115,7 @@ fn dispatch(context: &Context, command: Command) -> Result<bool> {
         Command::Models { command } => models::run(context, command),
         Command::Predict(args) => models::predict(context, &args).map(|()| true),
         Command::Serve(args) => serve::run(context, &args).map(|()| true),
+        Command::Rollout { command } => rollout::run(context, command).map(|()| true),
         Command::Keys { command } => keys::run(context, command).map(|()| true),
         Command::Doctor => doctor::run(context),
         Command::Worker(args) => {

@@ -15,12 +15,13 @@ use athanor_protocol::{
     },
     names::check_model_name,
     registry::PRODUCTION,
+    rollout::Rollout,
 };
 use athanor_serve::{ServeConfig, State};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::Desk;
+use super::{Desk, rollout};
 use crate::{EngineError, serving::Endpoint, workspace::Workspace};
 
 /// Longest that an answer of our own endpoint is waited for: longer than it gives itself.
@@ -138,6 +139,12 @@ fn start(desk: &Arc<Desk>, setup: EndpointSetup) -> Result<EndpointStatus, Failu
             tell(&desk);
         }
     }));
+    let observer = Arc::downgrade(desk);
+    endpoint.on_rollout(Box::new(move |changed| {
+        if let Some(desk) = observer.upgrade() {
+            rollout::tell(&desk, changed);
+        }
+    }));
     let serve = Arc::clone(&endpoint).serve_as(setup.listener, state.clone(), stopped);
     let observer = Arc::downgrade(desk);
     let work = move || {
@@ -195,6 +202,12 @@ pub(super) fn refresh(desk: &Desk) {
     {
         tracing::warn!("cannot look for changed aliases and keys: {err}");
     }
+}
+
+/// A model's rollout as it is in this process, where the endpoint runs.
+pub(super) fn rollout(desk: &Desk, model: &str) -> Option<Rollout> {
+    let endpoint = desk.endpoint.now().running.as_ref().map(|running| Arc::clone(&running.endpoint));
+    endpoint?.rollout(model)
 }
 
 /// Tells all clients how the endpoint is now.

@@ -16,6 +16,7 @@ mod flow;
 mod host;
 mod models;
 mod reading;
+mod rollout;
 mod runs;
 #[cfg(test)]
 mod test_desk;
@@ -230,6 +231,11 @@ impl Desk {
             EndpointStop => endpoint::endpoint_stop,
             EndpointLoad => endpoint::endpoint_load,
             EndpointTry => endpoint::endpoint_try,
+            RolloutGet => rollout::rollout_get,
+            RolloutStart => rollout::rollout_start,
+            RolloutPromote => rollout::rollout_promote,
+            RolloutAbort => rollout::rollout_abort,
+            RolloutBack => rollout::rollout_back,
             KeyList => models::key_list,
             KeyCreate => models::key_create,
             KeyRevoke => models::key_revoke,

@@ -94,6 +94,8 @@ pub(super) fn model_alias(desk: &Arc<Desk>, ask: ModelAlias) -> Result<AliasMove
     desk.publish(Event::ModelsChanged {});
     if ask.alias == PRODUCTION && previous != ask.version {
         serves_something_else(desk);
+    } else {
+        endpoint::refresh(desk);
     }
     Ok(AliasMoved { previous })
 }

@@ -7,14 +7,15 @@ use athanor_protocol::{
     metric::{MetricPoint, Split},
     names::{ModelRef, RunId},
     registry::{ApiKeyInfo, AuditEntry, ModelSummary, ModelVersion},
+    rollout::{Rollout, RolloutFigures, RolloutSpec},
     run::{NewRun, Owner, RunDetail, RunStatus, RunSummary, SeriesBucket},
 };
 
 use crate::{
     error::Result,
     types::{
-        ActiveRun, Batch, Expected, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest, Recorded, RunQuery,
-        StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
+        ActiveRun, Batch, Expected, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest, Recorded,
+        RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
     },
 };
 
@@ -306,12 +307,66 @@ pub trait Store: Send + Sync {
     /// `Name` for the alias.
     fn aliased(&self, alias: &str) -> Result<Vec<ModelVersion>>;
 
-    /// Grows whenever an alias, a key or a trusted signer changes, in whatever process; cheap enough to ask for on every
-    /// request. The last use of a key does not count.
+    /// Every alias of every model with the version that it points to, sorted by model, version and alias.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn all_aliased(&self) -> Result<Vec<(String, ModelVersion)>>;
+
+    /// Grows whenever an alias, a key or a trusted signer changes, in whatever process, and
+    /// when a rollout begins, moves on or ends; cheap enough to ask for on every request. The last use of a key and the
+    /// figures of a rollout do not count.
     ///
     /// # Errors
     /// None of its own.
     fn change_counter(&self) -> Result<u64>;
+
+    // --- Rollouts ---
+
+    /// Begins a rollout from the version that `production` points to, at its first step. At most one of a model runs.
+    ///
+    /// # Errors
+    /// `NotFound` for the model or the candidate; `Conflict` if one runs already, or `production` points to nothing or to
+    /// the candidate; `Invalid` for a rollout that cannot be done.
+    fn start_rollout(&self, model: &str, spec: &RolloutSpec, at_millis: i64) -> Result<Rollout>;
+
+    /// Rollouts that run, sorted by model.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn running_rollouts(&self) -> Result<Vec<Rollout>>;
+
+    /// A model's newest rollout, running or ended; `None` where there was never one.
+    ///
+    /// # Errors
+    /// `NotFound` for the model.
+    fn newest_rollout(&self, model: &str) -> Result<Option<Rollout>>;
+
+    /// Moves a running rollout from one step to another. Of two who move it, one learns of the other.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` if it has ended, is not at `from`, or has no step `to`.
+    fn step_rollout(&self, id: u64, from: u32, to: u32, at_millis: i64) -> Result<Rollout>;
+
+    /// Notes what was counted; what has ended stays as it is.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn note_rollout(&self, id: u64, figures: &RolloutFigures) -> Result<()>;
+
+    /// Ends a running rollout; a promotion moves the alias in the same transaction.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` if it has ended already, or for a promotion if the alias no longer points to the stable
+    /// version; `Invalid` for a phase that is no end; `Name` for a reason that cannot be kept.
+    fn end_rollout(&self, id: u64, end: &RolloutEnd) -> Result<Rollout>;
+
+    /// Takes a promotion back: the alias moves to the stable version in the same transaction.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` if it was not promoted or the alias points elsewhere by now; `Name` for a reason that cannot
+    /// be kept.
+    fn take_back_rollout(&self, id: u64, reason: &str, at_millis: i64) -> Result<Rollout>;
 
     // --- Keys and signers ---
 

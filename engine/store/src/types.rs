@@ -8,6 +8,7 @@ use athanor_protocol::{
     names::RunId,
     package::{DatasetUsed, FinalMetric},
     registry::{ApiKeyInfo, Scope},
+    rollout::{RolloutFigures, RolloutPhase},
     run::{Artifact, Owner, RunStatus, SeriesBucket, StepState},
     signature::ModelSignature,
 };
@@ -325,4 +326,17 @@ pub struct NewAudit {
     pub subject: String,
     /// Details, never a secret.
     pub detail: serde_json::Value,
+}
+
+/// How a rollout ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RolloutEnd {
+    /// As what; not `Running`. `Promoted` moves the alias `production` to the candidate in the same transaction.
+    pub phase: RolloutPhase,
+    /// Why, for people.
+    pub reason: String,
+    /// What was counted; `None` keeps what was noted last.
+    pub figures: Option<RolloutFigures>,
+    /// When, milliseconds since the Unix epoch.
+    pub at_millis: i64,
 }

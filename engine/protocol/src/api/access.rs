@@ -36,6 +36,7 @@ impl Request {
             | Self::EndpointGet(_)
             | Self::EndpointLoad(_)
             | Self::EndpointTry(_)
+            | Self::RolloutGet(_)
             | Self::KeyList(_) => true,
             Self::WorkspaceOpen(_)
             | Self::WorkspaceSample(_)
@@ -73,6 +74,10 @@ impl Request {
             | Self::ModelPredict(_)
             | Self::EndpointStart(_)
             | Self::EndpointStop(_)
+            | Self::RolloutStart(_)
+            | Self::RolloutPromote(_)
+            | Self::RolloutAbort(_)
+            | Self::RolloutBack(_)
             | Self::KeyCreate(_)
             | Self::KeyRevoke(_) => false,
         }

@@ -13,13 +13,17 @@ mod flow;
 mod host;
 mod models;
 mod report;
+mod rollout;
 mod runs;
 
-pub use self::{client::*, data::*, flow::*, host::*, models::*, report::*, runs::*};
+pub use self::{client::*, data::*, flow::*, host::*, models::*, report::*, rollout::*, runs::*};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Code, Failure};
+use crate::{
+    error::{Code, Failure},
+    rollout::Rollout,
+};
 
 /// Largest request, in bytes of JSON.
 pub const MAX_REQUEST_BYTES: usize = 96 << 20;
@@ -206,6 +210,16 @@ methods! {
     EndpointLoad: EndpointLoad => EndpointSeries,
     /// Asks a served model, as a client would.
     EndpointTry: EndpointTry => TryAnswer,
+    /// A model's newest rollout.
+    RolloutGet: RolloutGet => RolloutAnswer,
+    /// Starts one.
+    RolloutStart: RolloutStart => Rollout,
+    /// Lets its candidate take over now.
+    RolloutPromote: RolloutPromote => Rollout,
+    /// Ends it.
+    RolloutAbort: RolloutAbort => Rollout,
+    /// Goes one step back.
+    RolloutBack: RolloutBack => Rollout,
     /// API keys.
     KeyList: KeyList => KeyPage,
     /// Makes one.
@@ -270,6 +284,11 @@ pub enum Event {
     EndpointChanged {
         /// How it is now.
         status: EndpointStatus,
+    },
+    /// A rollout began, changed its share, or ended.
+    RolloutChanged {
+        /// How it is now.
+        rollout: Box<Rollout>,
     },
     /// A long request goes on.
     Progress {

@@ -1,6 +1,7 @@
 //! The endpoint from outside: routes, dialects, limits, keys, and the bytes on the wire.
 #![allow(clippy::unwrap_used)]
 
+mod batch;
 mod fuzz;
 mod guard;
 mod house;
@@ -9,6 +10,7 @@ mod named;
 mod oip;
 mod oip_binary;
 mod packaged;
+mod rollout;
 mod site;
 mod site_events;
 mod site_house;

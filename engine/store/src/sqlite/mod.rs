@@ -10,6 +10,7 @@ mod page;
 mod read;
 mod record;
 mod registry;
+mod rollouts;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use athanor_protocol::{
     metric::{MetricPoint, Split},
     names::{ModelRef, RunId},
     registry::{ApiKeyInfo, AuditEntry, ModelSummary, ModelVersion},
+    rollout::{Rollout, RolloutFigures, RolloutPhase, RolloutSpec},
     run::{NewRun, Owner, RunDetail, RunStatus, RunSummary, SeriesBucket},
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -33,8 +35,8 @@ use crate::{
     contract::Store,
     error::{Result, StoreError},
     types::{
-        ActiveRun, Batch, Expected, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest, Recorded, RunQuery,
-        StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
+        ActiveRun, Batch, Expected, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest, Recorded,
+        RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
     },
 };
 
@@ -405,6 +407,44 @@ impl Store for SqliteStore {
     fn aliased(&self, alias: &str) -> Result<Vec<ModelVersion>> {
         athanor_protocol::names::check_alias(alias)?;
         self.read(|tx| registry::aliased(tx, alias))
+    }
+
+    fn all_aliased(&self) -> Result<Vec<(String, ModelVersion)>> {
+        self.read(registry::all_aliased)
+    }
+
+    fn start_rollout(&self, model: &str, spec: &RolloutSpec, at_millis: i64) -> Result<Rollout> {
+        spec.check().map_err(|failure| StoreError::invalid("the rollout", failure.message))?;
+        self.write(Power, |tx| rollouts::start(tx, model, spec, at_millis))
+    }
+
+    fn running_rollouts(&self) -> Result<Vec<Rollout>> {
+        self.read(rollouts::running)
+    }
+
+    fn newest_rollout(&self, model: &str) -> Result<Option<Rollout>> {
+        self.read(|tx| rollouts::newest(tx, model))
+    }
+
+    fn step_rollout(&self, id: u64, from: u32, to: u32, at_millis: i64) -> Result<Rollout> {
+        self.write(Power, |tx| rollouts::step(tx, id, from, to, at_millis))
+    }
+
+    fn note_rollout(&self, id: u64, figures: &RolloutFigures) -> Result<()> {
+        self.write(Process, |tx| rollouts::note(tx, id, figures))
+    }
+
+    fn end_rollout(&self, id: u64, end: &RolloutEnd) -> Result<Rollout> {
+        if end.phase == RolloutPhase::Running {
+            return Err(StoreError::invalid("the phase", "a rollout does not end running"));
+        }
+        check::text("reason", &end.reason, 1024)?;
+        self.write(Power, |tx| rollouts::end(tx, id, end))
+    }
+
+    fn take_back_rollout(&self, id: u64, reason: &str, at_millis: i64) -> Result<Rollout> {
+        check::text("reason", reason, 1024)?;
+        self.write(Power, |tx| rollouts::take_back(tx, id, reason, at_millis))
     }
 
     fn change_counter(&self) -> Result<u64> {

@@ -50,13 +50,13 @@ fn all_versions(tx: &Transaction<'_>, sql: &str, values: impl rusqlite::Params) 
     Ok(found)
 }
 
-fn find_model(tx: &Transaction<'_>, name: &str) -> Inner<i64> {
+pub(super) fn find_model(tx: &Transaction<'_>, name: &str) -> Inner<i64> {
     let no =
         tx.prepare_cached("SELECT no FROM model WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()?;
     no.ok_or_else(|| StoreError::not_found("model", name).into())
 }
 
-fn find_version(tx: &Transaction<'_>, model_no: i64, name: &str, number: u32) -> Inner<ModelVersion> {
+pub(super) fn find_version(tx: &Transaction<'_>, model_no: i64, name: &str, number: u32) -> Inner<ModelVersion> {
     let sql = format!("{VERSION} WHERE v.model_no = ?1 AND v.version = ?2");
     let found = all_versions(tx, &sql, params![model_no, number])?;
     found.into_iter().next().ok_or_else(|| StoreError::not_found("model version", format!("{name}:{number}")).into())
@@ -142,7 +142,7 @@ pub(super) fn versions(tx: &Transaction<'_>, model: &str, request: &PageRequest)
     Ok(page(found, size, |version| token(&list, &[&version.version.to_string()])))
 }
 
-fn current(tx: &Transaction<'_>, model_no: i64, alias: &str) -> Inner<Option<u32>> {
+pub(super) fn current(tx: &Transaction<'_>, model_no: i64, alias: &str) -> Inner<Option<u32>> {
     let found = tx
         .prepare_cached("SELECT version FROM model_alias WHERE model_no = ?1 AND alias = ?2")?
         .query_row(params![model_no, alias], |row| row.get(0));
@@ -223,4 +223,16 @@ pub(super) fn versions_of(tx: &Transaction<'_>, run: &athanor_protocol::names::R
     )?;
     let rows = statement.query_map([run.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn all_aliased(tx: &Transaction<'_>) -> Inner<Vec<(String, ModelVersion)>> {
+    let sql = format!(
+        "{VERSION} JOIN model_alias a ON a.model_no = v.model_no AND a.version = v.version GROUP BY v.model_no, v.version
+         ORDER BY m.name, v.version"
+    );
+    let versions = all_versions(tx, &sql, [])?;
+    let pairs = versions
+        .into_iter()
+        .flat_map(|version| version.aliases.clone().into_iter().map(move |alias| (alias, version.clone())));
+    Ok(pairs.collect())
 }

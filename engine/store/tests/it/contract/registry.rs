@@ -178,3 +178,21 @@ pub fn the_change_counter_tells(a: &dyn Store, b: &dyn Store) {
     check("a signer goes", true, &|| assert!(a.distrust_signer(&"ab".repeat(32)).unwrap()));
     check("a run", false, &|| drop(running(a, 1)));
 }
+
+pub fn every_alias_is_listed(a: &dyn Store, b: &dyn Store) {
+    for n in 1..=2 {
+        a.register_version("wine", &version(n)).unwrap();
+    }
+    a.register_version("digits", &version(3)).unwrap();
+    for (model, alias, number) in
+        [("wine", "production", 2), ("wine", "champion", 2), ("wine", "blue", 1), ("digits", "staging", 1)]
+    {
+        a.set_alias(model, alias, number, Expected::Nothing, 1).unwrap();
+    }
+    let found = b.all_aliased().unwrap();
+    let found: Vec<_> = found.iter().map(|(alias, v)| (v.model.as_str(), v.version, alias.as_str())).collect();
+    assert_eq!(
+        found,
+        [("digits", 1, "staging"), ("wine", 1, "blue"), ("wine", 2, "champion"), ("wine", 2, "production")]
+    );
+}
