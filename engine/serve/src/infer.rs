@@ -19,6 +19,7 @@ use axum::{http::StatusCode, response::Response};
 use crate::{
     config::{MAX_INLINE_BYTES, MAX_INLINE_ROWS},
     gate::{Admission, Deadline},
+    monitor::Observer,
     refusal::Refusal,
     router::State,
     table::{Outputs, Served},
@@ -57,28 +58,40 @@ pub(crate) async fn answer<D: Dialect>(
     admission: Admission,
     deadline: Deadline,
 ) -> Result<Response, Refusal> {
+    let observer = state.monitor().observe(&served);
     if body.len() > MAX_INLINE_BYTES {
         return elsewhere(state, admission, deadline, move |is_gone| {
-            let (frame, ask) = dialect.read(&served, &body)?;
+            let (frame, ask) = dialect.read(&served, &body).inspect_err(|failure| observer.refused(failure))?;
             drop(body);
-            let n_rows = frame.n_rows();
-            let outputs = predict(&served, frame, is_gone)?;
-            dialect.write(&served, ask, n_rows, &outputs)
+            finish(&served, &dialect, frame, ask, is_gone, &observer)
         })
         .await;
     }
-    let (frame, ask) = dialect.read(&served, &body)?;
+    let (frame, ask) = dialect.read(&served, &body).inspect_err(|failure| observer.refused(failure))?;
     let n_rows = frame.n_rows();
     let is_short = n_rows <= MAX_INLINE_ROWS && served.cost().is_short(n_rows) && !served.model().may_block();
     if n_rows == 0 || is_short {
-        let outputs = predict(&served, frame, &AtomicBool::new(false))?;
-        return dialect.write(&served, ask, n_rows, &outputs);
+        return finish(&served, &dialect, frame, ask, &AtomicBool::new(false), &observer);
     }
     elsewhere(state, admission, deadline, move |is_gone| {
-        let outputs = predict(&served, frame, is_gone)?;
-        dialect.write(&served, ask, n_rows, &outputs)
+        finish(&served, &dialect, frame, ask, is_gone, &observer)
     })
     .await
+}
+
+/// Predicts, writes the answer, and leaves the rows with whoever watches.
+fn finish<D: Dialect>(
+    served: &Served,
+    dialect: &D,
+    frame: Frame,
+    ask: D::Ask,
+    is_gone: &AtomicBool,
+    observer: &Observer,
+) -> Result<Response, Refusal> {
+    let outputs = predict(served, &frame, is_gone)?;
+    let response = dialect.write(served, ask, frame.n_rows(), &outputs)?;
+    observer.answered(frame, outputs);
+    Ok(response)
 }
 
 /// Runs work on a thread that may block, as soon as a processor is free for it.
@@ -118,11 +131,11 @@ fn cancelled() -> Refusal {
 }
 
 /// Predicts in batches and checks what the model says.
-fn predict(served: &Served, frame: Frame, is_gone: &AtomicBool) -> Result<Outputs, Refusal> {
+fn predict(served: &Served, frame: &Frame, is_gone: &AtomicBool) -> Result<Outputs, Refusal> {
     let n_rows = frame.n_rows();
     let mut all = Outputs::none(served.signature());
     if n_rows <= BATCH_ROWS {
-        return if n_rows == 0 { Ok(all) } else { call(served, &frame, 0) };
+        return if n_rows == 0 { Ok(all) } else { call(served, frame, 0) };
     }
     let mut from = 0;
     while from < n_rows {
@@ -130,7 +143,7 @@ fn predict(served: &Served, frame: Frame, is_gone: &AtomicBool) -> Result<Output
             return Err(cancelled());
         }
         let to = (from + BATCH_ROWS).min(n_rows);
-        let some = call(served, &slice(&frame, from, to)?, from)?;
+        let some = call(served, &slice(frame, from, to)?, from)?;
         if !all.append(some) {
             return Err(Refusal::internal("the model's outputs are not those of its task"));
         }

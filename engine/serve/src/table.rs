@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use athanor_protocol::{Failure, columns::Frame, names, signature::ModelSignature};
+use athanor_protocol::{Failure, columns::Frame, names, package::Statistics, signature::ModelSignature};
 
 use crate::{config::MAX_INLINE_ROWS, error::ServeError, plan::Plan};
 
@@ -30,6 +30,11 @@ pub trait Model: Send + Sync {
     /// it is never called on a thread that answers requests. Must not change.
     fn may_block(&self) -> bool {
         false
+    }
+
+    /// What training saw, where that is known: new values are told by it. Must not change.
+    fn statistics(&self) -> Option<&Statistics> {
+        None
     }
 }
 

@@ -50,7 +50,7 @@ fn all_versions(tx: &Transaction<'_>, sql: &str, values: impl rusqlite::Params) 
     Ok(found)
 }
 
-fn find_model(tx: &Transaction<'_>, name: &str) -> Inner<i64> {
+pub(super) fn find_model(tx: &Transaction<'_>, name: &str) -> Inner<i64> {
     let no =
         tx.prepare_cached("SELECT no FROM model WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()?;
     no.ok_or_else(|| StoreError::not_found("model", name).into())

@@ -2,6 +2,7 @@
 
 mod lists;
 mod metrics;
+mod monitor;
 mod registry;
 mod runs;
 
@@ -18,7 +19,8 @@ macro_rules! store_contract_tests {
             runs::deletion_is_a_mark, lists::runs_are_found_by_prefix, lists::lists_are_filtered, lists::every_order_pages_without_gap_or_repeat,
             registry::versions_are_counted_and_immutable, registry::aliases_move_and_move_back, registry::keys_live_and_end, registry::signers_are_trusted_and_not,
             registry::the_audit_log_grows, registry::the_change_counter_tells, registry::a_run_knows_what_was_registered_from_it,
-            metrics::metrics_are_found_by_a_text_in_their_names, lists::a_page_of_runs_says_what_its_steps_were_set_to);
+            metrics::metrics_are_found_by_a_text_in_their_names, lists::a_page_of_runs_says_what_its_steps_were_set_to, monitor::models_are_watched_as_set,
+            monitor::reports_are_kept_newest_first, monitor::an_alert_is_raised_once_resolved_and_raised_again);
     };
     ($mode:ident, $open:expr; $($group:ident::$name:ident),* $(,)?) => {
         mod $mode {
