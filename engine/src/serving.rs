@@ -3,7 +3,7 @@
 use std::{
     net::TcpListener,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use athanor_protocol::{
@@ -17,12 +17,15 @@ use tokio::sync::watch;
 use crate::{
     error::{EngineError, Result},
     keys::StoreKeys,
+    monitor::Watcher,
     registry,
     workspace::Workspace,
 };
 
 /// How often a running endpoint looks whether aliases or keys have changed.
 const REFRESH: Duration = Duration::from_millis(300);
+/// How often it looks after what it watches.
+const WATCH: Duration = Duration::from_millis(500);
 
 /// A version that is loaded now, so that it is not loaded again while it stays.
 #[derive(Clone)]
@@ -39,6 +42,7 @@ pub struct Endpoint {
     table: Arc<ModelTable>,
     keys: Arc<StoreKeys>,
     device: String,
+    watcher: Watcher,
     loaded: Mutex<Vec<Loaded>>,
     seen: Mutex<Option<u64>>,
     /// Told when what is served has changed while it serves.
@@ -57,6 +61,7 @@ impl Endpoint {
     pub fn new(workspace: Arc<Workspace>, device: &str) -> Result<Self> {
         let endpoint = Self {
             keys: Arc::new(StoreKeys::new(&workspace)?),
+            watcher: Watcher::new(Arc::clone(&workspace))?,
             workspace,
             table: Arc::new(ModelTable::new()),
             device: device.to_owned(),
@@ -88,6 +93,23 @@ impl Endpoint {
     /// Who may ask.
     pub fn keys(&self) -> &Arc<StoreKeys> {
         &self.keys
+    }
+
+    /// Looks after drift, alerts and captured requests.
+    pub fn watcher(&self) -> &Watcher {
+        &self.watcher
+    }
+
+    /// Writes what was captured and judges the periods that are over.
+    ///
+    /// # Errors
+    /// If the database or a file cannot be read or written.
+    pub fn watch(&self) -> Result<()> {
+        self.watcher.look(&|model, version| {
+            let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = loaded.iter().find(|loaded| loaded.name == model && loaded.version == version)?;
+            found.model.statistics().cloned()
+        })
     }
 
     /// Calls this when what is served has changed. Counts once.
@@ -147,10 +169,12 @@ impl Endpoint {
     }
 
     fn load(&self, version: &ModelVersion) -> Result<Loaded> {
+        let began = Instant::now();
         let (_, package) = registry::load(&self.workspace, version)?;
         let model = Arc::new(PackagedModel::new(&package, &self.device).map_err(serve_error)?);
         // A model that no request could carry is refused here, where only it is left out.
         Served::new(&version.model, version.version, Arc::clone(&model) as Arc<dyn Model>).map_err(serve_error)?;
+        self.watcher.monitor().loaded(&version.model, version.version, began.elapsed());
         Ok(Loaded { name: version.model.clone(), version: version.version, sha256: version.sha256.clone(), model })
     }
 
@@ -159,7 +183,8 @@ impl Endpoint {
     /// # Errors
     /// If a setting cannot be used.
     pub fn state(&self, config: ServeConfig) -> Result<State> {
-        State::new(config, Arc::clone(&self.keys) as Arc<dyn Keys>, Arc::clone(&self.table)).map_err(serve_error)
+        let (keys, table) = (Arc::clone(&self.keys) as Arc<dyn Keys>, Arc::clone(&self.table));
+        State::watched(config, keys, table, Arc::clone(self.watcher.monitor())).map_err(serve_error)
     }
 
     /// Serves until `stop` turns true; requests that are under way are answered first.
@@ -187,12 +212,20 @@ impl Endpoint {
         mut stop: watch::Receiver<bool>,
     ) -> Result<()> {
         let refresher = tokio::spawn(keep_fresh(Arc::clone(&self), stop.clone()));
+        let watcher = tokio::spawn(keep_watch(Arc::clone(&self), stop.clone()));
         let shutdown = async move {
             // A dropped sender means that nobody can stop us any more but by ending the process: then stop as well.
             let _ = stop.wait_for(|stop| *stop).await;
         };
         let served = athanor_serve::serve(listener, &state, shutdown).await;
         refresher.abort();
+        watcher.abort();
+        // What was captured last is written as well.
+        match tokio::task::spawn_blocking(move || self.watch()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(err)) => tracing::warn!("cannot look after what is watched: {err}"),
+            Err(err) => tracing::error!("looking after what is watched broke down: {err}"),
+        }
         served.map_err(|err| EngineError::new(Code::Unavailable, format!("the endpoint ended: {err}")))
     }
 }
@@ -209,6 +242,21 @@ async fn keep_fresh(endpoint: Arc<Endpoint>, mut stop: watch::Receiver<bool>) {
             Ok(Ok(())) => {}
             Ok(Err(err)) => tracing::warn!("cannot look for changed aliases and keys: {err}"),
             Err(err) => tracing::error!("looking for changed aliases and keys broke down: {err}"),
+        }
+    }
+}
+
+async fn keep_watch(endpoint: Arc<Endpoint>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(WATCH) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let this = Arc::clone(&endpoint);
+        match tokio::task::spawn_blocking(move || this.watch()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(err)) => tracing::warn!("cannot look after what is watched: {err}"),
+            Err(err) => tracing::error!("looking after what is watched broke down: {err}"),
         }
     }
 }

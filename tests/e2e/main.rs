@@ -13,6 +13,7 @@ mod desktop;
 mod devices;
 mod faults;
 mod journey;
+mod monitor;
 mod page;
 mod quality;
 mod sandbox;

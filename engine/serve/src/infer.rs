@@ -73,10 +73,8 @@ pub(crate) async fn answer<D: Dialect>(
     if n_rows == 0 || is_short {
         return finish(&served, &dialect, frame, ask, &AtomicBool::new(false), &observer);
     }
-    elsewhere(state, admission, deadline, move |is_gone| {
-        finish(&served, &dialect, frame, ask, is_gone, &observer)
-    })
-    .await
+    elsewhere(state, admission, deadline, move |is_gone| finish(&served, &dialect, frame, ask, is_gone, &observer))
+        .await
 }
 
 /// Predicts, writes the answer, and leaves the rows with whoever watches.

@@ -37,6 +37,7 @@
 mod auth;
 mod body;
 mod config;
+mod crypto;
 mod datatype;
 mod error;
 mod gate;
@@ -60,6 +61,7 @@ mod values;
 
 pub use auth::{Grant, KeyRefusal, Keys};
 pub use config::ServeConfig;
+pub use crypto::use_ring;
 pub use error::ServeError;
 pub use load::Load;
 pub use monitor::Monitor;

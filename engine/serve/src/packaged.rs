@@ -2,9 +2,7 @@
 
 use athanor_datasets::Replay;
 use athanor_learn::{package::Package, predictor::Predictor};
-use athanor_protocol::{
-    Failure, columns::Frame, package::Statistics, recipe::FittedStep, signature::ModelSignature,
-};
+use athanor_protocol::{Failure, columns::Frame, package::Statistics, recipe::FittedStep, signature::ModelSignature};
 
 use crate::{
     error::ServeError,
@@ -26,7 +24,8 @@ impl PackagedModel {
     pub fn new(package: &Package, device: &str) -> Result<Self, ServeError> {
         let predictor = Predictor::from_package(package, device).map_err(|err| ServeError::Package(err.into()))?;
         let replay = Replay::new(predictor.recipe()).map_err(|err| ServeError::Package(err.into()))?;
-        let statistics = package.statistics().map_err(|err| ServeError::Package(err.into()))?;
+        // A model answers without them as well: only new values are not told then.
+        let statistics = package.statistics().ok();
         Ok(Self { replay, predictor, statistics })
     }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use athanor_protocol::registry::Scope;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use super::monitor_args::{ConfigureArgs, MonitorCommand};
+
 /// Athanor: from a table to a signed model on a secured endpoint.
 #[derive(Debug, Parser)]
 #[command(
@@ -57,6 +59,11 @@ pub(crate) enum Command {
     Models {
         #[command(subcommand)]
         command: ModelsCommand,
+    },
+    /// Watch served models: drift, quality, alerts.
+    Monitor {
+        #[command(subcommand)]
+        command: MonitorCommand,
     },
     /// Predict every row of a table.
     Predict(PredictArgs),

@@ -8,6 +8,8 @@ mod data;
 mod doctor;
 mod keys;
 mod models;
+mod monitor;
+mod monitor_args;
 pub(crate) mod output;
 mod run;
 mod runs;
@@ -111,6 +113,7 @@ fn dispatch(context: &Context, command: Command) -> Result<bool> {
         Command::Run(args) => run::run(context, &args),
         Command::Runs { command } => runs::run(context, command),
         Command::Models { command } => models::run(context, command),
+        Command::Monitor { command } => monitor::run(context, command),
         Command::Predict(args) => models::predict(context, &args).map(|()| true),
         Command::Serve(args) => serve::run(context, &args).map(|()| true),
         Command::Keys { command } => keys::run(context, command).map(|()| true),

@@ -138,6 +138,12 @@ fn start(desk: &Arc<Desk>, setup: EndpointSetup) -> Result<EndpointStatus, Failu
             tell(&desk);
         }
     }));
+    let observer = Arc::downgrade(desk);
+    endpoint.watcher().on_alert(Box::new(move |alert| {
+        if let Some(desk) = observer.upgrade() {
+            desk.publish(Event::AlertChanged { alert: Box::new(alert.clone()) });
+        }
+    }));
     let serve = Arc::clone(&endpoint).serve_as(setup.listener, state.clone(), stopped);
     let observer = Arc::downgrade(desk);
     let work = move || {

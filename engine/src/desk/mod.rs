@@ -15,6 +15,7 @@ mod events;
 mod flow;
 mod host;
 mod models;
+mod monitor;
 mod runs;
 #[cfg(test)]
 mod test_desk;
@@ -230,6 +231,10 @@ impl Desk {
             KeyList => models::key_list,
             KeyCreate => models::key_create,
             KeyRevoke => models::key_revoke,
+            MonitorGet => monitor::monitor_get,
+            MonitorConfigure => monitor::monitor_configure,
+            AlertList => monitor::alert_list,
+            AlertAcknowledge => monitor::alert_acknowledge,
         }
     }
 }

@@ -14,8 +14,8 @@ use athanor_protocol::{
 use crate::{
     error::Result,
     types::{
-        ActiveRun, AlertQuery, Batch, Expected, LogRecord, NewAlert, NewApiKey, NewAudit, NewVersion, Page, PageRequest, Recorded, RunQuery,
-        StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
+        ActiveRun, AlertQuery, Batch, Expected, LogRecord, NewAlert, NewApiKey, NewAudit, NewVersion, Page,
+        PageRequest, Recorded, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
     },
 };
 

@@ -251,7 +251,7 @@ mod tests {
         // Each pair of methods at a place where both hold.
         for (n, d) in [(141.0, 0.02), (141.0, 0.05), (1000.0, 0.02), (1000.0, 0.03)] {
             let (matrix, series) = (matrix_cdf(n as usize, d), series_cdf(n, d));
-            assert!((matrix - series).abs() < 2e-6, "{n} {d}: {matrix} and {series}");
+            assert!((matrix - series).abs() < 5e-6, "{n} {d}: {matrix} and {series}");
         }
         for (n, d) in [(100.0, 0.16), (1000.0, 0.05)] {
             let (matrix, twice) = (1.0 - matrix_cdf(n as usize, d), 2.0 * smirnov_tail(n, d));

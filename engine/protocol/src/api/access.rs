@@ -36,7 +36,9 @@ impl Request {
             | Self::EndpointGet(_)
             | Self::EndpointLoad(_)
             | Self::EndpointTry(_)
-            | Self::KeyList(_) => true,
+            | Self::KeyList(_)
+            | Self::MonitorGet(_)
+            | Self::AlertList(_) => true,
             Self::WorkspaceOpen(_)
             | Self::WorkspaceSample(_)
             | Self::WorkspaceForget(_)
@@ -73,7 +75,9 @@ impl Request {
             | Self::EndpointStart(_)
             | Self::EndpointStop(_)
             | Self::KeyCreate(_)
-            | Self::KeyRevoke(_) => false,
+            | Self::KeyRevoke(_)
+            | Self::MonitorConfigure(_)
+            | Self::AlertAcknowledge(_) => false,
         }
     }
 

@@ -12,10 +12,11 @@ mod data;
 mod flow;
 mod host;
 mod models;
+mod monitor;
 mod report;
 mod runs;
 
-pub use self::{client::*, data::*, flow::*, host::*, models::*, report::*, runs::*};
+pub use self::{client::*, data::*, flow::*, host::*, models::*, monitor::*, report::*, runs::*};
 
 use serde::{Deserialize, Serialize};
 
@@ -210,6 +211,15 @@ methods! {
     KeyCreate: KeyCreate => KeyCreated,
     /// Revokes one.
     KeyRevoke: KeyRevoke => Done,
+
+    /// How a model is watched, and what was found.
+    MonitorGet: MonitorGet => MonitorView,
+    /// Sets how a model is watched.
+    MonitorConfigure: MonitorConfigure => crate::monitor::MonitorConfig,
+    /// Alerts.
+    AlertList: AlertList => AlertPage,
+    /// Notes that somebody has seen an alert.
+    AlertAcknowledge: AlertAcknowledge => crate::monitor::Alert,
 }
 
 /// Something that happened.
@@ -268,6 +278,11 @@ pub enum Event {
     EndpointChanged {
         /// How it is now.
         status: EndpointStatus,
+    },
+    /// An alert was raised, resolved or acknowledged.
+    AlertChanged {
+        /// How it is now.
+        alert: Box<crate::monitor::Alert>,
     },
     /// A long request goes on.
     Progress {

@@ -150,10 +150,7 @@ fn requests(page: &mut Page, lines: &[Line<'_>]) {
     });
 }
 
-fn each_route(
-    lines: &[Line<'_>],
-    mut work: impl FnMut(&[(&str, &str); 3], u64, &super::series::RouteSeries),
-) {
+fn each_route(lines: &[Line<'_>], mut work: impl FnMut(&[(&str, &str); 3], u64, &super::series::RouteSeries)) {
     for line in lines {
         for (route, series) in Route::ALL.iter().zip(&line.series.routes) {
             let labels = [("model", line.model), ("version", line.version.as_str()), ("route", route.as_str())];

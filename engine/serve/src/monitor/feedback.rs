@@ -67,7 +67,8 @@ struct Accepted {
 
 /// Reads a body: one truth, or a list under `feedback`.
 fn read(body: &[u8], signature: &ModelSignature) -> Result<Vec<Feedback>, Failure> {
-    let shape = "the body is {\"id\": REQUEST_ID, \"row\": 0, \"truth\": …}, or {\"feedback\": [ … ]} with many of them";
+    let shape =
+        "the body is {\"id\": REQUEST_ID, \"row\": 0, \"truth\": …}, or {\"feedback\": [ … ]} with many of them";
     let is_many = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body)
         .map_err(|err| bad(format!("the body is no such JSON: {err}")).hint(shape))?
         .contains_key("feedback");
@@ -180,7 +181,8 @@ mod tests {
             match (read(body.as_bytes(), &signature(task)), expect) {
                 (Ok(found), Ok(expect)) => {
                     let found: Vec<_> = found.into_iter().map(|f| (f.request_id, f.row, f.truth)).collect();
-                    let expect: Vec<_> = expect.iter().map(|(id, row, t)| ((*id).to_owned(), *row, t.clone())).collect();
+                    let expect: Vec<_> =
+                        expect.iter().map(|(id, row, t)| ((*id).to_owned(), *row, t.clone())).collect();
                     assert_eq!(found, expect, "{body}");
                 }
                 (Err(err), Err(expect)) => assert!(err.message.contains(expect), "{body}: {err}"),
@@ -191,10 +193,11 @@ mod tests {
         let class = |text: &str| Truth::Class(text.to_owned());
         check(Binary, r#"{"id":"a-1","truth":"yes"}"#, Ok(&[("a-1", 0, class("yes"))]));
         check(Binary, r#"{"id":"a-1","row":3,"truth":0}"#, Ok(&[("a-1", 3, class("0"))]));
-        check(Binary, r#"{"feedback":[{"id":"a","truth":0.0},{"id":"b","truth":"yes"}]}"#, Ok(&[
-            ("a", 0, class("0")),
-            ("b", 0, class("yes")),
-        ]));
+        check(
+            Binary,
+            r#"{"feedback":[{"id":"a","truth":0.0},{"id":"b","truth":"yes"}]}"#,
+            Ok(&[("a", 0, class("0")), ("b", 0, class("yes"))]),
+        );
         check(Binary, r#"{"feedback":[]}"#, Ok(&[]));
         check(Binary, r#"{"id":"a","truth":"maybe"}"#, Err("is none of the model's classes"));
         check(Binary, r#"{"id":"a","truth":null}"#, Err("expects a class, found"));

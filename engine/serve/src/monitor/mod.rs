@@ -28,6 +28,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use self::{
+    expose::{Format, expose},
+    series::Series,
+    watch::Watch,
+};
 pub(crate) use self::{
     feedback::feedback,
     note::{Note, scope},
@@ -37,11 +42,6 @@ pub(crate) use self::{
 pub use self::{
     feedback::{Feedback, Truth},
     window::{Answered, Period},
-};
-use self::{
-    expose::{Format, expose},
-    series::Series,
-    watch::Watch,
 };
 use crate::{router::State, table::Served};
 
@@ -167,7 +167,8 @@ impl Monitor {
     /// Shows these figures for a version, instead of those before.
     pub fn set_drift(&self, model: &str, version: u32, gauges: Vec<DriftGauge>) {
         let mut all = write(&self.gauges);
-        let others: usize = all.iter().filter(|(key, _)| **key != (model.to_owned(), version)).map(|(_, g)| g.len()).sum();
+        let others: usize =
+            all.iter().filter(|(key, _)| **key != (model.to_owned(), version)).map(|(_, g)| g.len()).sum();
         let room = MAX_GAUGES.saturating_sub(others);
         all.insert((model.to_owned(), version), gauges.into_iter().take(room).collect());
     }

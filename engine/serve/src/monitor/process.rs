@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn fields_are_counted_after_the_name() {
-        let stat = "42 (a ) name) S 1 1 1 0 -1 4194304 10 0 0 0 250 50 0 0 20 0 9 0 12345 1000000 321 18446744073709551615";
+        let stat =
+            "42 (a ) name) S 1 1 1 0 -1 4194304 10 0 0 0 250 50 0 0 20 0 9 0 12345 1000000 321 18446744073709551615";
         let figures = parse(stat).unwrap();
         assert_eq!((figures.cpu_secs, figures.start_secs_after_boot), (3.0, 123.45));
         assert_eq!(figures.virtual_bytes, 1e6);

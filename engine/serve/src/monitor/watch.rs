@@ -134,9 +134,9 @@ fn is_sampled(share: f64, seed: u64, id: &str) -> bool {
         return true;
     }
     // FNV-1a, then a mixer, because ids differ in their last letters.
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325 ^ seed, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325 ^ seed, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let mixed = (hash ^ (hash >> 31)).wrapping_mul(0x94D0_49BB_1331_11EB);
     ((mixed ^ (mixed >> 29)) >> 11) as f64 / ((1_u64 << 53) as f64) < share
 }

@@ -178,7 +178,8 @@ impl Window {
     /// Takes the period out and begins the next one.
     pub(crate) fn take(&mut self) -> Period {
         let emptied = |columns: &mut Vec<Column>| {
-            let fresh = columns.iter().map(|column| Column { name: Arc::clone(&column.name), data: like(&column.data) });
+            let fresh =
+                columns.iter().map(|column| Column { name: Arc::clone(&column.name), data: like(&column.data) });
             let fresh = fresh.collect();
             // All columns grew together, and names of a signature differ.
             Frame::new(std::mem::replace(columns, fresh)).unwrap_or_default()
@@ -245,8 +246,7 @@ fn put(kept: &mut ColumnData, place: Option<usize>, from: &ColumnData, row: usiz
         (ColumnData::Float(kept), ColumnData::Float(from)) => {
             set(kept, place, from.get(row).copied().unwrap_or(f64::NAN));
         }
-        (ColumnData::Int(kept), ColumnData::Int(from))
-        | (ColumnData::Datetime(kept), ColumnData::Datetime(from)) => {
+        (ColumnData::Int(kept), ColumnData::Int(from)) | (ColumnData::Datetime(kept), ColumnData::Datetime(from)) => {
             set(kept, place, from.get(row).copied().flatten());
         }
         (ColumnData::Bool(kept), ColumnData::Bool(from)) => set(kept, place, from.get(row).copied().flatten()),

@@ -35,8 +35,8 @@ use crate::{
     contract::Store,
     error::{Result, StoreError},
     types::{
-        ActiveRun, AlertQuery, Batch, Expected, LogRecord, NewAlert, NewApiKey, NewAudit, NewVersion, Page, PageRequest, Recorded, RunQuery,
-        StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
+        ActiveRun, AlertQuery, Batch, Expected, LogRecord, NewAlert, NewApiKey, NewAudit, NewVersion, Page,
+        PageRequest, Recorded, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
     },
 };
 
