@@ -1,7 +1,6 @@
 //! `monitor`: how models are watched, reports, alerts, and a run on newer data.
 
 use athanor_protocol::{
-    Code, Failure,
     monitor::{Alert, ColumnDrift, MonitorReport},
     run::RunStatus,
 };
@@ -88,14 +87,11 @@ fn status(context: &Context, workspace: &Workspace, model: &str) -> Result<()> {
             "judged     every {} rows or {} minutes, from {} rows on\n",
             config.every_rows, config.every_minutes, config.min_rows
         );
-        text += &match config.capture {
-            0.0 => "captured   nothing\n".to_owned(),
-            share => format!(
-                "captured   {} % of requests, {} days, at most {}\n",
-                number(share * 100.0),
-                config.retention_days,
-                bytes(config.retention_bytes)
-            ),
+        text += &if config.capture > 0.0 {
+            let (share, days) = (number(config.capture * 100.0), config.retention_days);
+            format!("captured   {share} % of requests, {days} days, at most {}\n", bytes(config.retention_bytes))
+        } else {
+            "captured   nothing\n".to_owned()
         };
         text += &match &last {
             None => "last report  none yet\n".to_owned(),
@@ -203,8 +199,7 @@ fn alerts(context: &Context, workspace: &Workspace, model: Option<String>, all: 
     let query = AlertQuery { model, open: !all, page: PageRequest::first(1_000) };
     let page = workspace.store.alerts(&query)?;
     if page.next.is_some() {
-        let failure = Failure::new(Code::TooLarge, "there are more than 1000 alerts; the newest are shown");
-        context.out.say(&failure.message);
+        context.out.say("there are more than 1000 alerts; the newest are shown");
     }
     context.out.result(&json!({ "alerts": page.items }), || alert_table(&page.items));
     Ok(())

@@ -10,12 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use athanor_protocol::{
-    Code, Failure,
-    columns::{ColumnData, Frame},
-    monitor::MonitorConfig,
-    signature::ModelSignature,
-};
+use athanor_protocol::{Code, Failure, columns::ColumnData, monitor::MonitorConfig, signature::ModelSignature};
 use athanor_serve::{
     Outputs,
     monitor::{Captured, Feedback, Truth},
@@ -127,9 +122,26 @@ fn moment(micros: i64) -> String {
     if rest == 0 { format!("{text}Z") } else { format!("{text}.{rest:06}Z") }
 }
 
+/// The other way round, for what was written here: `None` for anything else.
+pub fn micros(text: &str) -> Option<i64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let (time, rest) = time.split_once('.').unwrap_or((time, "0"));
+    let mut time = time.splitn(3, ':').map(|part| part.parse::<i64>().ok());
+    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
+    // Days since 1970-01-01 of a civil date: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms" (2021).
+    let shifted = year - i64::from(month <= 2);
+    let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
+    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+    let seconds = days.checked_mul(86_400)?.checked_add(hour * 3_600 + minute * 60 + second)?;
+    seconds.checked_mul(1_000_000)?.checked_add(rest.parse().ok()?)
+}
+
 /// A captured request as it is kept: without the redacted columns.
 pub fn kept(captured: &Captured, redact: &HashSet<&str>, at: i64) -> Kept {
-    let Frames { frame, outputs } = Frames { frame: &captured.answered.frame, outputs: &captured.answered.outputs };
+    let (frame, outputs) = (&captured.answered.frame, &captured.answered.outputs);
     let n = frame.n_rows().min(MAX_ROWS);
     let columns: Vec<_> = frame.columns().iter().filter(|column| !redact.contains(&*column.name)).collect();
     let row = |row: usize| columns.iter().map(|column| (column.name.to_string(), value(&column.data, row))).collect();
@@ -152,11 +164,6 @@ pub fn kept(captured: &Captured, redact: &HashSet<&str>, at: i64) -> Kept {
         rows: (0..n).map(row).collect(),
         predictions,
     }
-}
-
-struct Frames<'a> {
-    frame: &'a Frame,
-    outputs: &'a Outputs,
 }
 
 /// A file that is being appended to.

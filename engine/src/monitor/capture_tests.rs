@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use athanor_protocol::{
-    columns::Column,
+    columns::{Column, Frame},
     signature::{InputColumn, Task},
     table::DataType,
 };
@@ -50,6 +50,16 @@ fn redacted_columns_are_never_written() {
     assert!(!fs::read_to_string(path).unwrap().contains("Anna"));
     assert!(check_redacted(&["name".to_owned()], &signature()).is_ok());
     assert_eq!(check_redacted(&["nmae".to_owned()], &signature()).unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[test]
+fn moments_come_back() {
+    for at in [0, 1_500_000, -1, -1_000_000, 951_782_400_000_000, 1_795_172_707_999_999, -62_000_000_000_000_000] {
+        assert_eq!(micros(&moment(at)), Some(at), "{}", moment(at));
+    }
+    for text in ["", "1970-01-01", "1970-01-01T00:00Z", "x-01-01T00:00:00Z"] {
+        assert_eq!(micros(text), None, "{text}");
+    }
 }
 
 #[test]

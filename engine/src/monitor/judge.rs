@@ -62,18 +62,20 @@ fn share(columns: &[ColumnDrift]) -> f64 {
 
 /// A report's figures as metrics of the endpoint, all of one column together.
 pub fn gauges(report: &MonitorReport) -> Vec<DriftGauge> {
-    let of_column = |column: &ColumnDrift| {
+    let of_column = |is_prediction: bool, column: &ColumnDrift| {
         let gauge = |statistic: &'static str, value: f64| DriftGauge {
             model: report.model.clone(),
             version: report.model_version,
             column: column.column.clone(),
+            is_prediction,
             statistic,
             value,
             drifted: column.drifted,
         };
         column.figures.iter().map(|figure| gauge(figure.method.as_str(), figure.value)).collect::<Vec<_>>()
     };
-    report.inputs.iter().chain(&report.predictions).flat_map(of_column).collect()
+    let inputs = report.inputs.iter().flat_map(|column| of_column(false, column));
+    inputs.chain(report.predictions.iter().flat_map(|column| of_column(true, column))).collect()
 }
 
 /// What an alert may be about: a kind, and a column where it is about one.

@@ -82,7 +82,7 @@ fn violations_and_quality_have_levels_of_their_own() {
     assert_eq!(level(AlertKind::DataQuality, "b"), Some(7.5));
     assert!(level(AlertKind::DataQuality, "c").is_some_and(|level| level < CALM));
     assert_eq!(level(AlertKind::ModelQuality, ""), Some(2.0));
-    let raised = changes(&[report.clone()], &[], 1).raise;
+    let raised = changes(std::slice::from_ref(&report), &[], 1).raise;
     let kinds: Vec<(AlertKind, &str)> = raised.iter().map(|(kind, column)| (*kind, column.as_str())).collect();
     assert_eq!(kinds, [(AlertKind::DataQuality, "a"), (AlertKind::DataQuality, "b"), (AlertKind::ModelQuality, "")]);
     for subject in &raised {

@@ -138,7 +138,9 @@ fn column<'a>(values: impl Iterator<Item = Option<&'a Value>>, dtype: DataType) 
         }
         DataType::Int => ColumnData::Int(values.map(|value| value.and_then(Value::as_i64)).collect()),
         DataType::Bool => ColumnData::Bool(values.map(|value| value.and_then(Value::as_bool)).collect()),
-        // Times are written as text, which a table's reader turns into times again.
+        DataType::Date | DataType::Datetime => {
+            ColumnData::Datetime(values.map(|value| value.and_then(Value::as_str).and_then(capture::micros)).collect())
+        }
         _ => ColumnData::Text(values.map(|value| value.and_then(Value::as_str).map(Into::into)).collect()),
     }
 }

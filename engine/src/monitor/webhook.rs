@@ -77,18 +77,16 @@ enum Reach {
 }
 
 fn reach_v4(ip: Ipv4Addr) -> Reach {
-    let [a, b, ..] = ip.octets();
+    let [a, b, c, _] = ip.octets();
     if ip.is_loopback() {
         Reach::Loopback
     } else if ip.is_private() || (a == 100 && (64..128).contains(&b)) {
         // 100.64.0.0/10 is shared address space of carriers (RFC 6598).
         Reach::Private
-    } else if ip.is_link_local() || ip.is_multicast() || a == 0 || a >= 240 || ip.is_documentation() {
-        Reach::Never
-    } else if (a == 192 && b == 0 && ip.octets()[2] == 0) || (a == 198 && (b == 18 || b == 19)) {
-        Reach::Never
     } else {
-        Reach::Public
+        let is_reserved = a == 0 || a >= 240 || (a == 192 && b == 0 && c == 0) || (a == 198 && (b == 18 || b == 19));
+        let is_special = ip.is_link_local() || ip.is_multicast() || ip.is_documentation();
+        if is_reserved || is_special { Reach::Never } else { Reach::Public }
     }
 }
 

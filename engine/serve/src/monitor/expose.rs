@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Monitor, process,
+    DriftGauge, Monitor, process,
     series::{BOUNDS, Route, STATUSES, Series},
 };
 
@@ -225,12 +225,14 @@ fn columns(page: &mut Page, lines: &[Line<'_>]) {
 
 fn drift(page: &mut Page, monitor: &Monitor) {
     let gauges = monitor.drift_gauges();
+    let role = |gauge: &DriftGauge| if gauge.is_prediction { "prediction" } else { "input" };
     page.family("athanor_drift", "gauge", "Comparison of recent values with those of training, by the statistic.");
     for gauge in &gauges {
         let version = gauge.version.to_string();
         let labels = [
             ("model", gauge.model.as_str()),
             ("version", version.as_str()),
+            ("role", role(gauge)),
             ("column", gauge.column.as_str()),
             ("statistic", gauge.statistic),
         ];
@@ -239,10 +241,10 @@ fn drift(page: &mut Page, monitor: &Monitor) {
     page.family("athanor_drift_detected", "gauge", "Whether a column drifted in the last period that was judged.");
     let mut last = None;
     for gauge in &gauges {
-        let column = (gauge.model.as_str(), gauge.version, gauge.column.as_str());
+        let column = (gauge.model.as_str(), gauge.version, role(gauge), gauge.column.as_str());
         if last.replace(column) != Some(column) {
             let version = gauge.version.to_string();
-            let labels = [("model", gauge.model.as_str()), ("version", version.as_str()), ("column", column.2)];
+            let labels = [("model", column.0), ("version", version.as_str()), ("role", column.2), ("column", column.3)];
             page.value("", &labels, u8::from(gauge.drifted));
         }
     }

@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     extract::State as Held,
     http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use serde::{Deserialize, Serialize};
 
@@ -155,7 +155,7 @@ pub(crate) async fn feedback(
         Ok(Ok(())) => {
             let mut response = json(&Accepted { accepted })?;
             *response.status_mut() = StatusCode::ACCEPTED;
-            Ok(response.into_response())
+            Ok(response)
         }
         Ok(Err(failure)) => Err(Refusal::from_model(failure)),
         Err(err) => Err(Refusal::internal(err.to_string())),

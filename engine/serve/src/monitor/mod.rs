@@ -84,6 +84,8 @@ pub struct DriftGauge {
     pub version: u32,
     /// The column, or the output.
     pub column: String,
+    /// Whether the column goes in or comes out: both may have one name.
+    pub is_prediction: bool,
     /// The statistic.
     pub statistic: &'static str,
     /// Its value.
@@ -138,11 +140,12 @@ impl Monitor {
 
     /// Sets which share of each model's requests is captured; a model that is not named is not captured.
     pub fn set_captures(&self, shares: HashMap<String, f64>) {
+        // First what a new version begins with, then those that are there: none is left out between the two.
+        *write(&self.captures) = shares.clone();
         for (model, versions) in &*read(&self.watches) {
             let share = shares.get(model).copied().unwrap_or(0.0);
             versions.values().for_each(|watch| watch.set_capture(share));
         }
-        *write(&self.captures) = shares;
     }
 
     /// Notes how long a version took to load.
@@ -201,11 +204,11 @@ impl Monitor {
             return watch;
         }
         let fresh = Arc::new(Watch::new(served, self.seed));
-        fresh.set_capture(read(&self.captures).get(served.name()).copied().unwrap_or(0.0));
         let mut watches = write(&self.watches);
         if let Some(watch) = known(&watches) {
             return watch;
         }
+        fresh.set_capture(read(&self.captures).get(served.name()).copied().unwrap_or(0.0));
         if watches.values().map(BTreeMap::len).sum::<usize>() >= MAX_WATCHES {
             // Which of them goes does not matter: a version that is asked again is watched again.
             let first = watches.keys().next().cloned();

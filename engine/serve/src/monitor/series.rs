@@ -123,7 +123,8 @@ impl Series {
     }
 
     pub(crate) fn captured(&self, is_kept: bool) {
-        if is_kept { &self.n_captured } else { &self.n_not_captured }.fetch_add(1, Relaxed);
+        let counter = if is_kept { &self.n_captured } else { &self.n_not_captured };
+        counter.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn add_quality(&self, quality: &[ColumnQuality]) {

@@ -122,14 +122,14 @@ impl Window {
             predictions: vec![],
             quality: vec![],
         };
-        let column = |(name, dtype): (&str, DataType)| Column { name: name.into(), data: empty(dtype) };
-        window.inputs = signature.inputs.iter().map(|input| column((&input.name, input.dtype))).collect();
+        let column = |name: &str, dtype| Column { name: name.into(), data: empty(dtype) };
+        window.inputs = signature.inputs.iter().map(|input| column(&input.name, input.dtype)).collect();
         if signature.task.is_classification() {
-            window.predictions.push(column((OUTPUT_LABEL, DataType::Text)));
+            window.predictions.push(column(OUTPUT_LABEL, DataType::Text));
             let names = window.classes.iter().map(|class| format!("{OUTPUT_PROBABILITIES}.{class}"));
-            window.predictions.extend(names.map(|name| column((&name, DataType::Float))).collect::<Vec<_>>());
+            window.predictions.extend(names.map(|name| column(&name, DataType::Float)));
         } else {
-            window.predictions.push(column((OUTPUT_VALUE, DataType::Float)));
+            window.predictions.push(column(OUTPUT_VALUE, DataType::Float));
         }
         window.quality = signature
             .inputs
