@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::{
     error::{EngineError, Result},
     keys::StoreKeys,
-    monitor::Watcher,
+    monitor::{Watcher, otlp},
     registry,
     workspace::Workspace,
 };
@@ -26,6 +26,8 @@ use crate::{
 const REFRESH: Duration = Duration::from_millis(300);
 /// How often it looks after what it watches.
 const WATCH: Duration = Duration::from_millis(500);
+/// How long the end waits for the last spans to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// A version that is loaded now, so that it is not loaded again while it stays.
 #[derive(Clone)]
@@ -43,6 +45,8 @@ pub struct Endpoint {
     keys: Arc<StoreKeys>,
     device: String,
     watcher: Watcher,
+    /// Where spans are sent.
+    traces: OnceLock<String>,
     loaded: Mutex<Vec<Loaded>>,
     seen: Mutex<Option<u64>>,
     /// Told when what is served has changed while it serves.
@@ -62,6 +66,7 @@ impl Endpoint {
         let endpoint = Self {
             keys: Arc::new(StoreKeys::new(&workspace)?),
             watcher: Watcher::new(Arc::clone(&workspace))?,
+            traces: OnceLock::new(),
             workspace,
             table: Arc::new(ModelTable::new()),
             device: device.to_owned(),
@@ -93,6 +98,16 @@ impl Endpoint {
     /// Who may ask.
     pub fn keys(&self) -> &Arc<StoreKeys> {
         &self.keys
+    }
+
+    /// Sends a span of each request to this collector while it serves. Counts once.
+    ///
+    /// # Errors
+    /// If the address may not be called.
+    pub fn trace_to(&self, collector: &str) -> Result<()> {
+        // A second collector would have to be sent to as well: there is none.
+        let _ = self.traces.set(otlp::address(collector)?);
+        Ok(())
     }
 
     /// Looks after drift, alerts and captured requests.
@@ -213,6 +228,10 @@ impl Endpoint {
     ) -> Result<()> {
         let refresher = tokio::spawn(keep_fresh(Arc::clone(&self), stop.clone()));
         let watcher = tokio::spawn(keep_watch(Arc::clone(&self), stop.clone()));
+        let traces = self.traces.get().map(|url| {
+            let monitor = Arc::clone(self.watcher.monitor());
+            tokio::spawn(otlp::export(monitor, url.clone(), stop.clone()))
+        });
         let shutdown = async move {
             // A dropped sender means that nobody can stop us any more but by ending the process: then stop as well.
             let _ = stop.wait_for(|stop| *stop).await;
@@ -220,6 +239,10 @@ impl Endpoint {
         let served = athanor_serve::serve(listener, &state, shutdown).await;
         refresher.abort();
         watcher.abort();
+        if let Some(traces) = traces {
+            // The last batch may wait for a collector; the end must not.
+            let _ = tokio::time::timeout(LAST_SPANS, traces).await;
+        }
         // What was captured last is written as well.
         match tokio::task::spawn_blocking(move || self.watch()).await {
             Ok(Ok(())) => {}

@@ -220,6 +220,7 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     let note = monitor::Note::new(&id_text);
     let route = monitor::Route::of(request.uri().path());
     let _in_flight = state.monitor().enter();
+    let place = state.monitor().spans.begin(request.headers());
     let mut code = None;
     let mut foreign = None;
     let mut key_id = None;
@@ -254,6 +255,17 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     let micros = took.as_micros() as u64;
     tracing::debug!(request_id = %id_text, key_id, %method, status, micros, "request");
     let headers = response.headers_mut();
+    if let Some(place) = place {
+        headers.extend(place.header().map(|value| (monitor::TRACEPARENT, value)));
+        state.monitor().spans.end(place, took, |bare| monitor::Span {
+            route: route.as_str(),
+            method: method.to_string(),
+            status,
+            model: note.reached(),
+            request_id: id_text,
+            ..bare
+        });
+    }
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

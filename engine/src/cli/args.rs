@@ -326,6 +326,9 @@ pub(crate) struct ServeArgs {
     /// Where the user interface's files are; found beside the program where this is not given.
     #[arg(long, env = "ATHANOR_UI", value_name = "DIR")]
     pub(crate) ui_folder: Option<PathBuf>,
+    /// Send a trace span of each request to this OpenTelemetry collector (OTLP over HTTP, JSON).
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_name = "URL")]
+    pub(crate) traces: Option<String>,
     /// The user interface's port. Where this is not given: the one after the endpoint's, or a free one with port 0.
     #[arg(long, value_name = "PORT")]
     pub(crate) ui_port: Option<u16>,

@@ -6,6 +6,7 @@
 
 pub mod capture;
 pub mod judge;
+pub mod otlp;
 pub mod retrain;
 pub mod webhook;
 

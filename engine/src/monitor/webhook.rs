@@ -176,39 +176,41 @@ fn look_up(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
     Ok((host, port).to_socket_addrs()?.collect())
 }
 
-/// Sends once.
-fn send(parcel: &Parcel, secret: &[u8], now_millis: i64) -> Result<(), Failure> {
-    let url = parse(&parcel.url)?;
-    let found = addresses(&url, parcel.private, look_up)?;
-    let body = serde_json::to_vec(&parcel.message)
-        .map_err(|err| Failure::new(Code::Internal, format!("an alert cannot be written: {err}")))?;
+/// Sends JSON once, to an address that may be called; with `private` also one in a private network.
+///
+/// # Errors
+/// `Unavailable` where trying again may help.
+pub fn post(address: &str, private: bool, body: Vec<u8>, headers: &[(&'static str, String)]) -> Result<(), Failure> {
+    let url = parse(address)?;
+    let found = addresses(&url, private, look_up)?;
     athanor_serve::use_ring();
-    let failed = |err: reqwest::Error| {
-        Failure::new(Code::Unavailable, format!("the webhook did not answer: {}", err.without_url()))
-    };
+    let failed =
+        |err: reqwest::Error| Failure::new(Code::Unavailable, format!("there is no answer: {}", err.without_url()));
     // The name is looked up no second time: it could have another address then.
     let mut builder = Client::builder().timeout(PATIENCE).redirect(Policy::none()).no_proxy();
     if let Some(host) = url.host_str() {
         builder = builder.resolve_to_addrs(host, &found);
     }
-    let timestamp = now_millis.div_euclid(1000);
-    let answer = builder
-        .build()
-        .map_err(failed)?
-        .post(url)
-        .header("content-type", "application/json")
-        .header(TIMESTAMP, timestamp.to_string())
-        .header(SIGNATURE, signature(secret, timestamp, &body))
-        .body(body)
-        .send()
-        .map_err(failed)?;
-    let status = answer.status();
+    let mut request = builder.build().map_err(failed)?.post(url).header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    let status = request.body(body).send().map_err(failed)?.status();
     if status.is_success() {
         return Ok(());
     }
     let is_for_later = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
     let code = if is_for_later { Code::Unavailable } else { Code::InvalidArgument };
-    Err(Failure::new(code, format!("the webhook answered {}", status.as_u16())))
+    Err(Failure::new(code, format!("the answer is {}", status.as_u16())))
+}
+
+/// Sends a message once.
+fn send(parcel: &Parcel, secret: &[u8], now_millis: i64) -> Result<(), Failure> {
+    let body = serde_json::to_vec(&parcel.message)
+        .map_err(|err| Failure::new(Code::Internal, format!("an alert cannot be written: {err}")))?;
+    let timestamp = now_millis.div_euclid(1000);
+    let signed = signature(secret, timestamp, &body);
+    post(&parcel.url, parcel.private, body, &[(TIMESTAMP, timestamp.to_string()), (SIGNATURE, signed)])
 }
 
 /// Sends with pauses between the tries; what cannot help is not tried again.

@@ -165,6 +165,8 @@ fn models(page: &mut Page, monitor: &Monitor, lines: &[Line<'_>]) {
     page.value("", &[], monitor.in_flight.load(Relaxed));
     page.family("athanor_requests_shed", "counter", "Requests that were refused because there were too many.");
     page.value("_total", &[], monitor.n_shed.load(Relaxed));
+    page.family("athanor_spans_dropped", "counter", "Spans that were left out because too many waited.");
+    page.value("_total", &[], monitor.spans.n_dropped.load(Relaxed));
     page.family("athanor_request_failures", "counter", "Requests that were not answered with success, by the reason.");
     for line in lines {
         for (code, count) in line.series.failures() {

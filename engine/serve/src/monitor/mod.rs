@@ -9,6 +9,7 @@ mod feedback;
 mod note;
 mod process;
 mod series;
+mod trace;
 mod watch;
 mod window;
 
@@ -31,16 +32,19 @@ use axum::{
 use self::{
     expose::{Format, expose},
     series::Series,
+    trace::Spans,
     watch::Watch,
 };
 pub(crate) use self::{
     feedback::feedback,
     note::{Note, scope},
     series::Route,
+    trace::TRACEPARENT,
     watch::Observer,
 };
 pub use self::{
     feedback::{Feedback, Truth},
+    trace::Span,
     window::{Answered, Period},
 };
 use crate::{router::State, table::Served};
@@ -107,6 +111,7 @@ pub struct Monitor {
     pub(crate) unnamed: Series,
     pub(crate) in_flight: AtomicI64,
     pub(crate) n_shed: AtomicU64,
+    pub(crate) spans: Spans,
 }
 
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
@@ -130,6 +135,7 @@ impl Monitor {
             unnamed: Series::new(vec![]),
             in_flight: AtomicI64::new(0),
             n_shed: AtomicU64::new(0),
+            spans: Spans::new(seed),
         }
     }
 
@@ -146,6 +152,16 @@ impl Monitor {
             let share = shares.get(model).copied().unwrap_or(0.0);
             versions.values().for_each(|watch| watch.set_capture(share));
         }
+    }
+
+    /// From now on each request makes a span, unless its caller says that it does not record its own.
+    pub fn trace(&self) {
+        self.spans.turn_on();
+    }
+
+    /// Takes the spans that wait.
+    pub fn take_spans(&self) -> Vec<Span> {
+        self.spans.take()
     }
 
     /// Notes how long a version took to load.

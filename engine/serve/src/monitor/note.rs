@@ -28,6 +28,11 @@ impl Note {
         self.0.watch.get()
     }
 
+    /// The model and version that the request reached.
+    pub(crate) fn reached(&self) -> Option<(String, u32)> {
+        self.watch().map(|watch| (watch.model.clone(), watch.version))
+    }
+
     /// Notes that the request of this task reached a version, and tells its id; `None` outside of a request.
     pub(super) fn reaches(watch: &Arc<Watch>) -> Option<Arc<str>> {
         NOTE.try_with(|note| {
