@@ -25,6 +25,7 @@ pub mod flow;
 pub mod ids;
 pub mod keys;
 pub mod onnx;
+pub mod monitor;
 pub mod predict;
 pub mod registry;
 pub mod rollout;

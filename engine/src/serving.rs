@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     net::TcpListener,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use athanor_protocol::{
@@ -23,6 +23,7 @@ use self::rollouts::Rollouts;
 use crate::{
     error::{EngineError, Result},
     keys::StoreKeys,
+    monitor::{Watcher, otlp},
     registry,
     workspace::Workspace,
 };
@@ -32,6 +33,10 @@ const REFRESH: Duration = Duration::from_millis(300);
 /// Most versions that are loaded only because an alias other than `production` points to them. Further ones are loaded
 /// when somebody asks for them, and take the place of those that were loaded first.
 const MAX_BESIDE: usize = 32;
+/// How often it looks after what it watches.
+const WATCH: Duration = Duration::from_millis(500);
+/// How long the end waits for the last spans to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// A version that is loaded now, so that it is not loaded again while it stays.
 #[derive(Clone)]
@@ -55,6 +60,9 @@ pub struct Endpoint {
     table: Arc<ModelTable>,
     keys: Arc<StoreKeys>,
     device: String,
+    watcher: Watcher,
+    /// Where spans are sent.
+    traces: OnceLock<String>,
     /// In the order of the answer to who is served: what `production` means stands before other versions of its model.
     loaded: Mutex<Vec<Loaded>>,
     /// Versions that are loaded because somebody asked for them by an alias, the oldest first.
@@ -80,6 +88,8 @@ impl Endpoint {
     pub fn new(workspace: Arc<Workspace>, device: &str) -> Result<Self> {
         let endpoint = Self {
             keys: Arc::new(StoreKeys::new(&workspace)?),
+            watcher: Watcher::new(Arc::clone(&workspace))?,
+            traces: OnceLock::new(),
             workspace,
             table: Arc::new(ModelTable::new()),
             device: device.to_owned(),
@@ -122,6 +132,33 @@ impl Endpoint {
     /// A model's rollout as it is in this process now, where one runs.
     pub fn rollout(&self, model: &str) -> Option<Rollout> {
         self.table.now().trial(model).map(|trial| trial.now())
+    }
+
+    /// Sends a span of each request to this collector while it serves. Counts once.
+    ///
+    /// # Errors
+    /// If the address may not be called.
+    pub fn trace_to(&self, collector: &str) -> Result<()> {
+        // A second collector would have to be sent to as well: there is none.
+        let _ = self.traces.set(otlp::address(collector)?);
+        Ok(())
+    }
+
+    /// Looks after drift, alerts and captured requests.
+    pub fn watcher(&self) -> &Watcher {
+        &self.watcher
+    }
+
+    /// Writes what was captured and judges the periods that are over.
+    ///
+    /// # Errors
+    /// If the database or a file cannot be read or written.
+    pub fn watch(&self) -> Result<()> {
+        self.watcher.look(&|model, version| {
+            let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_it = |loaded: &&Loaded| loaded.served.name() == model && loaded.served.version() == version;
+            loaded.iter().find(is_it)?.served.statistics().cloned()
+        })
     }
 
     /// Calls this when what is served has changed. Counts once.
@@ -282,10 +319,12 @@ impl Endpoint {
     }
 
     fn load(&self, version: &ModelVersion) -> Result<Loaded> {
+        let began = Instant::now();
         let (_, package) = registry::load(&self.workspace, version)?;
         let model = Arc::new(PackagedModel::new(&package, &self.device).map_err(serve_error)?);
         // A model that no request could carry is refused here, where only it is left out.
         let served = Served::new(&version.model, version.version, model as Arc<dyn Model>).map_err(serve_error)?;
+        self.watcher.monitor().loaded(&version.model, version.version, began.elapsed());
         Ok(Loaded { sha256: version.sha256.clone(), served: Arc::new(served) })
     }
 
@@ -294,7 +333,8 @@ impl Endpoint {
     /// # Errors
     /// If a setting cannot be used.
     pub fn state(&self, config: ServeConfig) -> Result<State> {
-        State::new(config, Arc::clone(&self.keys) as Arc<dyn Keys>, Arc::clone(&self.table)).map_err(serve_error)
+        let (keys, table) = (Arc::clone(&self.keys) as Arc<dyn Keys>, Arc::clone(&self.table));
+        State::watched(config, keys, table, Arc::clone(self.watcher.monitor())).map_err(serve_error)
     }
 
     /// Serves until `stop` turns true; requests that are under way are answered first.
@@ -322,12 +362,28 @@ impl Endpoint {
         mut stop: watch::Receiver<bool>,
     ) -> Result<()> {
         let refresher = tokio::spawn(keep_fresh(Arc::clone(&self), stop.clone()));
+        let watcher = tokio::spawn(keep_watch(Arc::clone(&self), stop.clone()));
+        let traces = self.traces.get().map(|url| {
+            let monitor = Arc::clone(self.watcher.monitor());
+            tokio::spawn(otlp::export(monitor, url.clone(), stop.clone()))
+        });
         let shutdown = async move {
             // A dropped sender means that nobody can stop us any more but by ending the process: then stop as well.
             let _ = stop.wait_for(|stop| *stop).await;
         };
         let served = athanor_serve::serve(listener, &state, shutdown).await;
         refresher.abort();
+        watcher.abort();
+        if let Some(traces) = traces {
+            // The last batch may wait for a collector; the end must not.
+            let _ = tokio::time::timeout(LAST_SPANS, traces).await;
+        }
+        // What was captured last is written as well.
+        match tokio::task::spawn_blocking(move || self.watch()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(err)) => tracing::warn!("cannot look after what is watched: {err}"),
+            Err(err) => tracing::error!("looking after what is watched broke down: {err}"),
+        }
         served.map_err(|err| EngineError::new(Code::Unavailable, format!("the endpoint ended: {err}")))
     }
 }
@@ -344,6 +400,21 @@ async fn keep_fresh(endpoint: Arc<Endpoint>, mut stop: watch::Receiver<bool>) {
             Ok(Ok(())) => {}
             Ok(Err(err)) => tracing::warn!("cannot look for changed aliases and keys: {err}"),
             Err(err) => tracing::error!("looking for changed aliases and keys broke down: {err}"),
+        }
+    }
+}
+
+async fn keep_watch(endpoint: Arc<Endpoint>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(WATCH) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let this = Arc::clone(&endpoint);
+        match tokio::task::spawn_blocking(move || this.watch()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(err)) => tracing::warn!("cannot look after what is watched: {err}"),
+            Err(err) => tracing::error!("looking after what is watched broke down: {err}"),
         }
     }
 }

@@ -14,6 +14,7 @@ mod devices;
 mod faults;
 mod journey;
 mod onnx;
+mod monitor;
 mod page;
 mod quality;
 mod rollout;

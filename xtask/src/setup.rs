@@ -198,7 +198,8 @@ const DEBIAN_WASM: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 /// Python packages for building: exactly these, so that the same CMake builds everywhere.
 const PYTHON_BUILD: &[&str] = &["cmake==4.4.4"];
 
-/// Python packages for tests: NVIDIA Triton's client for the Open Inference Protocol, and the arrays that it takes.
+/// Python packages for tests: NVIDIA Triton's client for the Open Inference Protocol and the arrays that it takes; ONNX'
+/// own checker and runtime; Prometheus' own parsers of metrics.
 const PYTHON_TEST: &[&str] = &[
     "tritonclient[http]==2.73.0",
     "numpy==2.2.6; python_version < '3.11'",
@@ -206,6 +207,7 @@ const PYTHON_TEST: &[&str] = &[
     "onnx==1.23.2",
     "onnxruntime==1.23.2; python_version < '3.11'",
     "onnxruntime==1.32.0; python_version >= '3.11'",
+    "prometheus-client==0.23.1",
 ];
 
 /// Brings everything that `purpose` needs. Quick and quiet where nothing is missing.

@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 pub mod device;
+pub mod drift;
 pub mod encode;
 pub mod error;
 pub mod explain;

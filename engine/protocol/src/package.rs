@@ -127,6 +127,13 @@ pub struct ColumnStatistics {
     /// For text and truth values: the most frequent values and their counts, at most 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<(String, u64)>,
+    /// For numbers: sorted finite values; all of them where there are at most 1,000, else as many at even steps of their
+    /// order. Missing in packages of earlier programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sample: Vec<f64>,
+    /// For numbers: how many different finite values there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_different: Option<u64>,
 }
 
 /// Training statistics: inputs before the recipe, and the model's own predictions on the validation (or training) rows.

@@ -22,6 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::{
     auth::{self, Grant, Peer},
     error::ServeError,
+    monitor,
     refusal::Refusal,
     router::State,
 };
@@ -239,13 +240,18 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     // follows the chunks, and closing the connection leaves nothing behind them to be taken for another request.
     let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     let method = request.method().clone();
+    let note = monitor::Note::new(&id_text);
+    let route = monitor::Route::of(request.uri().path());
+    let _in_flight = state.monitor().enter();
+    let place = state.monitor().spans.begin(request.headers());
+    let mut code = None;
     let mut foreign = None;
     let mut key_id = None;
     let mut response = match check(&state, &mut request, &mut foreign) {
         Ok(Passed::Preflight) => StatusCode::NO_CONTENT.into_response(),
         Ok(Passed::Route(grant)) => {
             key_id = grant.map(|grant| grant.key_id);
-            next.run(request).await
+            monitor::scope(note.clone(), next.run(request)).await
         }
         Err(refusal) => refusal.into_response(),
     };
@@ -253,6 +259,7 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
         if let Some(cause) = &refusal.cause {
             tracing::error!(request_id = %id_text, key_id, status = refusal.status.as_u16(), cause, "request failed");
         }
+        code = Some(refusal.failure.code);
         let allow = response.headers().get(header::ALLOW).cloned();
         response = refusal.render(is_v2, &id_text);
         if let Some(allow) = allow {
@@ -267,9 +274,21 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     if counts {
         state.load().answered(status, took);
     }
+    state.monitor().finished(&note, route, status, code, took);
     let micros = took.as_micros() as u64;
     tracing::debug!(request_id = %id_text, key_id, %method, status, micros, "request");
     let headers = response.headers_mut();
+    if let Some(place) = place {
+        headers.extend(place.header().map(|value| (monitor::TRACEPARENT, value)));
+        state.monitor().spans.end(place, took, |bare| monitor::Span {
+            route: route.as_str(),
+            method: method.to_string(),
+            status,
+            model: note.reached(),
+            request_id: id_text,
+            ..bare
+        });
+    }
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

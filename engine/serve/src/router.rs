@@ -20,7 +20,9 @@ use crate::{
     error::ServeError,
     gate::{self, Callers, RequestIds},
     load::Load,
-    lookup, named, oip,
+    lookup,
+    monitor::{self, Monitor},
+    named, oip,
     queue::Queue,
     refusal::Refusal,
     rollout,
@@ -39,6 +41,7 @@ struct Inner {
     throttle: Throttle,
     ids: RequestIds,
     load: Load,
+    monitor: Arc<Monitor>,
     admission: Arc<Semaphore>,
     queue: Arc<Queue>,
     trial_queue: Arc<Queue>,
@@ -53,6 +56,19 @@ impl State {
     /// # Errors
     /// If a setting is malformed or zero.
     pub fn new(config: ServeConfig, keys: Arc<dyn Keys>, models: Arc<ModelTable>) -> Result<Self, ServeError> {
+        Self::watched(config, keys, models, Arc::new(Monitor::new(0)))
+    }
+
+    /// [`Self::new`] with a monitor that somebody else looks at too.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn watched(
+        config: ServeConfig,
+        keys: Arc<dyn Keys>,
+        models: Arc<ModelTable>,
+        monitor: Arc<Monitor>,
+    ) -> Result<Self, ServeError> {
         let limits = [
             ("max_body_bytes", config.max_body_bytes),
             ("max_body_chunks", config.max_body_chunks),
@@ -79,6 +95,7 @@ impl State {
             throttle: Throttle::new(config.max_failed_attempts),
             ids: RequestIds::new(),
             load: Load::new(),
+            monitor,
             admission: Arc::new(Semaphore::new(config.max_concurrent)),
             queue: Queue::new(n_processors),
             // Of its own: a candidate that hangs takes no place from the version that answers.
@@ -110,6 +127,11 @@ impl State {
     /// How busy it is.
     pub fn load(&self) -> &Load {
         &self.0.load
+    }
+
+    /// What is watched.
+    pub fn monitor(&self) -> &Arc<Monitor> {
+        &self.0.monitor
     }
 
     pub(crate) fn keys(&self) -> &dyn Keys {
@@ -206,6 +228,8 @@ pub fn router(state: &State) -> Router {
         .route("/v1/models", get(named::list))
         .route("/v1/models/{model}", get(named::show))
         .route("/v1/models/{model}/predict", post(named::predict))
+        .route("/v1/models/{model}/feedback", post(monitor::feedback))
+        .route("/metrics", get(monitor::metrics))
         .route("/v1/models/{model}/versions/{version}", get(named::show))
         .route("/v1/models/{model}/versions/{version}/predict", post(named::predict))
         .route("/v1/models/{model}/aliases/{alias}", get(named::show))

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use athanor_protocol::registry::Scope;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use super::monitor_args::{ConfigureArgs, MonitorCommand};
+
 /// Athanor: from a table to a signed model on a secured endpoint.
 #[derive(Debug, Parser)]
 #[command(
@@ -57,6 +59,11 @@ pub(crate) enum Command {
     Models {
         #[command(subcommand)]
         command: ModelsCommand,
+    },
+    /// Watch served models: drift, quality, alerts.
+    Monitor {
+        #[command(subcommand)]
+        command: MonitorCommand,
     },
     /// Predict every row of a table.
     Predict(PredictArgs),
@@ -335,6 +342,9 @@ pub(crate) struct ServeArgs {
     /// Where the user interface's files are; found beside the program where this is not given.
     #[arg(long, env = "ATHANOR_UI", value_name = "DIR")]
     pub(crate) ui_folder: Option<PathBuf>,
+    /// Send a trace span of each request to this OpenTelemetry collector (OTLP over HTTP, JSON).
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_name = "URL")]
+    pub(crate) traces: Option<String>,
     /// The user interface's port. Where this is not given: the one after the endpoint's, or a free one with port 0.
     #[arg(long, value_name = "PORT")]
     pub(crate) ui_port: Option<u16>,

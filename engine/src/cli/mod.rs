@@ -9,6 +9,8 @@ mod doctor;
 mod keys;
 mod models;
 mod onnx;
+mod monitor;
+mod monitor_args;
 pub(crate) mod output;
 mod rollout;
 mod run;
@@ -113,6 +115,7 @@ fn dispatch(context: &Context, command: Command) -> Result<bool> {
         Command::Run(args) => run::run(context, &args),
         Command::Runs { command } => runs::run(context, command),
         Command::Models { command } => models::run(context, command),
+        Command::Monitor { command } => monitor::run(context, command),
         Command::Predict(args) => models::predict(context, &args).map(|()| true),
         Command::Serve(args) => serve::run(context, &args).map(|()| true),
         Command::Rollout { command } => rollout::run(context, command).map(|()| true),

@@ -64,7 +64,7 @@ pub(crate) fn run(context: &Context, args: &ServeArgs) -> Result<()> {
     config.allowed_hosts.extend(args.allow_host.iter().cloned());
     config.allowed_origins.extend(args.allow_origin.iter().cloned());
     let device = devices::resolve(&context.program, &args.device)?;
-    let setup = EndpointSetup { listener, config, device };
+    let setup = EndpointSetup { listener, config, device, traces: args.traces.clone() };
     let wanted = args.ui || args.ui_folder.is_some();
     let Some(assets) = assets(context, args)? else { return endpoint_alone(context, setup) };
     match open_desk(context) {
@@ -113,6 +113,9 @@ fn endpoint_alone(context: &Context, setup: EndpointSetup) -> Result<()> {
     let workspace = Arc::new(context.open()?);
     crate::runs::reconcile::reconcile(&workspace)?;
     let endpoint = Arc::new(Endpoint::new(workspace, &setup.device)?);
+    if let Some(collector) = &setup.traces {
+        endpoint.trace_to(collector)?;
+    }
     say(context, setup.config.bound, &endpoint.serving(), None);
     super::stop_on_signal(&context.stop);
     runtime()?.block_on(endpoint.serve(setup.listener, setup.config, told(&context.stop)))

@@ -60,6 +60,8 @@ pub struct EndpointSetup {
     pub config: ServeConfig,
     /// The device by name.
     pub device: String,
+    /// The collector that a span of each request is sent to.
+    pub traces: Option<String>,
 }
 
 impl Endpoints {
@@ -122,7 +124,7 @@ pub(super) fn endpoint_start(desk: &Arc<Desk>, ask: EndpointStart) -> Result<End
     };
     let listener = TcpListener::bind(address).map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
-    start(desk, EndpointSetup { listener, config: ServeConfig::new(bound), device: "cpu".to_owned() })
+    start(desk, EndpointSetup { listener, config: ServeConfig::new(bound), device: "cpu".to_owned(), traces: None })
 }
 
 /// Starts on a socket that is bound already; the caller has the turn.
@@ -130,6 +132,9 @@ fn start(desk: &Arc<Desk>, setup: EndpointSetup) -> Result<EndpointStatus, Failu
     let workspace = desk.workspace()?;
     let bound = setup.config.bound;
     let endpoint = Arc::new(Endpoint::new(Arc::clone(&workspace), &setup.device)?);
+    if let Some(collector) = &setup.traces {
+        endpoint.trace_to(collector)?;
+    }
     let state = endpoint.state(setup.config)?;
     let (stop, stopped) = watch::channel(false);
     let runtime = crate::cli::runtime()?;
@@ -143,6 +148,12 @@ fn start(desk: &Arc<Desk>, setup: EndpointSetup) -> Result<EndpointStatus, Failu
     endpoint.on_rollout(Box::new(move |changed| {
         if let Some(desk) = observer.upgrade() {
             rollout::tell(&desk, changed);
+        }
+    }));
+    let observer = Arc::downgrade(desk);
+    endpoint.watcher().on_alert(Box::new(move |alert| {
+        if let Some(desk) = observer.upgrade() {
+            desk.publish(Event::AlertChanged { alert: Box::new(alert.clone()) });
         }
     }));
     let serve = Arc::clone(&endpoint).serve_as(setup.listener, state.clone(), stopped);

@@ -17,6 +17,7 @@ mod host;
 mod models;
 mod reading;
 mod rollout;
+mod monitor;
 mod runs;
 #[cfg(test)]
 mod test_desk;
@@ -239,6 +240,10 @@ impl Desk {
             KeyList => models::key_list,
             KeyCreate => models::key_create,
             KeyRevoke => models::key_revoke,
+            MonitorGet => monitor::monitor_get,
+            MonitorConfigure => monitor::monitor_configure,
+            AlertList => monitor::alert_list,
+            AlertAcknowledge => monitor::alert_acknowledge,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use athanor_protocol::{
     Failure,
     metric::{MetricPoint, Split},
+    monitor::{Alert, MonitorConfig, MonitorReport},
     names::{ModelRef, RunId},
     registry::{ApiKeyInfo, AuditEntry, ModelSummary, ModelVersion},
     rollout::{Rollout, RolloutFigures, RolloutSpec},
@@ -14,8 +15,8 @@ use athanor_protocol::{
 use crate::{
     error::Result,
     types::{
-        ActiveRun, Batch, Expected, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest, Recorded,
-        RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
+        ActiveRun, AlertQuery, Batch, Expected, LogRecord, NewAlert, NewApiKey, NewAudit, NewVersion, Page,
+        PageRequest, Recorded, RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
     },
 };
 
@@ -431,4 +432,68 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Invalid` for a page size or token that is not allowed.
     fn audit(&self, page: &PageRequest) -> Result<Page<AuditEntry>>;
+
+    // --- Monitoring ---
+
+    /// Sets how a model is watched.
+    ///
+    /// # Errors
+    /// `NotFound` for the model; `Invalid` for a setting that is out of range.
+    fn set_monitor_config(&self, model: &str, config: &MonitorConfig, at_millis: i64) -> Result<()>;
+
+    /// The models for which it was set, sorted by name.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn monitor_configs(&self) -> Result<Vec<(String, MonitorConfig)>>;
+
+    /// How a model is watched; `None` where nobody has set it.
+    ///
+    /// # Errors
+    /// `NotFound` for the model.
+    fn monitor_config(&self, model: &str) -> Result<Option<MonitorConfig>>;
+
+    /// Keeps a report and returns its number; the one in the document does not count. Of a version the last
+    /// [`limits::REPORTS_PER_VERSION`](crate::limits::REPORTS_PER_VERSION) are kept.
+    ///
+    /// # Errors
+    /// `NotFound` for the model or its version; `TooLarge`.
+    fn add_monitor_report(&self, report: &MonitorReport) -> Result<u64>;
+
+    /// Reports of a model, or of one of its versions, newest first.
+    ///
+    /// # Errors
+    /// `NotFound` for the model; `Invalid` for a limit that is no page size.
+    fn monitor_reports(&self, model: &str, version: Option<u32>, limit: u32) -> Result<Vec<MonitorReport>>;
+
+    /// Raises an alert. Where one of the same version, kind and column is open already, nothing is written and that one
+    /// comes back, with `false`.
+    ///
+    /// # Errors
+    /// `NotFound` for the model or its version; `Name` for texts that cannot be kept.
+    fn raise_alert(&self, alert: &NewAlert) -> Result<(Alert, bool)>;
+
+    /// An alert is over; the first time stays.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn resolve_alert(&self, id: u64, at_millis: i64) -> Result<Alert>;
+
+    /// Somebody has seen an alert; the first one stays.
+    ///
+    /// # Errors
+    /// `NotFound`; `Name` for who.
+    fn acknowledge_alert(&self, id: u64, by: &str, at_millis: i64) -> Result<Alert>;
+
+    /// An alert by its number.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn alert(&self, id: u64) -> Result<Alert>;
+
+    /// Alerts, newest first.
+    ///
+    /// # Errors
+    /// `Invalid` for a page size or token that is not allowed.
+    fn alerts(&self, query: &AlertQuery) -> Result<Page<Alert>>;
 }

@@ -6,6 +6,7 @@ mod fuzz;
 mod guard;
 mod house;
 mod limits;
+mod monitor;
 mod named;
 mod oip;
 mod oip_binary;

@@ -5,6 +5,7 @@ mod convert;
 mod keys;
 mod list;
 mod metrics;
+mod monitor;
 mod open;
 mod page;
 mod read;
@@ -24,6 +25,7 @@ use std::{
 use athanor_protocol::{
     Failure,
     metric::{MetricPoint, Split},
+    monitor::{Alert, MonitorConfig, MonitorReport},
     names::{ModelRef, RunId},
     registry::{ApiKeyInfo, AuditEntry, ModelSummary, ModelVersion},
     rollout::{Rollout, RolloutFigures, RolloutPhase, RolloutSpec},
@@ -35,8 +37,8 @@ use crate::{
     contract::Store,
     error::{Result, StoreError},
     types::{
-        ActiveRun, Batch, Expected, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest, Recorded,
-        RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
+        ActiveRun, AlertQuery, Batch, Expected, LogRecord, NewAlert, NewApiKey, NewAudit, NewVersion, Page,
+        PageRequest, Recorded, RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
     },
 };
 
@@ -498,5 +500,49 @@ impl Store for SqliteStore {
 
     fn audit(&self, page: &PageRequest) -> Result<Page<AuditEntry>> {
         self.read(|tx| keys::audit(tx, page))
+    }
+
+    fn set_monitor_config(&self, model: &str, config: &MonitorConfig, at_millis: i64) -> Result<()> {
+        check::monitor_config(config)?;
+        self.write(Power, |tx| monitor::set_config(tx, model, config, at_millis))
+    }
+
+    fn monitor_configs(&self) -> Result<Vec<(String, MonitorConfig)>> {
+        self.read(monitor::configs)
+    }
+
+    fn monitor_config(&self, model: &str) -> Result<Option<MonitorConfig>> {
+        self.read(|tx| monitor::config(tx, model))
+    }
+
+    fn add_monitor_report(&self, report: &MonitorReport) -> Result<u64> {
+        self.write(Process, |tx| monitor::add_report(tx, report))
+    }
+
+    fn monitor_reports(&self, model: &str, version: Option<u32>, limit: u32) -> Result<Vec<MonitorReport>> {
+        let limit = check::page_size(&PageRequest::first(limit))?;
+        self.read(|tx| monitor::reports(tx, model, version, limit))
+    }
+
+    fn raise_alert(&self, alert: &NewAlert) -> Result<(Alert, bool)> {
+        check::new_alert(alert)?;
+        self.write(Power, |tx| monitor::raise(tx, alert))
+    }
+
+    fn resolve_alert(&self, id: u64, at_millis: i64) -> Result<Alert> {
+        self.write(Power, |tx| monitor::resolve(tx, id, at_millis))
+    }
+
+    fn acknowledge_alert(&self, id: u64, by: &str, at_millis: i64) -> Result<Alert> {
+        check::label("actor", by)?;
+        self.write(Power, |tx| monitor::acknowledge(tx, id, by, at_millis))
+    }
+
+    fn alert(&self, id: u64) -> Result<Alert> {
+        self.read(|tx| monitor::find_alert(tx, id))
+    }
+
+    fn alerts(&self, query: &AlertQuery) -> Result<Page<Alert>> {
+        self.read(|tx| monitor::alerts(tx, query))
     }
 }

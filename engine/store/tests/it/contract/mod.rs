@@ -2,6 +2,7 @@
 
 mod lists;
 mod metrics;
+mod monitor;
 mod registry;
 mod rollouts;
 mod runs;
@@ -21,7 +22,8 @@ macro_rules! store_contract_tests {
             registry::the_audit_log_grows, registry::the_change_counter_tells, registry::a_run_knows_what_was_registered_from_it,
             metrics::metrics_are_found_by_a_text_in_their_names, lists::a_page_of_runs_says_what_its_steps_were_set_to,
             registry::every_alias_is_listed, rollouts::one_runs_at_a_time_and_moves_on, rollouts::a_promotion_moves_the_alias_and_back,
-            rollouts::figures_are_noted_without_a_stir);
+            rollouts::figures_are_noted_without_a_stir, monitor::models_are_watched_as_set,
+            monitor::reports_are_kept_newest_first, monitor::an_alert_is_raised_once_resolved_and_raised_again);
     };
     ($mode:ident, $open:expr; $($group:ident::$name:ident),* $(,)?) => {
         mod $mode {
