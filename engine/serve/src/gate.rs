@@ -21,6 +21,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     auth::{self, Grant, Peer},
+    config::{Access, ServeConfig},
+    contracts,
     error::ServeError,
     monitor,
     refusal::Refusal,
@@ -28,7 +30,9 @@ use crate::{
 };
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const MAX_REQUEST_ID_BYTES: usize = 100;
+pub(crate) const MAX_REQUEST_ID_BYTES: usize = 100;
+/// Any host.
+const ANY_HOST: &str = "*";
 
 /// A place in the house, held while a request is worked on (also by a thread that outlives its client).
 #[derive(Clone)]
@@ -63,6 +67,7 @@ fn patience(headers: &HeaderMap, most: Duration) -> Result<Duration, Refusal> {
 /// Hosts and origins that may call.
 pub(crate) struct Callers {
     hosts: Vec<(String, Option<u16>)>,
+    is_any: bool,
     origins: Vec<String>,
     port: u16,
 }
@@ -71,6 +76,7 @@ impl Callers {
     pub(crate) fn new(bound: SocketAddr, hosts: &[String], origins: &[String]) -> Result<Self, ServeError> {
         let hosts = hosts
             .iter()
+            .filter(|text| *text != ANY_HOST)
             .map(|text| {
                 split_host(text).ok_or_else(|| ServeError::Setting {
                     name: "allowed_hosts",
@@ -91,10 +97,23 @@ impl Callers {
                 }
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { hosts, origins, port: bound.port() })
+        Ok(Self { hosts, is_any: false, origins, port: bound.port() })
+    }
+
+    /// Takes `*` among the allowed hosts at its word, which only an endpoint without keys of its own may have.
+    pub(crate) fn any_host(mut self, config: &ServeConfig) -> Result<Self, ServeError> {
+        self.is_any = config.allowed_hosts.iter().any(|text| text == ANY_HOST);
+        if self.is_any && config.access != Access::Platform {
+            let reason = "\"*\" is only for an endpoint that a platform stands in front of".to_owned();
+            return Err(ServeError::Setting { name: "allowed_hosts", reason });
+        }
+        Ok(self)
     }
 
     fn allows_host(&self, text: &str) -> bool {
+        if self.is_any {
+            return true;
+        }
         let Some((host, port)) = split_host(text) else {
             return false;
         };
@@ -165,7 +184,8 @@ impl Callers {
         }
         let host = host.unwrap_or_default().to_ascii_lowercase();
         let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) == Some(host.as_str());
-        if own && !host.is_empty() { Ok(None) } else { Err(refused()) }
+        // Where any host may be named, a page that had its own name point here would pass for ours.
+        if own && !host.is_empty() && !self.is_any { Ok(None) } else { Err(refused()) }
     }
 }
 
@@ -234,8 +254,8 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     let id = state.ids().of(request.headers());
     let id_text = id.to_str().unwrap_or("-").to_owned();
     request.extensions_mut().insert(RequestId(Arc::from(id_text.as_str())));
-    let is_v2 = request.uri().path().starts_with("/v2");
-    let counts = is_counted(request.method(), request.uri().path());
+    let shape = contracts::shape(request.uri().path());
+    let counts = is_counted(&state, request.method(), request.uri().path());
     // Whoever sends both a length and chunks wants us to disagree with a proxy about where the request ends; the parser
     // follows the chunks, and closing the connection leaves nothing behind them to be taken for another request.
     let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -261,7 +281,7 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
         }
         code = Some(refusal.failure.code);
         let allow = response.headers().get(header::ALLOW).cloned();
-        response = refusal.render(is_v2, &id_text);
+        response = refusal.render(shape, &id_text);
         if let Some(allow) = allow {
             response.headers_mut().insert(header::ALLOW, allow);
         }
@@ -309,8 +329,9 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
 }
 
 /// Whether a request is one of those that the endpoint is there for: predictions and what models take.
-fn is_counted(method: &Method, path: &str) -> bool {
-    method != Method::OPTIONS && (path.starts_with("/v1/models") || path.starts_with("/v2/models") || path == "/v2")
+fn is_counted(state: &State, method: &Method, path: &str) -> bool {
+    let is_ours = path.starts_with("/v1/models") || path.starts_with("/v2/models") || path == "/v2";
+    method != Method::OPTIONS && (is_ours || contracts::is_counted(state.config(), path))
 }
 
 /// What a key must allow for a path. How a rollout stands is no client's business.
@@ -343,14 +364,21 @@ fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>
     if method == Method::OPTIONS && foreign.is_some() {
         return Ok(Passed::Preflight);
     }
-    let is_probe = matches!(request.uri().path(), "/v2/health/live" | "/v2/health/ready")
-        && (method == Method::GET || method == Method::HEAD);
+    let path = request.uri().path();
+    let is_open = matches!(path, "/v2/health/live" | "/v2/health/ready")
+        || contracts::is_open(state.config(), path, request.headers());
+    let is_probe = is_open && (method == Method::GET || method == Method::HEAD);
     let grant = if is_probe {
         None
     } else {
-        let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
-        let scope = scope_of(request.uri().path());
-        let grant = auth::authorize(state.keys(), state.throttle(), peer.0, request.headers(), scope, now.into_std())?;
+        let grant = match state.config().access {
+            Access::Platform => None,
+            Access::Keys => {
+                let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+                let (throttle, scope) = (state.throttle(), scope_of(request.uri().path()));
+                Some(auth::authorize(state.keys(), throttle, peer.0, request.headers(), scope, now.into_std())?)
+            }
+        };
         let Ok(permit) = state.admission().clone().try_acquire_owned() else {
             return Err(Refusal::new(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -361,7 +389,7 @@ fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>
             .retry_after(1));
         };
         request.extensions_mut().insert(Admission(Arc::new(permit)));
-        Some(grant)
+        grant
     };
     let patience = patience(request.headers(), state.config().request_timeout)?;
     request.extensions_mut().insert(Deadline(now + patience));

@@ -266,6 +266,25 @@ async fn elsewhere(
     }
 }
 
+/// Runs other work than a prediction on a thread that may block, as soon as a processor is free for it.
+pub(crate) async fn apart<T: Send + 'static>(
+    state: &State,
+    admission: Admission,
+    deadline: Deadline,
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let place = state.queue().enter(deadline.0).await?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _held = (admission, place);
+        work()
+    });
+    match tokio::time::timeout_at(deadline.0, done).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(err)) => Err(Refusal::internal(err.to_string())),
+        Err(_) => Err(too_long()),
+    }
+}
+
 /// For nobody: the client has gone.
 fn cancelled() -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Cancelled, "the request was cancelled")

@@ -1,7 +1,7 @@
 //! The public endpoint, built from model packages alone.
 //!
-//! Two dialects over one pipeline: Open Inference Protocol v2 with the binary tensor extension (`/v2/…`), and a friendly
-//! one with named columns (`/v1/models/{name}/predict`). A request is checked for its host, origin and key, admitted,
+//! Many dialects over one pipeline: Open Inference Protocol v2 with the binary tensor extension (`/v2/…`), a friendly
+//! one with named columns (`/v1/models/{name}/predict`), and the contracts of platforms ([`Contract`]). A request is checked for its host, origin and key, admitted,
 //! read within limits, turned into the model's raw columns, predicted, and answered in the dialect that it came in.
 //!
 //! **Architecture Invariant:** knows packages, not workflows, runs, stores or tables: a [`Model`] and a [`Keys`] are
@@ -37,8 +37,10 @@
 mod auth;
 mod batch;
 mod body;
+mod compression;
 mod config;
 mod crypto;
+mod contracts;
 mod datatype;
 mod error;
 mod gate;
@@ -64,7 +66,7 @@ mod table;
 mod values;
 
 pub use auth::{Grant, KeyRefusal, Keys};
-pub use config::ServeConfig;
+pub use config::{Access, Contract, ServeConfig};
 pub use crypto::use_ring;
 pub use error::ServeError;
 pub use load::Load;

@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod batch;
+mod compressed;
+mod contracts;
+mod contracts_fuzz;
+mod contracts_guard;
 mod fuzz;
 mod guard;
 mod house;
@@ -10,6 +14,7 @@ mod monitor;
 mod named;
 mod oip;
 mod oip_binary;
+mod openapi;
 mod packaged;
 mod rollout;
 mod site;
