@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use athanor_protocol::Code;
+use athanor_protocol::{Code, registry::Scope};
 use axum::{
     extract::{Request, State as Held},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header},
@@ -20,18 +20,56 @@ use axum::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    auth::{self, Grant, Peer},
+    auth::{self, Grant, Need, Peer},
     error::ServeError,
+    limits::{Meter, Moment, Rate},
     refusal::Refusal,
     router::State,
+    tls::ClientCertificate,
 };
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 100;
+/// Said with every answer over TLS: a browser never comes to this host without it again, for a year.
+pub(crate) const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// A place in the house, held while a request is worked on (also by a thread that outlives its client).
 #[derive(Clone)]
-pub(crate) struct Admission(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
+pub(crate) struct Admission {
+    #[expect(dead_code, reason = "held, not read")]
+    permit: Arc<OwnedSemaphorePermit>,
+    meter: Meter,
+}
+
+impl Admission {
+    /// Lets so many rows of the request in, as far as its key's limits go.
+    pub(crate) fn rows(&self, n_rows: usize) -> Result<(), Refusal> {
+        self.meter.rows(n_rows)
+    }
+}
+
+/// What is learnt of a request on its way through the gate.
+#[derive(Default)]
+pub(crate) struct Passage {
+    key_id: Option<String>,
+    /// A client's certificate, where it is asked for one.
+    certificate: Option<ClientCertificate>,
+    rate: Option<Rate>,
+}
+
+impl Passage {
+    /// Who asks, for the log: the key, or the certificate where there is no key.
+    pub(crate) fn who(&self) -> Option<&str> {
+        self.key_id.as_deref().or_else(|| self.certificate.as_ref().map(|certificate| &**certificate.id()))
+    }
+
+    /// Says in an answer what the key has left.
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        if let Some(rate) = self.rate {
+            rate.write(headers);
+        }
+    }
+}
 
 /// When a request must be answered.
 #[derive(Clone, Copy)]
@@ -217,15 +255,13 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     let method = request.method().clone();
     let mut foreign = None;
-    let mut key_id = None;
-    let mut response = match check(&state, &mut request, &mut foreign) {
+    let mut passage = Passage::default();
+    let mut response = match check(&state, &mut request, &mut foreign, &mut passage) {
         Ok(Passed::Preflight) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Passed::Route(grant)) => {
-            key_id = grant.map(|grant| grant.key_id);
-            next.run(request).await
-        }
+        Ok(Passed::Route) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
+    let key_id = passage.who();
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         if let Some(cause) = &refusal.cause {
             tracing::error!(request_id = %id_text, key_id, status = refusal.status.as_u16(), cause, "request failed");
@@ -250,6 +286,10 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if state.config().tls.is_some() {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    }
+    passage.write(headers);
     if is_chunked {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -274,10 +314,48 @@ enum Passed {
     /// A browser asks whether an allowed page may call.
     Preflight,
     /// On to the route.
-    Route(Option<Grant>),
+    Route,
 }
 
-fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>) -> Result<Passed, Refusal> {
+/// Checks the key of a request, or the certificate that stands for one, and gives the request a place.
+pub(crate) fn admit<B>(
+    state: &State,
+    request: &mut axum::http::Request<B>,
+    need: Need,
+    now: tokio::time::Instant,
+    passage: &mut Passage,
+) -> Result<Admission, Refusal> {
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+    passage.certificate = request.extensions().get::<ClientCertificate>().cloned();
+    let grant = match &passage.certificate {
+        Some(certificate) if state.is_key(request.headers()) => {
+            Grant { key_id: certificate.id().to_string(), scopes: vec![Scope::Predict] }
+        }
+        _ => auth::authorize(state.keys(), state.throttle(), peer.0, request.headers(), need, now.into_std())?,
+    };
+    let key_id: Arc<str> = Arc::from(grant.key_id.as_str());
+    passage.key_id = Some(grant.key_id);
+    let Ok(permit) = state.admission().clone().try_acquire_owned() else {
+        return Err(Refusal::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            Code::Overloaded,
+            "the endpoint is working on as many requests as it may",
+        )
+        .hint("try again after a second")
+        .retry_after(1));
+    };
+    let (rate, let_in) = state.limiter().request(state.keys(), &key_id, Moment::at(now.into_std()));
+    passage.rate = rate;
+    let_in?;
+    Ok(Admission { permit: Arc::new(permit), meter: state.meter(key_id) })
+}
+
+fn check(
+    state: &State,
+    request: &mut Request,
+    foreign: &mut Option<HeaderValue>,
+    passage: &mut Passage,
+) -> Result<Passed, Refusal> {
     let now = tokio::time::Instant::now();
     if request.version() > Version::HTTP_11 || request.version() < Version::HTTP_10 {
         return Err(Refusal::new(
@@ -295,25 +373,13 @@ fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>
     }
     let is_probe = matches!(request.uri().path(), "/v2/health/live" | "/v2/health/ready")
         && (method == Method::GET || method == Method::HEAD);
-    let grant = if is_probe {
-        None
-    } else {
-        let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
-        let grant = auth::authorize(state.keys(), state.throttle(), peer.0, request.headers(), now.into_std())?;
-        let Ok(permit) = state.admission().clone().try_acquire_owned() else {
-            return Err(Refusal::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                Code::Overloaded,
-                "the endpoint is working on as many requests as it may",
-            )
-            .hint("try again after a second")
-            .retry_after(1));
-        };
-        request.extensions_mut().insert(Admission(Arc::new(permit)));
-        Some(grant)
-    };
+    if !is_probe {
+        let need = Need::of(method);
+        let admission = admit(state, request, need, now, passage)?;
+        request.extensions_mut().insert(admission);
+    }
     request.extensions_mut().insert(Deadline(now + state.config().request_timeout));
-    Ok(Passed::Route(grant))
+    Ok(Passed::Route)
 }
 
 #[cfg(test)]

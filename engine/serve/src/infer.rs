@@ -58,10 +58,12 @@ pub(crate) async fn answer<D: Dialect>(
     deadline: Deadline,
 ) -> Result<Response, Refusal> {
     if body.len() > MAX_INLINE_BYTES {
+        let admitted = admission.clone();
         return elsewhere(state, admission, deadline, move |is_gone| {
             let (frame, ask) = dialect.read(&served, &body)?;
             drop(body);
             let n_rows = frame.n_rows();
+            admitted.rows(n_rows)?;
             let outputs = predict(&served, frame, is_gone)?;
             dialect.write(&served, ask, n_rows, &outputs)
         })
@@ -69,6 +71,7 @@ pub(crate) async fn answer<D: Dialect>(
     }
     let (frame, ask) = dialect.read(&served, &body)?;
     let n_rows = frame.n_rows();
+    admission.rows(n_rows)?;
     let is_short = n_rows <= MAX_INLINE_ROWS && served.cost().is_short(n_rows) && !served.model().may_block();
     if n_rows == 0 || is_short {
         let outputs = predict(&served, frame, &AtomicBool::new(false))?;

@@ -18,6 +18,7 @@ use crate::{
     config::ServeConfig,
     error::ServeError,
     gate::{self, Callers, RequestIds},
+    limits::{Limiter, Meter},
     load::Load,
     named, oip,
     refusal::Refusal,
@@ -34,6 +35,7 @@ struct Inner {
     models: Arc<ModelTable>,
     callers: Callers,
     throttle: Throttle,
+    limiter: Arc<Limiter>,
     ids: RequestIds,
     load: Load,
     admission: Arc<Semaphore>,
@@ -71,6 +73,7 @@ impl State {
             models,
             callers,
             throttle: Throttle::new(config.max_failed_attempts),
+            limiter: Arc::default(),
             ids: RequestIds::new(),
             load: Load::new(),
             admission: Arc::new(Semaphore::new(config.max_concurrent)),
@@ -105,6 +108,21 @@ impl State {
 
     pub(crate) fn throttle(&self) -> &Throttle {
         &self.0.throttle
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.0.limiter
+    }
+
+    /// What a request of this key may spend.
+    pub(crate) fn meter(&self, key_id: Arc<str>) -> Meter {
+        Meter { keys: Arc::clone(&self.0.keys), limiter: Arc::clone(&self.0.limiter), key_id }
+    }
+
+    /// Whether a request's client certificate stands for its key: where that is set, and it brings no key.
+    pub(crate) fn is_key(&self, headers: &axum::http::HeaderMap) -> bool {
+        let is_set = self.config().tls.as_ref().is_some_and(crate::tls::Tls::client_is_key);
+        is_set && !headers.contains_key(axum::http::header::AUTHORIZATION)
     }
 
     pub(crate) fn ids(&self) -> &RequestIds {

@@ -331,6 +331,8 @@ pub(crate) struct ServeArgs {
 pub(crate) enum ScopeArg {
     /// Ask for predictions.
     Predict,
+    /// Read what models take and how the endpoint is, and nothing else.
+    Read,
     /// Change what is served.
     Admin,
 }
@@ -339,6 +341,7 @@ impl From<ScopeArg> for Scope {
     fn from(scope: ScopeArg) -> Self {
         match scope {
             ScopeArg::Predict => Self::Predict,
+            ScopeArg::Read => Self::Read,
             ScopeArg::Admin => Self::Admin,
         }
     }
