@@ -22,6 +22,7 @@ pub mod devices;
 pub mod error;
 pub mod files;
 pub mod flow;
+pub mod identity;
 pub mod ids;
 pub mod keys;
 pub mod predict;
@@ -29,6 +30,7 @@ pub mod registry;
 pub mod runs;
 pub mod serving;
 pub mod site;
+pub mod transport;
 pub mod worker;
 pub mod workspace;
 

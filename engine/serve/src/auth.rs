@@ -16,8 +16,8 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 
 use crate::{limits::Spent, refusal::Refusal, tls::ClientCertificate};
 
-/// Longest key that is looked at.
-const MAX_TOKEN_BYTES: usize = 512;
+/// Longest key that is looked at: tokens of identity providers are some thousand bytes.
+const MAX_TOKEN_BYTES: usize = 8 << 10;
 /// Most peers whose failures are remembered.
 const MAX_PEERS: usize = 4_096;
 /// Most keys that are remembered as good.

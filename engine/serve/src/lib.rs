@@ -58,6 +58,7 @@ mod server;
 pub mod site;
 mod table;
 pub mod tls;
+pub mod tokens;
 mod values;
 
 pub use auth::{Grant, KeyRefusal, Keys};

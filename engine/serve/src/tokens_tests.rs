@@ -153,7 +153,10 @@ fn signatures_and_algorithms_have_no_way_around() {
         refused(token);
     }
     // Without a name, there are two to choose from.
-    assert!(!{ let _ = tokens.is_key_missing(); tokens.is_key_missing() });
+    assert!(!{
+        let _ = tokens.is_key_missing();
+        tokens.is_key_missing()
+    });
     refused(&provider.sign(&Header::new(Algorithm::EdDSA), &claims()));
     assert!(tokens.is_key_missing());
 }

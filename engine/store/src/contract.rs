@@ -13,8 +13,8 @@ use athanor_protocol::{
 use crate::{
     error::Result,
     types::{
-        ActiveRun, Batch, Expected, KeyUsage, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest, PreviousSecret, Recorded,
-        RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
+        ActiveRun, Batch, Expected, KeyUsage, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest,
+        PreviousSecret, Recorded, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
     },
 };
 

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod fuzz;
+mod grpc;
+mod grpc_house;
 mod guard;
 mod house;
 mod limits;
@@ -12,4 +14,5 @@ mod packaged;
 mod site;
 mod site_events;
 mod site_house;
+mod tls;
 mod wire;

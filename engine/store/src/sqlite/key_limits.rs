@@ -105,8 +105,8 @@ pub(super) fn previous(tx: &Transaction<'_>, at: i64) -> Inner<Vec<PreviousSecre
 }
 
 pub(super) fn usage(tx: &Transaction<'_>, day: u32) -> Inner<Vec<KeyUsage>> {
-    let mut statement = tx
-        .prepare_cached("SELECT key_id, n_requests, n_rows FROM api_key_usage WHERE day = ?1 ORDER BY key_id")?;
+    let mut statement =
+        tx.prepare_cached("SELECT key_id, n_requests, n_rows FROM api_key_usage WHERE day = ?1 ORDER BY key_id")?;
     let mut rows = statement.query([day])?;
     let mut found = vec![];
     while let Some(row) = rows.next()? {

@@ -34,8 +34,8 @@ use crate::{
     contract::Store,
     error::{Result, StoreError},
     types::{
-        ActiveRun, Batch, Expected, KeyUsage, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest, PreviousSecret, Recorded,
-        RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
+        ActiveRun, Batch, Expected, KeyUsage, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest,
+        PreviousSecret, Recorded, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
     },
 };
 
