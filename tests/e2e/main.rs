@@ -18,4 +18,5 @@ mod quality;
 mod sandbox;
 mod screen_journey;
 mod serving;
+mod transport;
 mod webdriver;

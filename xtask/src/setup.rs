@@ -199,8 +199,11 @@ const DEBIAN_WASM: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 const PYTHON_BUILD: &[&str] = &["cmake==4.4.4"];
 
 /// Python packages for tests: NVIDIA Triton's client for the Open Inference Protocol, and the arrays that it takes.
-const PYTHON_TEST: &[&str] =
-    &["tritonclient[http]==2.73.0", "numpy==2.2.6; python_version < '3.11'", "numpy==2.4.6; python_version >= '3.11'"];
+const PYTHON_TEST: &[&str] = &[
+    "tritonclient[http,grpc]==2.73.0",
+    "numpy==2.2.6; python_version < '3.11'",
+    "numpy==2.4.6; python_version >= '3.11'",
+];
 
 /// Brings everything that `purpose` needs. Quick and quiet where nothing is missing.
 ///

@@ -86,6 +86,11 @@ pub(crate) fn run(context: &Context, args: &ServeArgs) -> Result<()> {
     let device = devices::resolve(&context.program, &args.device)?;
     let setup = EndpointSetup { listener, config, device, transport };
     let wanted = args.ui || args.ui_folder.is_some();
+    if !bound.ip().is_loopback() && !wanted {
+        // Whoever logs in there with an admin key may do what this user may: that is not opened to others by the way.
+        context.out.say("no page for browsers on a public address; --ui serves it there as well");
+        return endpoint_alone(context, setup, grpc);
+    }
     let Some(assets) = assets(context, args)? else { return endpoint_alone(context, setup, grpc) };
     match open_desk(context) {
         Ok(desk) => with_page(context, args, &desk, setup, grpc, assets),
