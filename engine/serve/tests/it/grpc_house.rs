@@ -4,6 +4,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread::JoinHandle,
+    time::Duration,
 };
 
 use athanor_serve::{ModelTable, ServeConfig, Served, State, serve_grpc};
@@ -32,6 +33,8 @@ pub(crate) fn live_grpc(change: impl FnOnce(&mut ServeConfig), models: Vec<Serve
     let addr = listener.local_addr().unwrap();
     // The endpoint's socket for HTTP is another one, as it is outside of tests.
     let mut config = ServeConfig::new(SocketAddr::from(([127, 0, 0, 1], 8080)));
+    // A test that ends with an open connection has no thread left that would answer the endpoint's farewell.
+    config.drain_timeout = Duration::from_millis(100);
     change(&mut config);
     let table = ModelTable::new();
     table.replace(models).unwrap();

@@ -73,6 +73,7 @@ fn live_with(material: &TlsMaterial, client_is_key: bool, change: impl FnOnce(&m
     let tls = Tls::new(material, client_is_key).unwrap();
     let mut config = ServeConfig::new(http_addr);
     config.tls = Some(tls.clone());
+    config.drain_timeout = Duration::from_millis(100);
     change(&mut config);
     let table = ModelTable::new();
     table.replace(vec![one_column(sum)]).unwrap();
@@ -100,7 +101,10 @@ fn live(material: &TlsMaterial) -> Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.stop.drain(..).for_each(|stop| drop(stop.send(())));
+        for stop in self.stop.drain(..) {
+            // A thread that has ended already needs no telling.
+            let _ = stop.send(());
+        }
         if !std::thread::panicking() {
             self.threads.drain(..).for_each(|thread| thread.join().unwrap());
         }
