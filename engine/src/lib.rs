@@ -22,6 +22,7 @@ pub mod devices;
 pub mod error;
 pub mod files;
 pub mod flow;
+pub mod identity;
 pub mod ids;
 pub mod keys;
 pub mod onnx;
@@ -32,6 +33,7 @@ pub mod rollout;
 pub mod runs;
 pub mod serving;
 pub mod site;
+pub mod transport;
 pub mod worker;
 pub mod workspace;
 

@@ -22,9 +22,11 @@ use tokio::sync::watch;
 use self::rollouts::Rollouts;
 use crate::{
     error::{EngineError, Result},
+    identity::{AllKeys, Identity},
     keys::StoreKeys,
     monitor::{Watcher, otlp},
     registry,
+    transport::{TlsFiles, Transport},
     workspace::Workspace,
 };
 
@@ -37,6 +39,9 @@ const MAX_BESIDE: usize = 32;
 const WATCH: Duration = Duration::from_millis(500);
 /// How long the end waits for the last spans to be sent.
 const LAST_SPANS: Duration = Duration::from_secs(2);
+
+/// How often certificates and a provider's keys are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A version that is loaded now, so that it is not loaded again while it stays.
 #[derive(Clone)]
@@ -178,6 +183,9 @@ impl Endpoint {
     /// # Errors
     /// If the database cannot be read; what is served stays.
     pub fn refresh(&self) -> Result<()> {
+        if let Err(err) = self.keys.write_usage() {
+            tracing::warn!("cannot note what keys have asked for: {err}");
+        }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = self.rollouts.tick(&self.workspace);
         let wanted = self.table.take_wanted();
@@ -333,8 +341,20 @@ impl Endpoint {
     /// # Errors
     /// If a setting cannot be used.
     pub fn state(&self, config: ServeConfig) -> Result<State> {
-        let (keys, table) = (Arc::clone(&self.keys) as Arc<dyn Keys>, Arc::clone(&self.table));
-        State::watched(config, keys, table, Arc::clone(self.watcher.monitor())).map_err(serve_error)
+        self.state_with(config, &Transport::default())
+    }
+
+    /// [`Self::state`] with an identity provider's tokens, where there are any.
+    ///
+    /// # Errors
+    /// If a setting cannot be used.
+    pub fn state_with(&self, config: ServeConfig, transport: &Transport) -> Result<State> {
+        let keys: Arc<dyn Keys> = match &transport.identity {
+            None => Arc::clone(&self.keys) as Arc<dyn Keys>,
+            Some(identity) => Arc::new(AllKeys { keys: Arc::clone(&self.keys), identity: Arc::clone(identity) }),
+        };
+        let monitor = Arc::clone(self.watcher.monitor());
+        State::watched(config, keys, Arc::clone(&self.table), monitor).map_err(serve_error)
     }
 
     /// Serves until `stop` turns true; requests that are under way are answered first.
@@ -359,7 +379,21 @@ impl Endpoint {
         self: Arc<Self>,
         listener: TcpListener,
         state: State,
-        mut stop: watch::Receiver<bool>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<()> {
+        self.serve_with(listener, Transport::default(), state, stop).await
+    }
+
+    /// [`Self::serve_as`] with everything that an endpoint may have besides: gRPC, certificates that change, tokens.
+    ///
+    /// # Errors
+    /// If a socket cannot be served.
+    pub async fn serve_with(
+        self: Arc<Self>,
+        listener: TcpListener,
+        transport: Transport,
+        state: State,
+        stop: watch::Receiver<bool>,
     ) -> Result<()> {
         let refresher = tokio::spawn(keep_fresh(Arc::clone(&self), stop.clone()));
         let watcher = tokio::spawn(keep_watch(Arc::clone(&self), stop.clone()));
@@ -367,11 +401,14 @@ impl Endpoint {
             let monitor = Arc::clone(self.watcher.monitor());
             tokio::spawn(otlp::export(monitor, url.clone(), stop.clone()))
         });
-        let shutdown = async move {
-            // A dropped sender means that nobody can stop us any more but by ending the process: then stop as well.
-            let _ = stop.wait_for(|stop| *stop).await;
+        let Transport { grpc, tls, identity } = transport;
+        let looker = tokio::spawn(keep_looking(tls, identity, stop.clone()));
+        let http = athanor_serve::serve(listener, &state, told(stop.clone()));
+        let served = match grpc {
+            None => http.await,
+            // An error of one ends the other as well.
+            Some(grpc) => tokio::try_join!(http, athanor_serve::serve_grpc(grpc, &state, told(stop))).map(|_| ()),
         };
-        let served = athanor_serve::serve(listener, &state, shutdown).await;
         refresher.abort();
         watcher.abort();
         if let Some(traces) = traces {
@@ -384,7 +421,42 @@ impl Endpoint {
             Ok(Err(err)) => tracing::warn!("cannot look after what is watched: {err}"),
             Err(err) => tracing::error!("looking after what is watched broke down: {err}"),
         }
+        looker.abort();
+        if let Err(err) = self.keys.write_usage() {
+            tracing::warn!("cannot note what keys have asked for: {err}");
+        }
         served.map_err(|err| EngineError::new(Code::Unavailable, format!("the endpoint ended: {err}")))
+    }
+}
+
+/// Is there when the endpoint is to stop.
+async fn told(mut stop: watch::Receiver<bool>) {
+    // A dropped sender means that nobody can stop us any more but by ending the process: then stop as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Looks whether certificates or a provider's keys have changed. Apart from aliases, because a provider may be slow.
+async fn keep_looking(tls: Option<Arc<TlsFiles>>, identity: Option<Arc<Identity>>, mut stop: watch::Receiver<bool>) {
+    if tls.is_none() && identity.is_none() {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let (tls, identity) = (tls.clone(), identity.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            if let Some(tls) = tls {
+                tls.refresh();
+            }
+            if let Some(identity) = identity {
+                identity.refresh();
+            }
+        });
+        if let Err(err) = looked.await {
+            tracing::error!("looking for changed certificates and keys broke down: {err}");
+        }
     }
 }
 

@@ -21,4 +21,5 @@ mod rollout;
 mod sandbox;
 mod screen_journey;
 mod serving;
+mod transport;
 mod webdriver;

@@ -201,7 +201,7 @@ const PYTHON_BUILD: &[&str] = &["cmake==4.4.4"];
 /// Python packages for tests: NVIDIA Triton's client for the Open Inference Protocol and the arrays that it takes; ONNX'
 /// own checker and runtime; Prometheus' own parsers of metrics.
 const PYTHON_TEST: &[&str] = &[
-    "tritonclient[http]==2.73.0",
+    "tritonclient[http,grpc]==2.73.0",
     "numpy==2.2.6; python_version < '3.11'",
     "numpy==2.4.6; python_version >= '3.11'",
     "onnx==1.23.2",

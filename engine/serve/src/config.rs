@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use crate::tls::Tls;
+
 /// Most values (rows times columns) in one request, whatever its bytes: the bound on what a body may grow to in memory.
 pub(crate) const MAX_VALUES: usize = 1 << 21;
 /// Most rows that are predicted on the thread that answers; more go to a thread of their own.
@@ -29,6 +31,8 @@ pub struct ServeConfig {
     pub request_timeout: Duration,
     /// Time for a request's line and headers, and for the next request on an open connection.
     pub header_read_timeout: Duration,
+    /// Time that a gRPC connection may be open without a request.
+    pub idle_timeout: Duration,
     /// Time for requests under way when the endpoint is told to stop.
     pub drain_timeout: Duration,
     /// Most requests at once; more are answered 429.
@@ -94,6 +98,8 @@ pub enum Contract {
 impl Contract {
     /// Every contract.
     pub const ALL: [Self; 5] = [Self::SageMaker, Self::Mlflow, Self::Vertex, Self::Azure, Self::TensorFlow];
+    /// Transport security, for HTTP and gRPC alike; without it both are spoken in the clear.
+    pub tls: Option<Tls>,
 }
 
 impl ServeConfig {
@@ -116,6 +122,7 @@ impl ServeConfig {
             max_json_depth: 100,
             request_timeout: Duration::from_secs(30),
             header_read_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(10),
             max_concurrent: 256,
             batch_rows: 64,
@@ -131,6 +138,7 @@ impl ServeConfig {
             vertex_predict_route: None,
             vertex_health_route: None,
             vertex_deployed_model_id: None,
+            tls: None,
         }
     }
 }

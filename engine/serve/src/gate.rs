@@ -20,23 +20,63 @@ use axum::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    auth::{self, Grant, Peer},
+    auth::{self, Grant, Need, Peer},
     config::{Access, ServeConfig},
     contracts,
     error::ServeError,
     monitor,
+    limits::{Meter, Moment, Rate},
     refusal::Refusal,
     router::State,
+    tls::ClientCertificate,
 };
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const MAX_REQUEST_ID_BYTES: usize = 100;
+/// Who asks where the platform in front has authenticated everybody.
+const PLATFORM: &str = "platform";
 /// Any host.
 const ANY_HOST: &str = "*";
+/// Said with every answer over TLS: a browser never comes to this host without it again, for a year.
+pub(crate) const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// A place in the house, held while a request is worked on (also by a thread that outlives its client).
 #[derive(Clone)]
-pub(crate) struct Admission(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
+pub(crate) struct Admission {
+    #[expect(dead_code, reason = "held, not read")]
+    permit: Arc<OwnedSemaphorePermit>,
+    meter: Meter,
+}
+
+impl Admission {
+    /// Lets so many rows of the request in, as far as its key's limits go.
+    pub(crate) fn rows(&self, n_rows: usize) -> Result<(), Refusal> {
+        self.meter.rows(n_rows)
+    }
+}
+
+/// What is learnt of a request on its way through the gate.
+#[derive(Default)]
+pub(crate) struct Passage {
+    key_id: Option<String>,
+    /// A client's certificate, where it is asked for one.
+    certificate: Option<ClientCertificate>,
+    rate: Option<Rate>,
+}
+
+impl Passage {
+    /// Who asks, for the log: the key, or the certificate where there is no key.
+    pub(crate) fn who(&self) -> Option<&str> {
+        self.key_id.as_deref().or_else(|| self.certificate.as_ref().map(|certificate| &**certificate.id()))
+    }
+
+    /// Says in an answer what the key has left.
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        if let Some(rate) = self.rate {
+            rate.write(headers);
+        }
+    }
+}
 
 /// When a request must be answered.
 #[derive(Clone, Copy)]
@@ -266,15 +306,13 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     let place = state.monitor().spans.begin(request.headers());
     let mut code = None;
     let mut foreign = None;
-    let mut key_id = None;
-    let mut response = match check(&state, &mut request, &mut foreign) {
+    let mut passage = Passage::default();
+    let mut response = match check(&state, &mut request, &mut foreign, &mut passage) {
         Ok(Passed::Preflight) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Passed::Route(grant)) => {
-            key_id = grant.map(|grant| grant.key_id);
-            monitor::scope(note.clone(), next.run(request)).await
-        }
+        Ok(Passed::Route) => monitor::scope(note.clone(), next.run(request)).await,
         Err(refusal) => refusal.into_response(),
     };
+    let key_id = passage.who();
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         if let Some(cause) = &refusal.cause {
             tracing::error!(request_id = %id_text, key_id, status = refusal.status.as_u16(), cause, "request failed");
@@ -312,6 +350,10 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if state.config().tls.is_some() {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    }
+    passage.write(headers);
     if is_chunked {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -334,21 +376,55 @@ fn is_counted(state: &State, method: &Method, path: &str) -> bool {
     method != Method::OPTIONS && (is_ours || contracts::is_counted(state.config(), path))
 }
 
-/// What a key must allow for a path. How a rollout stands is no client's business.
-fn scope_of(path: &str) -> Scope {
-    let last = path.strip_prefix("/v1/models/").and_then(|rest| rest.split_once('/'));
-    let is_rollout = last.is_some_and(|(_, last)| last == "rollout");
-    if is_rollout { Scope::Admin } else { Scope::Predict }
-}
-
 enum Passed {
     /// A browser asks whether an allowed page may call.
     Preflight,
     /// On to the route.
-    Route(Option<Grant>),
+    Route,
 }
 
-fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>) -> Result<Passed, Refusal> {
+/// Checks the key of a request, or the certificate that stands for one, and gives the request a place.
+pub(crate) fn admit<B>(
+    state: &State,
+    request: &mut axum::http::Request<B>,
+    need: Need,
+    now: tokio::time::Instant,
+    passage: &mut Passage,
+) -> Result<Admission, Refusal> {
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+    passage.certificate = request.extensions().get::<ClientCertificate>().cloned();
+    let grant = match &passage.certificate {
+        _ if state.config().access == Access::Platform => {
+            Grant { key_id: PLATFORM.to_owned(), scopes: vec![Scope::Predict, Scope::Read] }
+        }
+        Some(certificate) if state.is_key(request.headers()) => {
+            Grant { key_id: certificate.id().to_string(), scopes: vec![Scope::Predict] }
+        }
+        _ => auth::authorize(state.keys(), state.throttle(), peer.0, request.headers(), need, now.into_std())?,
+    };
+    let key_id: Arc<str> = Arc::from(grant.key_id.as_str());
+    passage.key_id = Some(grant.key_id);
+    let Ok(permit) = state.admission().clone().try_acquire_owned() else {
+        return Err(Refusal::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            Code::Overloaded,
+            "the endpoint is working on as many requests as it may",
+        )
+        .hint("try again after a second")
+        .retry_after(1));
+    };
+    let (rate, let_in) = state.limiter().request(state.keys(), &key_id, Moment::at(now.into_std()));
+    passage.rate = rate;
+    let_in?;
+    Ok(Admission { permit: Arc::new(permit), meter: state.meter(key_id) })
+}
+
+fn check(
+    state: &State,
+    request: &mut Request,
+    foreign: &mut Option<HeaderValue>,
+    passage: &mut Passage,
+) -> Result<Passed, Refusal> {
     let now = tokio::time::Instant::now();
     if request.version() > Version::HTTP_11 || request.version() < Version::HTTP_10 {
         return Err(Refusal::new(
@@ -368,32 +444,14 @@ fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>
     let is_open = matches!(path, "/v2/health/live" | "/v2/health/ready")
         || contracts::is_open(state.config(), path, request.headers());
     let is_probe = is_open && (method == Method::GET || method == Method::HEAD);
-    let grant = if is_probe {
-        None
-    } else {
-        let grant = match state.config().access {
-            Access::Platform => None,
-            Access::Keys => {
-                let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
-                let (throttle, scope) = (state.throttle(), scope_of(request.uri().path()));
-                Some(auth::authorize(state.keys(), throttle, peer.0, request.headers(), scope, now.into_std())?)
-            }
-        };
-        let Ok(permit) = state.admission().clone().try_acquire_owned() else {
-            return Err(Refusal::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                Code::Overloaded,
-                "the endpoint is working on as many requests as it may",
-            )
-            .hint("try again after a second")
-            .retry_after(1));
-        };
-        request.extensions_mut().insert(Admission(Arc::new(permit)));
-        grant
-    };
+    if !is_probe {
+        let need = Need::of(method, path);
+        let admission = admit(state, request, need, now, passage)?;
+        request.extensions_mut().insert(admission);
+    }
     let patience = patience(request.headers(), state.config().request_timeout)?;
     request.extensions_mut().insert(Deadline(now + patience));
-    Ok(Passed::Route(grant))
+    Ok(Passed::Route)
 }
 
 #[cfg(test)]

@@ -61,11 +61,17 @@ impl Drop for Gone {
 pub(crate) struct Asked<D> {
     dialect: D,
     body: Vec<u8>,
+    is_charged: AtomicBool,
 }
 
 impl<D: Dialect> Asked<D> {
     pub(crate) fn new(dialect: D, body: Vec<u8>) -> Self {
-        Self { dialect, body }
+        Self { dialect, body, is_charged: AtomicBool::new(false) }
+    }
+
+    /// Takes the rows off what the key may ask for: once, whoever is asked after the first.
+    fn charge(&self, admission: &Admission, n_rows: usize) -> Result<(), Refusal> {
+        if self.is_charged.swap(true, Ordering::Relaxed) { Ok(()) } else { admission.rows(n_rows) }
     }
 
     pub(crate) fn n_bytes(&self) -> usize {
@@ -180,8 +186,10 @@ pub(crate) async fn attempt<D: Dialect>(
     let observer = state.monitor().observe(served);
     let (served, asked, admission) = (Arc::clone(served), Arc::clone(asked), admission.clone());
     if asked.body.len() > MAX_INLINE_BYTES {
+        let admitted = admission.clone();
         return elsewhere(line, admission, deadline, Duration::ZERO, move |is_gone| {
             let read = asked.dialect.read(&served, &asked.body).inspect_err(|failure| observer.refused(failure))?;
+            asked.charge(&admitted, read.0.n_rows())?;
             asked.write(&served, read, is_gone, is_kept, &observer)
         })
         .await;
@@ -194,6 +202,9 @@ pub(crate) async fn attempt<D: Dialect>(
         }
     };
     let n_rows = read.0.n_rows();
+    if let Err(refusal) = asked.charge(&admission, n_rows) {
+        return Ended::Refused(refusal, began.elapsed());
+    }
     let is_short = n_rows <= MAX_INLINE_ROWS && served.cost().is_short(n_rows) && !served.model().may_block();
     if n_rows == 0 || is_short {
         let result = asked.write(&served, read, &AtomicBool::new(false), is_kept, &observer);

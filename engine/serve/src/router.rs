@@ -20,6 +20,7 @@ use crate::{
     contracts,
     error::ServeError,
     gate::{self, Callers, RequestIds},
+    limits::{Limiter, Meter},
     load::Load,
     lookup,
     monitor::{self, Monitor},
@@ -40,6 +41,7 @@ struct Inner {
     models: Arc<ModelTable>,
     callers: Callers,
     throttle: Throttle,
+    limiter: Arc<Limiter>,
     ids: RequestIds,
     load: Load,
     monitor: Arc<Monitor>,
@@ -95,6 +97,7 @@ impl State {
             models,
             callers,
             throttle: Throttle::new(config.max_failed_attempts),
+            limiter: Arc::default(),
             ids: RequestIds::new(),
             load: Load::new(),
             monitor,
@@ -146,6 +149,21 @@ impl State {
 
     pub(crate) fn throttle(&self) -> &Throttle {
         &self.0.throttle
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.0.limiter
+    }
+
+    /// What a request of this key may spend.
+    pub(crate) fn meter(&self, key_id: Arc<str>) -> Meter {
+        Meter { keys: Arc::clone(&self.0.keys), limiter: Arc::clone(&self.0.limiter), key_id }
+    }
+
+    /// Whether a request's client certificate stands for its key: where that is set, and it brings no key.
+    pub(crate) fn is_key(&self, headers: &axum::http::HeaderMap) -> bool {
+        let is_set = self.config().tls.as_ref().is_some_and(crate::tls::Tls::client_is_key);
+        is_set && !headers.contains_key(axum::http::header::AUTHORIZATION)
     }
 
     pub(crate) fn ids(&self) -> &RequestIds {

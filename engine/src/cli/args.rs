@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use athanor_protocol::registry::Scope;
+use athanor_protocol::registry::{KeyLimits, Scope};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use super::monitor_args::{ConfigureArgs, MonitorCommand};
@@ -324,6 +324,13 @@ pub(crate) struct ServeArgs {
     /// The address and port; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub(crate) bind: String,
+    /// Serve gRPC (Open Inference Protocol) as well, on this address; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) grpc: Option<String>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    #[command(flatten)]
+    pub(crate) tokens: TokenArgs,
     /// Another name by which clients may call this host; may be given several times.
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
@@ -353,10 +360,95 @@ pub(crate) struct ServeArgs {
     pub(crate) device: String,
 }
 
+/// Transport security.
+#[derive(Debug, Args)]
+pub(crate) struct TlsArgs {
+    /// Speak TLS, with a certificate that is made for the allowed hosts and signed by itself.
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
+    pub(crate) tls: bool,
+    /// Speak TLS with the certificate in this file (PEM); read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Ask clients for a certificate by one of the authorities in this file (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// A client's certificate stands for a key that may predict.
+    #[arg(long, requires = "tls_client_ca")]
+    pub(crate) tls_client_is_key: bool,
+}
+
+/// Tokens of an identity provider.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// Take tokens by this issuer in the place of keys.
+    #[arg(long, value_name = "ISSUER", requires_all = ["token_audience", "token_keys"])]
+    pub(crate) token_issuer: Option<String>,
+    /// For whom a token must be.
+    #[arg(long, value_name = "AUDIENCE", requires = "token_issuer")]
+    pub(crate) token_audience: Option<String>,
+    /// The issuer's public keys (JWKS): a file, or an https address.
+    #[arg(long, value_name = "FILE|URL", requires = "token_issuer")]
+    pub(crate) token_keys: Option<String>,
+    /// The claim with what a token may do.
+    #[arg(long, value_name = "CLAIM", default_value = "scope", requires = "token_issuer")]
+    pub(crate) token_scope_claim: String,
+    /// What stands before 'predict', 'read' and 'admin' in that claim.
+    #[arg(long, value_name = "TEXT", default_value = "athanor:", requires = "token_issuer")]
+    pub(crate) token_scope_prefix: String,
+}
+
+/// What a key may ask for; what is not named is not limited.
+#[derive(Debug, Args)]
+pub(crate) struct LimitArgs {
+    /// Requests in a second.
+    #[arg(long, value_name = "N")]
+    pub(crate) requests_per_second: Option<f64>,
+    /// Rows in a second.
+    #[arg(long, value_name = "N")]
+    pub(crate) rows_per_second: Option<f64>,
+    /// Requests in a day (UTC).
+    #[arg(long, value_name = "N")]
+    pub(crate) requests_per_day: Option<u64>,
+    /// Rows in a day (UTC).
+    #[arg(long, value_name = "N")]
+    pub(crate) rows_per_day: Option<u64>,
+}
+
+impl From<&LimitArgs> for KeyLimits {
+    fn from(args: &LimitArgs) -> Self {
+        Self {
+            requests_per_second: args.requests_per_second,
+            rows_per_second: args.rows_per_second,
+            requests_per_day: args.requests_per_day,
+            rows_per_day: args.rows_per_day,
+        }
+    }
+}
+
+/// A span of time such as `24h`, `30m`, `7d` or `90s`, in milliseconds.
+fn parse_span(text: &str) -> Result<i64, String> {
+    let usage = || "write a number and s, m, h or d, for example 24h".to_owned();
+    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(usage)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(usage()),
+    };
+    let n: u32 = digits.parse().map_err(|_| usage())?;
+    Ok(i64::from(n) * seconds * 1_000)
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum ScopeArg {
     /// Ask for predictions.
     Predict,
+    /// Read what models take and how the endpoint is, and nothing else.
+    Read,
     /// Change what is served.
     Admin,
 }
@@ -365,6 +457,7 @@ impl From<ScopeArg> for Scope {
     fn from(scope: ScopeArg) -> Self {
         match scope {
             ScopeArg::Predict => Self::Predict,
+            ScopeArg::Read => Self::Read,
             ScopeArg::Admin => Self::Admin,
         }
     }
@@ -501,6 +594,25 @@ pub(crate) enum KeysCommand {
         /// Ends by itself after so many days.
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
         expires: Option<u32>,
+        #[command(flatten)]
+        limits: LimitArgs,
+    },
+    /// Give a key another secret, which is shown once; the old one stays valid for a while.
+    #[command(after_help = "Example: athanor keys rotate 0a1b2c3d4e5f --grace 24h")]
+    Rotate {
+        /// The key's id, as 'list' shows it.
+        id: String,
+        /// How long the old secret stays valid (s, m, h, d), at most 30 days; 0s ends it now.
+        #[arg(long, default_value = "24h", value_name = "TIME", value_parser = parse_span)]
+        grace: i64,
+    },
+    /// Limit what a key may ask for; without options it is not limited any more.
+    #[command(after_help = "Example: athanor keys limit 0a1b2c3d4e5f --requests-per-second 20 --rows-per-day 1000000")]
+    Limit {
+        /// The key's id, as 'list' shows it.
+        id: String,
+        #[command(flatten)]
+        limits: LimitArgs,
     },
     /// List keys, never their secrets.
     List,

@@ -82,6 +82,8 @@ pub fn main() -> ExitCode {
         return be_worker(&args);
     }
     logging();
+    // Before the first client of HTTP is made.
+    athanor_serve::tls::use_ring();
     let out = Output::new(cli.json);
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("athanor"));
     let workspace = match (&cli.command, cli.workspace) {

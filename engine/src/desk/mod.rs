@@ -95,6 +95,8 @@ impl Desk {
     /// # Errors
     /// If the settings' folder cannot be made. Settings that cannot be read are replaced by the defaults and set aside.
     pub fn new(options: DeskOptions) -> Result<Arc<Self>, Failure> {
+        // Before the first client of HTTP is made.
+        athanor_serve::tls::use_ring();
         Ok(Arc::new(Self {
             host: host::HostState::new(&options)?,
             options,

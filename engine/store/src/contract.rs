@@ -7,7 +7,7 @@ use athanor_protocol::{
     metric::{MetricPoint, Split},
     monitor::{Alert, MonitorConfig, MonitorReport},
     names::{ModelRef, RunId},
-    registry::{ApiKeyInfo, AuditEntry, ModelSummary, ModelVersion},
+    registry::{ApiKeyInfo, AuditEntry, KeyLimits, ModelSummary, ModelVersion},
     rollout::{Rollout, RolloutFigures, RolloutSpec},
     run::{NewRun, Owner, RunDetail, RunStatus, RunSummary, SeriesBucket},
 };
@@ -15,8 +15,9 @@ use athanor_protocol::{
 use crate::{
     error::Result,
     types::{
-        ActiveRun, AlertQuery, Batch, Expected, LogRecord, NewAlert, NewApiKey, NewAudit, NewVersion, Page,
-        PageRequest, Recorded, RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
+        ActiveRun, AlertQuery, Batch, Expected, KeyUsage, LogRecord, NewAlert, NewApiKey, NewAudit, NewVersion, Page,
+        PageRequest, PreviousSecret, Recorded, RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket,
+        TrustedSigner,
     },
 };
 
@@ -400,6 +401,48 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// None of its own.
     fn touch_key(&self, id: &str, at_millis: i64) -> Result<()>;
+
+    /// Limits what a key may ask for; limits without any end what was limited.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for what is out of range.
+    fn set_key_limits(&self, id: &str, limits: &KeyLimits) -> Result<()>;
+
+    /// The limits of all keys that have any, sorted by key.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn key_limits(&self) -> Result<Vec<(String, KeyLimits)>>;
+
+    /// Gives a key another secret; the one that it had stays valid until a moment, the one before that ends now.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` for a key that was revoked or has expired.
+    fn rotate_key(
+        &self,
+        id: &str,
+        secret_sha256: &[u8; 32],
+        at_millis: i64,
+        old_valid_until_millis: i64,
+    ) -> Result<ApiKeyInfo>;
+
+    /// The secrets that keys had before and that are valid after this moment, sorted by key.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn previous_secrets(&self, at_millis: i64) -> Result<Vec<PreviousSecret>>;
+
+    /// What keys have asked for on a day (days since the Unix epoch, by UTC), sorted by key.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn key_usage(&self, day: u32) -> Result<Vec<KeyUsage>>;
+
+    /// Adds to what keys have asked for on a day, all or nothing. What is older than 400 days goes.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn add_key_usage(&self, day: u32, usage: &[KeyUsage]) -> Result<()>;
 
     /// Accepts packages signed by this public key (64 lower-case hex digits). A known key gets the new name.
     ///

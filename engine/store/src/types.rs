@@ -294,7 +294,35 @@ pub struct StoredApiKey {
     pub secret_sha256: [u8; 32],
 }
 
+/// The secret that a key had before its last rotation.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PreviousSecret {
+    /// The key.
+    pub key_id: String,
+    /// SHA-256 of the secret part.
+    pub secret_sha256: [u8; 32],
+    /// Until when it is valid, milliseconds since the Unix epoch.
+    pub valid_until_millis: i64,
+}
+
+/// What a key has asked for on a day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUsage {
+    /// The key.
+    pub key_id: String,
+    /// Requests.
+    pub n_requests: u64,
+    /// Rows.
+    pub n_rows: u64,
+}
+
 // By hand, so that a digest of a secret does not end up in a log.
+impl fmt::Debug for PreviousSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreviousSecret").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for NewApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NewApiKey").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()

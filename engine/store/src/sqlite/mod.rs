@@ -2,6 +2,7 @@
 
 mod check;
 mod convert;
+mod key_limits;
 mod keys;
 mod list;
 mod metrics;
@@ -27,7 +28,7 @@ use athanor_protocol::{
     metric::{MetricPoint, Split},
     monitor::{Alert, MonitorConfig, MonitorReport},
     names::{ModelRef, RunId},
-    registry::{ApiKeyInfo, AuditEntry, ModelSummary, ModelVersion},
+    registry::{ApiKeyInfo, AuditEntry, KeyLimits, ModelSummary, ModelVersion},
     rollout::{Rollout, RolloutFigures, RolloutPhase, RolloutSpec},
     run::{NewRun, Owner, RunDetail, RunStatus, RunSummary, SeriesBucket},
 };
@@ -37,8 +38,9 @@ use crate::{
     contract::Store,
     error::{Result, StoreError},
     types::{
-        ActiveRun, AlertQuery, Batch, Expected, LogRecord, NewAlert, NewApiKey, NewAudit, NewVersion, Page,
-        PageRequest, Recorded, RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
+        ActiveRun, AlertQuery, Batch, Expected, KeyUsage, LogRecord, NewAlert, NewApiKey, NewAudit, NewVersion, Page,
+        PageRequest, PreviousSecret, Recorded, RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket,
+        TrustedSigner,
     },
 };
 
@@ -477,6 +479,37 @@ impl Store for SqliteStore {
             return Ok(());
         }
         self.write(Process, |tx| keys::touch(tx, id, minute))
+    }
+
+    fn set_key_limits(&self, id: &str, limits: &KeyLimits) -> Result<()> {
+        limits.check().map_err(|reason| StoreError::invalid("the key's limits", reason))?;
+        self.write(Power, |tx| key_limits::set(tx, id, limits))
+    }
+
+    fn key_limits(&self) -> Result<Vec<(String, KeyLimits)>> {
+        self.read(key_limits::all)
+    }
+
+    fn rotate_key(
+        &self,
+        id: &str,
+        secret_sha256: &[u8; 32],
+        at_millis: i64,
+        old_valid_until_millis: i64,
+    ) -> Result<ApiKeyInfo> {
+        self.write(Power, |tx| key_limits::rotate(tx, id, secret_sha256, at_millis, old_valid_until_millis))
+    }
+
+    fn previous_secrets(&self, at_millis: i64) -> Result<Vec<PreviousSecret>> {
+        self.read(|tx| key_limits::previous(tx, at_millis))
+    }
+
+    fn key_usage(&self, day: u32) -> Result<Vec<KeyUsage>> {
+        self.read(|tx| key_limits::usage(tx, day))
+    }
+
+    fn add_key_usage(&self, day: u32, usage: &[KeyUsage]) -> Result<()> {
+        self.write(Process, |tx| key_limits::add_usage(tx, day, usage))
     }
 
     fn trust_signer(&self, public_key: &str, name: &str, at_millis: i64) -> Result<()> {
