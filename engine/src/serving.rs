@@ -415,6 +415,9 @@ impl Endpoint {
             // The last batch may wait for a collector; the end must not.
             let _ = tokio::time::timeout(LAST_SPANS, traces).await;
         }
+        if let Err(err) = self.keys.write_usage() {
+            tracing::warn!("cannot note what keys have asked for: {err}");
+        }
         // What was captured last is written as well.
         match tokio::task::spawn_blocking(move || self.watch()).await {
             Ok(Ok(())) => {}
@@ -422,9 +425,6 @@ impl Endpoint {
             Err(err) => tracing::error!("looking after what is watched broke down: {err}"),
         }
         looker.abort();
-        if let Err(err) = self.keys.write_usage() {
-            tracing::warn!("cannot note what keys have asked for: {err}");
-        }
         served.map_err(|err| EngineError::new(Code::Unavailable, format!("the endpoint ended: {err}")))
     }
 }

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn size_and_ratio_are_bounded() {
-        let long = gzip(&vec![b' '; 8 << 20]);
+        let long = gzip(&[b' '; 8 << 20]);
         assert!(long.len() < 16 << 10, "a bomb is small");
         let refusal = inflate(&long, Encoding::Gzip, 1 << 19).unwrap_err();
         assert_eq!(
@@ -199,7 +199,7 @@ mod tests {
             (refusal.status.as_u16(), refusal.failure.message.as_str()),
             (413, "the body grows to more than 200 times its length when it is unpacked")
         );
-        assert_eq!(inflate(&gzip(&vec![b' '; 100]), Encoding::Gzip, 100).unwrap().len(), 100, "exactly the limit");
-        assert!(inflate(&gzip(&vec![b' '; 101]), Encoding::Gzip, 100).is_err());
+        assert_eq!(inflate(&gzip(&[b' '; 100]), Encoding::Gzip, 100).unwrap().len(), 100, "exactly the limit");
+        assert!(inflate(&gzip(&[b' '; 101]), Encoding::Gzip, 100).is_err());
     }
 }

@@ -66,6 +66,8 @@ pub struct ServeConfig {
     pub vertex_health_route: Option<String>,
     /// Vertex AI's `AIP_DEPLOYED_MODEL_ID`, which answers repeat.
     pub vertex_deployed_model_id: Option<String>,
+    /// Transport security, for HTTP and gRPC alike; without it both are spoken in the clear.
+    pub tls: Option<Tls>,
 }
 
 /// Who asks for keys.
@@ -98,13 +100,11 @@ pub enum Contract {
 impl Contract {
     /// Every contract.
     pub const ALL: [Self; 5] = [Self::SageMaker, Self::Mlflow, Self::Vertex, Self::Azure, Self::TensorFlow];
-    /// Transport security, for HTTP and gRPC alike; without it both are spoken in the clear.
-    pub tls: Option<Tls>,
 }
 
 impl ServeConfig {
-    /// Safe settings: keys, every contract, 16 MiB bodies, 30 s for a request, 10 s for headers, 256 requests and 1,024 connections at once;
-    /// the bound address and the names of the loopback interface as hosts, no origins.
+    /// Safe settings: keys, every contract, 16 MiB bodies, 30 s for a request, 10 s for headers, 256 requests and 1,024
+    /// connections at once; the bound address and the names of the loopback interface as hosts, no origins.
     pub fn new(bound: SocketAddr) -> Self {
         let mut allowed_hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned()];
         let own = match bound {

@@ -24,8 +24,8 @@ use crate::{
     batch,
     config::{MAX_INLINE_BYTES, MAX_INLINE_ROWS},
     gate::{Admission, Deadline},
-    queue::{self, Queue},
     monitor::Observer,
+    queue::{self, Queue},
     refusal::Refusal,
     router::State,
     table::{Outputs, Served},
@@ -139,23 +139,6 @@ impl Ended {
             Ok((response, outputs)) => Self::Answered(Answered { response, outputs, took }),
             Err(refusal) => Self::Refused(refusal, took),
         }
-    }
-}
-
-/// Answers a request whose body has arrived, by one version.
-#[allow(dead_code, reason = "for dialects that know no rollouts")]
-pub(crate) async fn answer<D: Dialect>(
-    state: &State,
-    served: Arc<Served>,
-    dialect: D,
-    body: Vec<u8>,
-    admission: Admission,
-    deadline: Deadline,
-) -> Result<Response, Refusal> {
-    let asked = Arc::new(Asked::new(dialect, body));
-    match attempt(state, &served, &asked, &admission, deadline.0, Lane::Main, false).await {
-        Ended::Answered(answered) => Ok(answered.response),
-        Ended::Refused(refusal, _) | Ended::NoRoom(refusal) => Err(refusal),
     }
 }
 

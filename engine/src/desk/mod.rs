@@ -15,9 +15,9 @@ mod events;
 mod flow;
 mod host;
 mod models;
+mod monitor;
 mod reading;
 mod rollout;
-mod monitor;
 mod runs;
 #[cfg(test)]
 mod test_desk;

@@ -1,7 +1,11 @@
 //! The methods, by name.
 
 use athanor_protocol::Code;
-use axum::{body::Body, http::StatusCode, response::Response};
+use axum::{
+    extract::Request,
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
 use prost::Message;
 
 use super::{
@@ -85,7 +89,7 @@ fn some(version: &str) -> Option<&str> {
 pub(super) async fn answer(
     state: &State,
     rpc: Rpc,
-    request: Request<Body>,
+    request: Request,
     admission: Option<Admission>,
     deadline: Deadline,
 ) -> Result<Response, Refusal> {

@@ -134,7 +134,7 @@ pub(crate) async fn feedback(
     body: Body,
 ) -> Result<Response, Refusal> {
     let words = path(target)?;
-    let served = state.served(words.model(), words.version())?;
+    let served = state.served(words.model(), words.version()?)?;
     if body_kind(&headers)? != Some(BodyKind::Json) {
         let message = "the body must be JSON and say so";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, message)
