@@ -17,6 +17,7 @@
 
 pub mod cli;
 pub mod demo;
+pub mod deploy;
 pub mod desk;
 pub mod devices;
 pub mod error;

@@ -43,6 +43,20 @@ pub struct ServeConfig {
     /// Origins of web pages that may call, for example `https://tool.example`. A page of the endpoint's own origin
     /// always may.
     pub allowed_origins: Vec<String>,
+    /// Who asks for keys.
+    pub access: Access,
+}
+
+/// Who asks for keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Access {
+    /// This endpoint does.
+    #[default]
+    Keys,
+    /// The platform in front of a container lets nobody in who may not call; whoever reaches the port may. To be chosen
+    /// only where nothing but that platform can reach it. `allowed_hosts` may then hold `*`: any host; then a web page's
+    /// origin counts only if it is listed.
+    Platform,
 }
 
 impl ServeConfig {
@@ -71,6 +85,7 @@ impl ServeConfig {
             max_failed_attempts: 10,
             allowed_hosts,
             allowed_origins: vec![],
+            access: Access::Keys,
         }
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     auth::{self, Grant, Peer},
+    config::{Access, ServeConfig},
     error::ServeError,
     refusal::Refusal,
     router::State,
@@ -28,6 +29,8 @@ use crate::{
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 100;
+/// Any host.
+const ANY_HOST: &str = "*";
 
 /// A place in the house, held while a request is worked on (also by a thread that outlives its client).
 #[derive(Clone)]
@@ -40,6 +43,7 @@ pub(crate) struct Deadline(pub(crate) tokio::time::Instant);
 /// Hosts and origins that may call.
 pub(crate) struct Callers {
     hosts: Vec<(String, Option<u16>)>,
+    is_any: bool,
     origins: Vec<String>,
     port: u16,
 }
@@ -48,6 +52,7 @@ impl Callers {
     pub(crate) fn new(bound: SocketAddr, hosts: &[String], origins: &[String]) -> Result<Self, ServeError> {
         let hosts = hosts
             .iter()
+            .filter(|text| *text != ANY_HOST)
             .map(|text| {
                 split_host(text).ok_or_else(|| ServeError::Setting {
                     name: "allowed_hosts",
@@ -68,10 +73,23 @@ impl Callers {
                 }
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { hosts, origins, port: bound.port() })
+        Ok(Self { hosts, is_any: false, origins, port: bound.port() })
+    }
+
+    /// Takes `*` among the allowed hosts at its word, which only an endpoint without keys of its own may have.
+    pub(crate) fn any_host(mut self, config: &ServeConfig) -> Result<Self, ServeError> {
+        self.is_any = config.allowed_hosts.iter().any(|text| text == ANY_HOST);
+        if self.is_any && config.access != Access::Platform {
+            let reason = "\"*\" is only for an endpoint that a platform stands in front of".to_owned();
+            return Err(ServeError::Setting { name: "allowed_hosts", reason });
+        }
+        Ok(self)
     }
 
     fn allows_host(&self, text: &str) -> bool {
+        if self.is_any {
+            return true;
+        }
         let Some((host, port)) = split_host(text) else {
             return false;
         };
@@ -142,7 +160,8 @@ impl Callers {
         }
         let host = host.unwrap_or_default().to_ascii_lowercase();
         let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) == Some(host.as_str());
-        if own && !host.is_empty() { Ok(None) } else { Err(refused()) }
+        // Where any host may be named, a page that had its own name point here would pass for ours.
+        if own && !host.is_empty() && !self.is_any { Ok(None) } else { Err(refused()) }
     }
 }
 
@@ -298,8 +317,14 @@ fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>
     let grant = if is_probe {
         None
     } else {
-        let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
-        let grant = auth::authorize(state.keys(), state.throttle(), peer.0, request.headers(), now.into_std())?;
+        let grant = match state.config().access {
+            Access::Platform => None,
+            Access::Keys => {
+                let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+                let throttle = state.throttle();
+                Some(auth::authorize(state.keys(), throttle, peer.0, request.headers(), now.into_std())?)
+            }
+        };
         let Ok(permit) = state.admission().clone().try_acquire_owned() else {
             return Err(Refusal::new(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -310,7 +335,7 @@ fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>
             .retry_after(1));
         };
         request.extensions_mut().insert(Admission(Arc::new(permit)));
-        Some(grant)
+        grant
     };
     request.extensions_mut().insert(Deadline(now + state.config().request_timeout));
     Ok(Passed::Route(grant))

@@ -35,12 +35,15 @@
 #![warn(missing_docs)]
 
 mod auth;
+pub mod batch;
 mod body;
 mod config;
+mod crypto;
 mod datatype;
 mod error;
 mod gate;
 mod infer;
+pub mod keyfile;
 mod load;
 mod moment;
 mod named;
@@ -54,11 +57,13 @@ mod refusal;
 mod router;
 mod server;
 pub mod site;
+pub mod slim;
 mod table;
 mod values;
 
 pub use auth::{Grant, KeyRefusal, Keys};
-pub use config::ServeConfig;
+pub use config::{Access, ServeConfig};
+pub use crypto::use_ring;
 pub use error::ServeError;
 pub use load::Load;
 pub use packaged::PackagedModel;

@@ -64,7 +64,7 @@ impl State {
             let reason = "it is at most 120".to_owned();
             return Err(ServeError::Setting { name: "max_json_depth", reason });
         }
-        let callers = Callers::new(config.bound, &config.allowed_hosts, &config.allowed_origins)?;
+        let callers = Callers::new(config.bound, &config.allowed_hosts, &config.allowed_origins)?.any_host(&config)?;
         let n_processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self(Arc::new(Inner {
             keys,

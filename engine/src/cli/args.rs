@@ -67,6 +67,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Make container images and bundles of models, without Docker.
+    Deploy {
+        #[command(subcommand)]
+        command: super::deploy_args::DeployCommand,
+    },
     /// Say what this machine has and what is missing.
     Doctor,
     /// Do a job; started by 'run', not by people.
@@ -360,6 +365,12 @@ pub(crate) enum KeysCommand {
     },
     /// List keys, never their secrets.
     List,
+    /// Write the valid keys, hashed, for a server without a workspace ('athanor-serve').
+    Export {
+        /// The file; standard output where it is not given.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// End a key now.
     Revoke {
         /// The key's id, as 'list' shows it.

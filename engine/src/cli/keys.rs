@@ -8,7 +8,7 @@ use super::{
     args::KeysCommand,
     output::{table, time},
 };
-use crate::{error::Result, keys};
+use crate::{deploy, error::Result, files, keys};
 
 pub(crate) fn run(context: &Context, command: KeysCommand) -> Result<()> {
     match command {
@@ -57,6 +57,21 @@ pub(crate) fn run(context: &Context, command: KeysCommand) -> Result<()> {
                     table(&["id", "name", "state", "may", "created (UTC)", "last used"], &rows)
                 }
             });
+        }
+        KeysCommand::Export { output } => {
+            let records = deploy::exported_keys(&context.open()?)?;
+            let lines = deploy::key_lines(&records)?;
+            match output {
+                Some(path) => {
+                    files::write_atomic(&path, &lines)?;
+                    context.out.result(&json!({ "file": path, "n_keys": records.len() }), || {
+                        format!("{} keys, hashed, written to {}", records.len(), path.display())
+                    });
+                }
+                None => {
+                    context.out.result(&json!({ "keys": records }), || String::from_utf8_lossy(&lines).into_owned())
+                }
+            }
         }
         KeysCommand::Revoke { id } => {
             let workspace = context.open()?;

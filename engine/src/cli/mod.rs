@@ -5,6 +5,8 @@
 
 mod args;
 mod data;
+mod deploy;
+mod deploy_args;
 mod doctor;
 mod keys;
 mod models;
@@ -60,6 +62,8 @@ impl Context {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // Before anything makes a client.
+    athanor_serve::use_ring();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(err) => {
@@ -114,6 +118,7 @@ fn dispatch(context: &Context, command: Command) -> Result<bool> {
         Command::Predict(args) => models::predict(context, &args).map(|()| true),
         Command::Serve(args) => serve::run(context, &args).map(|()| true),
         Command::Keys { command } => keys::run(context, command).map(|()| true),
+        Command::Deploy { command } => deploy::run(context, command).map(|()| true),
         Command::Doctor => doctor::run(context),
         Command::Worker(args) => {
             // The worker is handled before logging is set up, because its standard output is a protocol.
