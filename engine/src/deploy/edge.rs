@@ -83,7 +83,7 @@ pub fn build(parts: &EdgeParts<'_>, to: &Path) -> Result<EdgeBundle> {
     add("start.sh", Content::Script(start(parts.program).into_bytes()));
     add("README.md", Content::Bytes(readme(parts, &package, key).into_bytes()));
     let beside = files::beside(to);
-    let written = (|| {
+    let written: Result<_> = (|| {
         let mut file = BufWriter::new(File::create_new(&beside).at("create", &beside)?);
         let found = write_archive(&all, &mut file)?;
         file.into_inner().map_err(|err| err.into_error()).and_then(|file| file.sync_all()).at("write", &beside)?;

@@ -116,9 +116,9 @@ fn verify(blobs: &Path, named: &Descriptor, trusted: &[String]) -> Result<Verifi
         } else if file.path == TRUST {
             let text = String::from_utf8_lossy(&file.read(MAX_TRUST_BYTES)?).into_owned();
             signers.extend(text.lines().map(|line| line.trim().to_owned()));
-        } else if let (Some(rest), false) = (file.path.strip_prefix(MODELS), file.is_folder) {
+        } else if let (Some(rest), false) = (file.path.strip_prefix(MODELS).map(str::to_owned), file.is_folder) {
             let (model, version) =
-                name_of(rest).ok_or_else(|| corrupt(format!("{} is no model's place", file.path)))?;
+                name_of(&rest).ok_or_else(|| corrupt(format!("{} is no model's place", file.path)))?;
             image.packages.push(package(&file.read(MAX_PACKAGE_BYTES)?, model, version, trusted)?);
         }
         Ok(())
