@@ -28,6 +28,7 @@ pub mod keys;
 pub mod predict;
 pub mod registry;
 pub mod runs;
+pub mod schedule;
 pub mod serving;
 pub mod site;
 pub mod worker;

@@ -518,3 +518,37 @@ fn a_prediction_that_is_killed_goes_on_and_ends_with_the_same_bytes() {
     let far = wines.sandbox.ok(&["predict", "wine", far.to_str().unwrap(), "-o", &wines.text("far-out.csv")]);
     assert_eq!(far["out_of_range"].as_object().unwrap().len(), 1, "{far}");
 }
+
+#[test]
+fn a_schedule_that_was_missed_is_made_up_for_once_while_the_endpoint_serves() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let wines = Wines::new();
+    let sandbox = &wines.sandbox;
+    let (table, to) = (samples().join("wine.csv"), wines.text("nightly.csv"));
+    let predict = ["predict", "wine@production", table.to_str().unwrap(), "-o", &to];
+    let added = sandbox.ok(&[&["schedule", "add", "--cron", "0 3 1 1 *"], &predict[..]].concat());
+    let wrong = sandbox.run(&[&["schedule", "add", "--cron", "61 * * * *"], &predict[..]].concat());
+    assert_eq!(wrong.status, 2, "{}", wrong.stdout);
+    // As if it had been added two years ago: two times were missed.
+    let path = sandbox.workspace().join("schedules.json");
+    let mut document: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let years = 2 * 366 * 86_400_000_i64;
+    let before = document["schedules"][0]["added_millis"].as_i64().unwrap() - years;
+    document["schedules"][0]["added_millis"] = json!(before);
+    fs::write(&path, document.to_string()).unwrap();
+
+    let mut running = sandbox.start(&["serve", "--no-ui", "--bind", "127.0.0.1:0"]);
+    told(&mut running);
+    let executions = || sandbox.ok(&["schedule", "list"])["schedules"][0]["executions"].clone();
+    running.wait_until("the prediction is made", || executions()[0]["ended_millis"].is_i64().then_some(()));
+    let done = executions();
+    assert_eq!((done.as_array().unwrap().len(), done[0]["n_rows"].as_u64()), (1, Some(178)), "{done}");
+    assert!(done[0]["failure"].is_null() && done[0]["version"] == 1, "{done}");
+    assert_eq!(fs::read_to_string(&to).unwrap().lines().count(), 179);
+    let report: Value = serde_json::from_slice(&fs::read(format!("{to}.report.json")).unwrap()).unwrap();
+    assert_eq!((report["model"].as_str(), report["n_rows"].as_u64()), (Some("wine"), Some(178)));
+    signal(running.pid(), "TERM");
+    assert_eq!(running.done().status, 0);
+    sandbox.ok(&["schedule", "remove", added["id"].as_str().unwrap()]);
+    assert_eq!(sandbox.ok(&["schedule", "list"])["schedules"], json!([]));
+}

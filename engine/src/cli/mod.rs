@@ -13,6 +13,7 @@ mod models;
 pub(crate) mod output;
 mod run;
 mod runs;
+mod schedule;
 mod serve;
 
 pub(crate) use self::{
@@ -116,6 +117,7 @@ fn dispatch(context: &Context, command: Command) -> Result<bool> {
         Command::Runs { command } => runs::run(context, command),
         Command::Models { command } => models::run(context, command),
         Command::Predict(args) => models::predict(context, &args).map(|()| true),
+        Command::Schedule { command } => schedule::run(context, command).map(|()| true),
         Command::Serve(args) => serve::run(context, &args).map(|()| true),
         Command::Keys { command } => keys::run(context, command).map(|()| true),
         Command::Deploy { command } => deploy::run(context, command).map(|()| true),

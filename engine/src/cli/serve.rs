@@ -23,6 +23,7 @@ use crate::{
     desk::{Desk, DeskOptions, EndpointSetup},
     devices,
     error::{EngineError, Result},
+    schedule::Scheduler,
     serving::Endpoint,
     site::{self, DeskSite},
 };
@@ -112,6 +113,7 @@ fn open_desk(context: &Context) -> Result<Arc<Desk>> {
 fn endpoint_alone(context: &Context, setup: EndpointSetup) -> Result<()> {
     let workspace = Arc::new(context.open()?);
     crate::runs::reconcile::reconcile(&workspace)?;
+    let _schedules = Scheduler::start(Arc::clone(&workspace));
     let endpoint = Arc::new(Endpoint::new(workspace, &setup.device)?);
     say(context, setup.config.bound, &endpoint.serving(), None);
     super::stop_on_signal(&context.stop);

@@ -142,6 +142,7 @@ impl Desk {
     /// Stops the endpoint and the runs of this process in order: workers keep their checkpoints, runs their true state.
     pub fn shut_down(self: &Arc<Self>) {
         endpoint::shut_down(self);
+        self.host.stop_schedules();
         runs::shut_down(self);
     }
 
