@@ -4,8 +4,9 @@
 //! one with named columns (`/v1/models/{name}/predict`). A request is checked for its host, origin and key, admitted,
 //! read within limits, turned into the model's raw columns, predicted, and answered in the dialect that it came in.
 //!
-//! **Architecture Invariant:** knows packages, not workflows, runs, stores or tables: a [`Model`] and a [`Keys`] are
-//! all that it is given.
+//! **Architecture Invariant:** the endpoint knows packages, not workflows, runs, stores or tables: a [`Model`] and a
+//! [`Keys`] are all that it is given. Two modules stand beside it: [`slim`], a program around it that reads packages and
+//! keys from files, and [`batch`], which predicts whole tables without it.
 //!
 //! **Architecture Invariant:** every limit (bytes, chunks, depth, values, time, requests, connections) is checked before
 //! the memory or the time that it bounds is spent.

@@ -89,8 +89,12 @@ impl Journal {
     /// Goes on with the job's journal, or begins one where there is none, or one of another job.
     pub(super) fn open(to: &Path, format: Format, job: &Fingerprint) -> Result<Self, Failure> {
         let folder = folder_of(to);
-        let failed = failed(&folder);
-        fs::create_dir_all(&folder).map_err(&failed)?;
+        let failed = failed(to);
+        // The output's own folder must be there: one that is made by mistake would hide the mistake.
+        match fs::create_dir(&folder) {
+            Err(err) if err.kind() != ErrorKind::AlreadyExists => return Err(failed(err)),
+            _ => {}
+        }
         let lock = File::options().create(true).append(true).open(folder.join("lock")).map_err(&failed)?;
         if let Err(err) = lock.try_lock() {
             return Err(match err {

@@ -130,7 +130,8 @@ impl Work<'_> {
         let mut part: Option<(PartWriter, PartRecord)> = None;
         for batch in read_batches(source, BATCH_ROWS)? {
             if let Some(reason) = stop.reason() {
-                return Err(Failure::new(Code::Cancelled, reason));
+                let hint = "ask for the same again: it goes on behind the rows that are done";
+                return Err(Failure::new(Code::Cancelled, reason).hint(hint));
             }
             let batch = batch?;
             let n_batch = batch.n_rows() as u64;
