@@ -75,3 +75,99 @@ pub fn write_report(predicted: &Predicted, to: &Path) -> Result<()> {
     text.push(b'\n');
     files::write_atomic(&path, &text)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use athanor_protocol::Code;
+
+    use super::*;
+    use crate::desk::test_models::package;
+
+    const N_ROWS: u64 = 150_000;
+
+    /// A workspace with a model and a table of three parts.
+    fn prepared(folder: &Path) -> (Workspace, DataSource) {
+        let workspace = Workspace::init(&folder.join("w")).unwrap();
+        registry::register(&workspace, "tumours", None, &package(1), &[]).unwrap();
+        let rows: String =
+            (0..N_ROWS).map(|n| format!("{}.5,{}\n", n % 40, ["red", "blue", "pink"][n as usize % 3])).collect();
+        let path = folder.join("in.csv");
+        fs::write(&path, format!("radius,colour\n{rows}")).unwrap();
+        (workspace, DataSource::file(path.to_str().unwrap()))
+    }
+
+    #[test]
+    fn what_was_stopped_goes_on_and_ends_with_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (workspace, source) = prepared(folder.path());
+        for name in ["csv", "parquet"] {
+            let (whole, broken) =
+                (folder.path().join(format!("whole.{name}")), folder.path().join(format!("broken.{name}")));
+            let run = |to: &Path, stop: &StopFlag, progress: &mut dyn FnMut(u64)| {
+                let job = Job { reference: "tumours", source: &source, to, keep_input: true, device: "cpu" };
+                predict_file(&workspace, &job, stop, progress)
+            };
+            let unbroken = run(&whole, &StopFlag::new(), &mut |_| {}).unwrap().report;
+            assert_eq!((unbroken.n_rows, unbroken.n_resumed), (N_ROWS, 0));
+            // Training knew radii below 30 and no pink.
+            assert_eq!(unbroken.new_categories["colour"], N_ROWS / 3);
+            assert_eq!(unbroken.out_of_range["radius"], N_ROWS / 4);
+
+            let stop = StopFlag::new();
+            let stopped = run(&broken, &stop, &mut |done| {
+                if done > 70_000 {
+                    stop.stop("enough")
+                }
+            });
+            assert_eq!(stopped.unwrap_err().code(), Code::Cancelled);
+            assert!(!broken.exists());
+            let resumed = run(&broken, &StopFlag::new(), &mut |_| {}).unwrap().report;
+            assert_eq!(resumed.n_resumed, 65_536);
+            assert_eq!((resumed.n_rows, &resumed.new_categories), (N_ROWS, &unbroken.new_categories));
+            assert_eq!(resumed.out_of_range, unbroken.out_of_range);
+            assert!(fs::read(&broken).unwrap() == fs::read(&whole).unwrap(), "{name}");
+        }
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 6, "{left:?}");
+    }
+
+    #[test]
+    fn a_table_that_changed_begins_anew_and_bad_data_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (workspace, source) = prepared(folder.path());
+        let to = folder.path().join("out.csv");
+        let run = |stop: &StopFlag, progress: &mut dyn FnMut(u64)| {
+            let job = Job { reference: "tumours", source: &source, to: &to, keep_input: false, device: "cpu" };
+            predict_file(&workspace, &job, stop, progress)
+        };
+        let stop = StopFlag::new();
+        run(&stop, &mut |done| {
+            if done > 70_000 {
+                stop.stop("enough")
+            }
+        })
+        .unwrap_err();
+        let parts = folder.path().join(".out.csv.athanor-parts");
+        assert!(parts.join("part-000000.csv").exists());
+        fs::write(&source.path, "radius,colour\n1.5,red\n").unwrap();
+        let again = run(&StopFlag::new(), &mut |_| {}).unwrap().report;
+        assert_eq!((again.n_rows, again.n_resumed), (1, 0));
+        assert!(!parts.exists());
+
+        fs::write(&source.path, "radius\n1.5\n").unwrap();
+        let before = fs::read(&to).unwrap();
+        assert!(run(&StopFlag::new(), &mut |_| {}).is_err(), "a column is missing");
+        assert!(!parts.exists());
+        assert_eq!(fs::read(&to).unwrap(), before, "the output is as it was");
+        fs::write(&source.path, "radius,colour\n").unwrap();
+        assert_eq!(run(&StopFlag::new(), &mut |_| {}).unwrap().report.n_rows, 0);
+        assert_eq!(fs::read_to_string(&to).unwrap(), "label,probability_benign,probability_malign\n");
+        let nowhere = folder.path().join("no/where.csv");
+        let job = Job { reference: "tumours", source: &source, to: &nowhere, keep_input: false, device: "cpu" };
+        assert_eq!(predict_file(&workspace, &job, &StopFlag::new(), &mut |_| {}).unwrap_err().code(), Code::NotFound);
+        assert!(!folder.path().join("no").exists());
+    }
+}

@@ -201,7 +201,7 @@ struct Registry {
 
 impl Registry {
     /// Starts it, or says that it is not on this machine.
-    fn start(sandbox: &Sandbox) -> Option<Self> {
+    fn start(sandbox: &Sandbox, more: &str) -> Option<Self> {
         let program = ["docker-registry", "registry"].into_iter().find_map(on_path)?;
         let folder = sandbox.path("registry");
         // A port that was free a moment ago: the registry cannot say which one it has taken.
@@ -210,7 +210,7 @@ impl Registry {
         let config = sandbox.write(
             "registry.yml",
             &format!(
-                "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n  relativeurls: true\n",
+                "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n  relativeurls: true\n{more}",
                 folder.display()
             ),
         );
@@ -263,8 +263,7 @@ fn an_image_is_the_same_twice_goes_to_a_registry_and_back_and_runs() {
     let other = wines.sandbox.run(&["deploy", "verify", &wines.text("image"), "--trust", &"0".repeat(64)]);
     assert_eq!(other.json["error"]["code"], "untrusted", "{}", other.stdout);
     nothing_to_run_but_the_server(&wines);
-    changed_images_are_refused(&wines);
-    match Registry::start(&wines.sandbox) {
+    match Registry::start(&wines.sandbox, "") {
         Some(registry) => to_a_registry_and_back(&wines, &program, &registry, first["digest"].as_str().unwrap()),
         None => println!("left out: there is no container registry here (docker-registry)"),
     }
@@ -317,9 +316,14 @@ fn nothing_to_run_but_the_server(wines: &Wines) {
     assert_eq!(again.json["error"]["code"], "conflict", "a folder that is not empty was written to");
 }
 
-/// A byte of any blob changed, a blob gone, a document that says something else.
-fn changed_images_are_refused(wines: &Wines) {
-    let image = wines.sandbox.path("again");
+/// A program that every system has, to be quick where it is not run.
+const SMALL: &str = "/bin/true";
+
+#[test]
+fn an_image_with_a_changed_or_missing_byte_is_refused() {
+    let wines = Wines::new();
+    image(&wines, SMALL, "image", &[]);
+    let image = wines.sandbox.path("image");
     let blobs: Vec<PathBuf> =
         fs::read_dir(image.join("blobs/sha256")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(blobs.len(), 4, "two layers, a configuration, a manifest");
@@ -329,11 +333,12 @@ fn changed_images_are_refused(wines: &Wines) {
     };
     for blob in &blobs {
         let good = fs::read(blob).unwrap();
-        let mut bad = good.clone();
-        let middle = bad.len() / 2;
-        bad[middle] ^= 4;
-        fs::write(blob, &bad).unwrap();
-        refused("a changed byte");
+        for at in (0..good.len()).step_by(good.len() / 5 + 1).chain([good.len() - 1]) {
+            let mut bad = good.clone();
+            bad[at] ^= 4;
+            fs::write(blob, &bad).unwrap();
+            refused("a changed byte");
+        }
         fs::write(blob, &good[..good.len() - 1]).unwrap();
         refused("a byte less");
         fs::remove_file(blob).unwrap();
@@ -341,6 +346,44 @@ fn changed_images_are_refused(wines: &Wines) {
         fs::write(blob, good).unwrap();
     }
     assert_eq!(wines.sandbox.run(&["deploy", "verify", image.to_str().unwrap()]).status, 0);
+}
+
+/// The password of the registry below; with what its file of users has of it (bcrypt).
+const PASSWORD: &str = "not a real secret";
+const USERS: &str = "ann:$2b$05$EETV2K8rffcVH37ptEf4G.5y9N0wivzBCcGxrmrf0sX/dtwhVXvy.\n";
+
+#[test]
+fn a_registry_that_asks_who_is_there_is_told() {
+    let wines = Wines::new();
+    let users = wines.sandbox.write("users", USERS);
+    let auth = format!("auth:\n  htpasswd:\n    realm: tests\n    path: {}\n", users.display());
+    let Some(registry) = Registry::start(&wines.sandbox, &auth) else {
+        println!("left out: there is no container registry here (docker-registry)");
+        return;
+    };
+    let name = format!("{}/wine:1", registry.host);
+    let docker = wines.sandbox.path("docker");
+    let push = |user: &[&str], password: &str| {
+        let args = [&["deploy", "image", "wine", "--push", &name, "--program", SMALL, "--json"], user].concat();
+        let mut command = wines.sandbox.command(&args);
+        command.env("DOCKER_CONFIG", &docker).env("ATHANOR_REGISTRY_PASSWORD", password);
+        let ended = done(command.output().unwrap());
+        let shown = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!shown.contains(PASSWORD) && !shown.contains("a wrong one"), "a password is shown: {shown}");
+        ended
+    };
+    for (user, password) in [(&[][..], ""), (&["--username", "ann"], "a wrong one"), (&["--username", "ann"], "")] {
+        let refused = push(user, password);
+        assert_eq!(refused.json["error"]["code"], "unauthenticated", "{user:?}: {}", refused.stdout);
+    }
+    let pushed = push(&["--username", "ann"], PASSWORD);
+    assert_eq!(pushed.status, 0, "{}", pushed.stderr);
+    // As `docker login` writes it down.
+    use base64::Engine as _;
+    let known = base64::engine::general_purpose::STANDARD.encode(format!("ann:{PASSWORD}"));
+    wines.sandbox.write("docker/config.json", &json!({ "auths": { &registry.host: { "auth": known } } }).to_string());
+    let again = push(&[], "");
+    assert_eq!((again.status, &again.json["pushed"]["n_sent"]), (0, &json!(0)), "{}", again.stderr);
 }
 
 fn to_a_registry_and_back(wines: &Wines, program: &str, registry: &Registry, digest: &str) {

@@ -19,7 +19,7 @@ mod runs;
 #[cfg(test)]
 mod test_desk;
 #[cfg(test)]
-mod test_models;
+pub(crate) mod test_models;
 mod works;
 
 use std::{

@@ -13,6 +13,8 @@ mod layer;
 mod layout;
 pub(crate) mod libraries;
 mod registry;
+#[cfg(test)]
+mod tests;
 mod unpack;
 mod verify;
 
