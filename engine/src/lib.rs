@@ -17,6 +17,7 @@
 
 pub mod cli;
 pub mod demo;
+pub mod deploy;
 pub mod desk;
 pub mod devices;
 pub mod error;
@@ -31,6 +32,7 @@ pub mod predict;
 pub mod registry;
 pub mod rollout;
 pub mod runs;
+pub mod schedule;
 pub mod serving;
 pub mod site;
 pub mod transport;

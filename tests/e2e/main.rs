@@ -12,6 +12,8 @@ mod desk;
 mod desktop;
 mod devices;
 mod faults;
+#[cfg(target_os = "linux")]
+mod image;
 mod journey;
 mod monitor;
 mod onnx;

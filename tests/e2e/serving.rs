@@ -27,7 +27,7 @@ fn serve_with(sandbox: &Sandbox, more: &[&str]) -> Serving {
 }
 
 fn client() -> reqwest::blocking::Client {
-    athanor_serve::tls::use_ring();
+    athanor_serve::use_ring();
     reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
 }
 

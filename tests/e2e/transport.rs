@@ -23,7 +23,7 @@ fn serve(sandbox: &Sandbox, args: &[&str]) -> Serving {
 
 /// A client that trusts one certificate and nothing else, and calls `localhost`.
 fn trusting(pem: &[u8]) -> Client {
-    athanor_serve::tls::use_ring();
+    athanor_serve::use_ring();
     Client::builder()
         .no_proxy()
         .timeout(PATIENCE)
@@ -35,7 +35,7 @@ fn trusting(pem: &[u8]) -> Client {
 }
 
 fn plain() -> Client {
-    athanor_serve::tls::use_ring();
+    athanor_serve::use_ring();
     Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
 }
 

@@ -21,7 +21,6 @@ use axum::{
 use tokio::time::Instant;
 
 use crate::{
-    batch,
     config::{MAX_INLINE_BYTES, MAX_INLINE_ROWS},
     gate::{Admission, Deadline},
     monitor::Observer,
@@ -29,6 +28,7 @@ use crate::{
     refusal::Refusal,
     router::State,
     table::{Outputs, Served},
+    together,
 };
 
 /// Says on an answer which version it comes from.
@@ -203,16 +203,16 @@ pub(crate) async fn attempt<D: Dialect>(
     let time_left = deadline.saturating_duration_since(Instant::now());
     // Whoever predicts it together with others keeps the row; it is one.
     let row = frame.clone();
-    match batch::enter(&served, line, limits, frame, &admission, time_left) {
-        batch::Entry::Alone(frame, turn) => {
+    match together::enter(&served, line, limits, frame, &admission, time_left) {
+        together::Entry::Alone(frame, turn) => {
             let work = move |is_gone: &AtomicBool| {
                 let _turn = turn;
                 asked.write(&served, (frame, ask), is_gone, is_kept, &observer)
             };
             elsewhere(line, admission, deadline, spent, work).await
         }
-        batch::Entry::Late(needed) => Ended::NoRoom(queue::too_busy(needed)),
-        batch::Entry::Together(told) => match tokio::time::timeout_at(deadline, told).await {
+        together::Entry::Late(needed) => Ended::NoRoom(queue::too_busy(needed)),
+        together::Entry::Together(told) => match tokio::time::timeout_at(deadline, told).await {
             Ok(Ok((outputs, took))) => {
                 let write = |outputs| asked.write_outputs(&served, ask, row, outputs, is_kept, &observer);
                 let result = outputs.and_then(write);

@@ -4,8 +4,9 @@
 //! one with named columns (`/v1/models/{name}/predict`), and the contracts of platforms ([`Contract`]). A request is checked for its host, origin and key, admitted,
 //! read within limits, turned into the model's raw columns, predicted, and answered in the dialect that it came in.
 //!
-//! **Architecture Invariant:** knows packages, not workflows, runs, stores or tables: a [`Model`] and a [`Keys`] are
-//! all that it is given.
+//! **Architecture Invariant:** the endpoint knows packages, not workflows, runs, stores or tables: a [`Model`] and a
+//! [`Keys`] are all that it is given. Two modules stand beside it: [`slim`], a program around it that reads packages and
+//! keys from files, and [`batch`], which predicts whole tables without it.
 //!
 //! **Architecture Invariant:** every limit (bytes, chunks, depth, values, time, requests, connections) is checked before
 //! the memory or the time that it bounds is spent.
@@ -35,7 +36,7 @@
 #![warn(missing_docs)]
 
 mod auth;
-mod batch;
+pub mod batch;
 mod body;
 mod compression;
 mod config;
@@ -46,6 +47,7 @@ mod error;
 mod gate;
 mod grpc;
 mod infer;
+pub mod keyfile;
 mod limits;
 mod load;
 mod lookup;
@@ -64,8 +66,10 @@ mod rollout;
 mod router;
 mod server;
 pub mod site;
+pub mod slim;
 mod table;
 pub mod tls;
+mod together;
 pub mod tokens;
 mod values;
 

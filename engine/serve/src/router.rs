@@ -15,7 +15,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     auth::{Keys, Throttle},
-    batch::Limits,
     config::ServeConfig,
     contracts,
     error::ServeError,
@@ -28,6 +27,7 @@ use crate::{
     queue::Queue,
     refusal::Refusal,
     rollout,
+    together::Limits,
     table::{ModelTable, Served},
 };
 

@@ -13,7 +13,7 @@ use athanor_protocol::{
     Failure, columns::Frame, names, package::Statistics, registry::PRODUCTION, signature::ModelSignature,
 };
 
-use crate::{batch::Batches, config::MAX_INLINE_ROWS, error::ServeError, plan::Plan, rollout::Trial};
+use crate::{config::MAX_INLINE_ROWS, error::ServeError, plan::Plan, rollout::Trial, together::Batches};
 
 /// Something that predicts.
 pub trait Model: Send + Sync {

@@ -197,15 +197,6 @@ impl ClientCertificate {
     }
 }
 
-/// Lets every other user of rustls in this process (an HTTP client, for example) compute as this endpoint does. The first
-/// call counts.
-pub fn use_ring() {
-    if CryptoProvider::get_default().is_none() {
-        // Another thread was faster: then it is there as well.
-        let _ = ring::default_provider().install_default();
-    }
-}
-
 /// A new certificate, signed by itself, for these names and addresses; valid for `days` from `now`. Returns certificate
 /// and private key as PEM.
 ///

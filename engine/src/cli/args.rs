@@ -67,6 +67,11 @@ pub(crate) enum Command {
     },
     /// Predict every row of a table.
     Predict(PredictArgs),
+    /// Predict tables by the clock.
+    Schedule {
+        #[command(subcommand)]
+        command: ScheduleCommand,
+    },
     /// Serve every model with the alias 'production'.
     Serve(ServeArgs),
     /// Let a new version take over step by step, and take it back.
@@ -78,6 +83,11 @@ pub(crate) enum Command {
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// Make container images and bundles of models, without Docker.
+    Deploy {
+        #[command(subcommand)]
+        command: super::deploy_args::DeployCommand,
     },
     /// Say what this machine has and what is missing.
     Doctor,
@@ -317,6 +327,35 @@ pub(crate) struct PredictArgs {
     /// Where to compute.
     #[arg(long, default_value = "cpu", value_name = "NAME")]
     pub(crate) device: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduleCommand {
+    /// Add a schedule; 'athanor serve' and the window carry it out.
+    #[command(after_help = "\
+Example: athanor schedule add --cron '0 3 * * *' predict wine@production new_wines.csv -o predicted.csv
+
+The five fields are those of cron: minute hour day month weekday, in UTC.")]
+    Add {
+        /// When: minute hour day month weekday, in UTC; or @hourly, @daily, @weekly, @monthly.
+        #[arg(long, value_name = "FIELDS")]
+        cron: String,
+        #[command(subcommand)]
+        what: ScheduledCommand,
+    },
+    /// List schedules, when they are due, and what came of them.
+    List,
+    /// Remove a schedule.
+    Remove {
+        /// The schedule's id, as 'list' shows it.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduledCommand {
+    /// Predict every row of a table, which is read anew each time.
+    Predict(PredictArgs),
 }
 
 #[derive(Debug, Args)]
@@ -616,6 +655,12 @@ pub(crate) enum KeysCommand {
     },
     /// List keys, never their secrets.
     List,
+    /// Write the valid keys, hashed, for a server without a workspace ('athanor-serve').
+    Export {
+        /// The file; standard output where it is not given.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// End a key now.
     Revoke {
         /// The key's id, as 'list' shows it.

@@ -12,8 +12,9 @@ use super::{
     output::{table, time},
 };
 use crate::{
+    deploy,
     error::{EngineError, Result},
-    keys,
+    files, keys,
 };
 
 pub(crate) fn run(context: &Context, command: KeysCommand) -> Result<()> {
@@ -86,6 +87,21 @@ pub(crate) fn run(context: &Context, command: KeysCommand) -> Result<()> {
                 true => format!("key {id} is not limited"),
                 false => format!("key {id} may ask for {}", limits_text(&limits)),
             });
+        }
+        KeysCommand::Export { output } => {
+            let records = deploy::exported_keys(&context.open()?)?;
+            let lines = deploy::key_lines(&records)?;
+            match output {
+                Some(path) => {
+                    files::write_atomic(&path, &lines)?;
+                    context.out.result(&json!({ "file": path, "n_keys": records.len() }), || {
+                        format!("{} keys, hashed, written to {}", records.len(), path.display())
+                    });
+                }
+                None => {
+                    context.out.result(&json!({ "keys": records }), || String::from_utf8_lossy(&lines).into_owned())
+                }
+            }
         }
         KeysCommand::Revoke { id } => {
             let workspace = context.open()?;

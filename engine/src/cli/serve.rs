@@ -28,6 +28,7 @@ use crate::{
     devices,
     error::{EngineError, Result},
     identity::{Identity, KeySource},
+    schedule::Scheduler,
     serving::Endpoint,
     site::{self, DeskSite},
     transport::{self, TlsFiles, TlsPaths, Transport, check_public},
@@ -159,6 +160,7 @@ fn open_desk(context: &Context) -> Result<Arc<Desk>> {
 fn endpoint_alone(context: &Context, setup: EndpointSetup, grpc: Option<SocketAddr>) -> Result<()> {
     let workspace = Arc::new(context.open()?);
     crate::runs::reconcile::reconcile(&workspace)?;
+    let _schedules = Scheduler::start(Arc::clone(&workspace));
     let endpoint = Arc::new(Endpoint::new(workspace, &setup.device)?);
     if let Some(collector) = &setup.traces {
         endpoint.trace_to(collector)?;

@@ -268,7 +268,7 @@ pub(super) fn endpoint_try(desk: &Arc<Desk>, ask: EndpointTry) -> Result<TryAnsw
         let message = format!("the endpoint at {url} did not answer: {}", err.without_url());
         Failure::new(code, message).on(ask.model.clone())
     };
-    athanor_serve::tls::use_ring();
+    athanor_serve::use_ring();
     let client = reqwest::blocking::Client::builder().timeout(PATIENCE).no_proxy();
     // It is our own socket, whose certificate may be for other names, and the key is worth nothing anywhere else.
     let client = if has_tls { client.tls_danger_accept_invalid_certs(true) } else { client };

@@ -22,7 +22,7 @@ mod runs;
 #[cfg(test)]
 mod test_desk;
 #[cfg(test)]
-mod test_models;
+pub(crate) mod test_models;
 mod works;
 
 use std::{
@@ -96,7 +96,7 @@ impl Desk {
     /// If the settings' folder cannot be made. Settings that cannot be read are replaced by the defaults and set aside.
     pub fn new(options: DeskOptions) -> Result<Arc<Self>, Failure> {
         // Before the first client of HTTP is made.
-        athanor_serve::tls::use_ring();
+        athanor_serve::use_ring();
         Ok(Arc::new(Self {
             host: host::HostState::new(&options)?,
             options,
@@ -148,6 +148,7 @@ impl Desk {
     /// Stops the endpoint and the runs of this process in order: workers keep their checkpoints, runs their true state.
     pub fn shut_down(self: &Arc<Self>) {
         endpoint::shut_down(self);
+        self.host.stop_schedules();
         runs::shut_down(self);
     }
 

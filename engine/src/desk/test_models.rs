@@ -35,7 +35,7 @@ fn raw() -> Frame {
 }
 
 /// An unsigned package that tells `benign` from `malign` by the radius; another seed is another package.
-pub(super) fn package(seed: u64) -> Vec<u8> {
+pub(crate) fn package(seed: u64) -> Vec<u8> {
     let input = TableSchema {
         columns: vec![
             ColumnSchema { name: "radius".to_owned(), dtype: DataType::Float },
