@@ -11,7 +11,7 @@ use std::{
 
 use athanor_protocol::{Code, Failure, registry::KeyLimits};
 use athanor_serve::{
-    Grant, KeyRefusal, Keys, Spent, tls,
+    Grant, KeyRefusal, Keys, Spent,
     tokens::{MAX_KEY_SET_BYTES, TokenRules, Tokens},
 };
 
@@ -75,7 +75,7 @@ impl KeySource {
                 Failure::new(Code::Unavailable, format!("the identity provider's keys cannot be read: {why}"));
             EngineError::Failure(failure.on(url.clone()).hint("look whether the address answers from this machine"))
         };
-        tls::use_ring();
+        athanor_serve::use_ring();
         // Where the address leads is the operator's decision, and not that of whoever answers there.
         let client = reqwest::blocking::Client::builder()
             .timeout(PATIENCE)

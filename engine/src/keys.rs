@@ -335,7 +335,8 @@ impl Keys for StoreKeys {
         // Both secrets are compared whatever comes of the first, and the old one's time is looked at last.
         let (old, until) = key.previous.unwrap_or(([0u8; 32], i64::MIN));
         let (is_right, is_old) = (bool::from(given.ct_eq(&key.hash)), bool::from(given.ct_eq(&old)));
-        if !is_right && !(is_old && self.clock.now_millis() < until) {
+        let is_graced = is_old && self.clock.now_millis() < until;
+        if !is_right && !is_graced {
             return Err(KeyRefusal::Unknown);
         }
         self.granted(key)

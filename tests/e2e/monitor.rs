@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     process::Command,
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, sync_channel},
 };
 
 use athanor_engine::{monitor::webhook, registry, workspace::Workspace};
@@ -95,11 +95,14 @@ impl Watched {
     }
 }
 
+/// Headers and body.
+type Post = (Vec<String>, Vec<u8>);
+
 /// A server that takes POSTs and hands out their headers and bodies.
-fn receiver() -> (String, Receiver<(Vec<String>, Vec<u8>)>) {
+fn receiver() -> (String, Receiver<Post>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let (sender, received) = channel();
+    let (sender, received) = sync_channel(64);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(stream) = stream else { return };

@@ -100,20 +100,6 @@ pub enum Contract {
 impl Contract {
     /// Every contract.
     pub const ALL: [Self; 5] = [Self::SageMaker, Self::Mlflow, Self::Vertex, Self::Azure, Self::TensorFlow];
-    /// Who asks for keys.
-    pub access: Access,
-}
-
-/// Who asks for keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Access {
-    /// This endpoint does.
-    #[default]
-    Keys,
-    /// The platform in front of a container lets nobody in who may not call; whoever reaches the port may. To be chosen
-    /// only where nothing but that platform can reach it. `allowed_hosts` may then hold `*`: any host; then a web page's
-    /// origin counts only if it is listed.
-    Platform,
 }
 
 impl ServeConfig {
@@ -153,7 +139,6 @@ impl ServeConfig {
             vertex_health_route: None,
             vertex_deployed_model_id: None,
             tls: None,
-            access: Access::Keys,
         }
     }
 }

@@ -27,8 +27,8 @@ use crate::{
     queue::Queue,
     refusal::Refusal,
     rollout,
-    together::Limits,
     table::{ModelTable, Served},
+    together::Limits,
 };
 
 /// Everything that the routes share. Clones are the same state.

@@ -73,7 +73,7 @@ pub(crate) enum Command {
         command: ScheduleCommand,
     },
     /// Serve every model with the alias 'production'.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Let a new version take over step by step, and take it back.
     Rollout {
         #[command(subcommand)]

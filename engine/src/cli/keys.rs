@@ -59,7 +59,7 @@ pub(crate) fn run(context: &Context, command: KeysCommand) -> Result<()> {
                             key.name.clone(),
                             state.to_owned(),
                             scopes.join(", "),
-                            limits.get(&key.id).map_or(String::new(), |limits| limits_text(limits)),
+                            limits.get(&key.id).map_or(String::new(), limits_text),
                             time(key.created_at_millis),
                             used,
                         ]

@@ -96,7 +96,7 @@ mod tests {
             raised_at_millis: 5,
         };
         let (alert, _) = test.desk.workspace().unwrap().store.raise_alert(&new).unwrap();
-        assert_eq!(ask(&test.desk, AlertList::default()).unwrap().items, [alert.clone()]);
+        assert_eq!(ask(&test.desk, AlertList::default()).unwrap().items, std::slice::from_ref(&alert));
         let seen = ask(&test.desk, AlertAcknowledge { id: alert.id }).unwrap();
         assert!(seen.acknowledged_by.is_some());
         let told = events.wait(std::time::Duration::ZERO);

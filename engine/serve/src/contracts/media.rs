@@ -65,9 +65,8 @@ pub(crate) fn of_body(headers: &HeaderMap, allowed: Allowed) -> Result<Media, Re
     let kind = parts.next().unwrap_or_default();
     let is = |name: &str| kind.eq_ignore_ascii_case(name);
     let is_table = allowed == Allowed::Tables;
-    let mut media = if is("application/json") {
-        Media::Json
-    } else if allowed == Allowed::UntoldJson && is("application/x-www-form-urlencoded") {
+    let is_untold = allowed == Allowed::UntoldJson && is("application/x-www-form-urlencoded");
+    let mut media = if is("application/json") || is_untold {
         Media::Json
     } else if is_table && is("text/csv") {
         Media::Csv { header: None }

@@ -87,7 +87,7 @@ fn config(args: &ServeArgs, around: &Surroundings, bound: SocketAddr) -> Result<
     config.drain_timeout = Duration::from_secs(args.drain.into());
     config.allowed_hosts.extend(args.allow_host.iter().cloned());
     config.allowed_origins.extend(args.allow_origin.iter().cloned());
-    super::contracts::apply(&mut config, args, around)?;
+    super::contracts::apply(&mut config, args, around);
     Ok(config)
 }
 
