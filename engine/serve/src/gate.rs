@@ -4,7 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -31,7 +31,14 @@ const MAX_REQUEST_ID_BYTES: usize = 100;
 
 /// A place in the house, held while a request is worked on (also by a thread that outlives its client).
 #[derive(Clone)]
-pub(crate) struct Admission(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
+pub(crate) struct Admission(Arc<OwnedSemaphorePermit>);
+
+impl Admission {
+    /// The same place, not held: who waits in a line must not keep others out once their client has gone.
+    pub(crate) fn unheld(&self) -> Weak<OwnedSemaphorePermit> {
+        Arc::downgrade(&self.0)
+    }
+}
 
 /// When a request must be answered.
 #[derive(Clone, Copy)]
@@ -279,6 +286,8 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     if let Some(origin) = foreign {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::VARY, HeaderValue::from_static("origin"));
+        let shown = "retry-after, x-athanor-version, x-request-id";
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(shown));
         if method == Method::OPTIONS {
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST"));
             let allowed = "authorization, content-type, inference-header-content-length, x-athanor-alias, \

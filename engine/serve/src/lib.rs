@@ -38,6 +38,7 @@ mod auth;
 mod batch;
 mod body;
 mod config;
+mod crypto;
 mod datatype;
 mod error;
 mod gate;
@@ -63,6 +64,7 @@ mod values;
 
 pub use auth::{Grant, KeyRefusal, Keys};
 pub use config::ServeConfig;
+pub use crypto::use_ring;
 pub use error::ServeError;
 pub use load::Load;
 pub use packaged::PackagedModel;

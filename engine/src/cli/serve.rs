@@ -63,6 +63,8 @@ pub(crate) fn run(context: &Context, args: &ServeArgs) -> Result<()> {
     config.max_body_bytes = args.max_body.clamp(1, 4096) << 20;
     config.allowed_hosts.extend(args.allow_host.iter().cloned());
     config.allowed_origins.extend(args.allow_origin.iter().cloned());
+    config.batch_rows = usize::from(args.batch_rows);
+    config.batch_budget = Duration::from_millis(args.batch_millis.into());
     let device = devices::resolve(&context.program, &args.device)?;
     let setup = EndpointSetup { listener, config, device };
     let wanted = args.ui || args.ui_folder.is_some();
