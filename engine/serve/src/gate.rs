@@ -4,7 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -43,7 +43,6 @@ pub(crate) const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000"
 /// A place in the house, held while a request is worked on (also by a thread that outlives its client).
 #[derive(Clone)]
 pub(crate) struct Admission {
-    #[expect(dead_code, reason = "held, not read")]
     permit: Arc<OwnedSemaphorePermit>,
     meter: Meter,
 }
@@ -52,6 +51,11 @@ impl Admission {
     /// Lets so many rows of the request in, as far as its key's limits go.
     pub(crate) fn rows(&self, n_rows: usize) -> Result<(), Refusal> {
         self.meter.rows(n_rows)
+    }
+
+    /// The same place, not held: who waits in a line must not keep others out once their client has gone.
+    pub(crate) fn unheld(&self) -> Weak<OwnedSemaphorePermit> {
+        Arc::downgrade(&self.permit)
     }
 }
 
@@ -360,6 +364,8 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     if let Some(origin) = foreign {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::VARY, HeaderValue::from_static("origin"));
+        let shown = "retry-after, x-athanor-version, x-request-id";
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(shown));
         if method == Method::OPTIONS {
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST"));
             let allowed = "authorization, content-type, inference-header-content-length, x-athanor-alias, \

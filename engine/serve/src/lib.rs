@@ -42,6 +42,7 @@ mod compression;
 mod config;
 mod contracts;
 mod crypto;
+mod crypto;
 mod datatype;
 mod error;
 mod gate;

@@ -9,12 +9,15 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
 use athanor_protocol::columns::{Column, ColumnData, Frame};
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, oneshot},
+};
 
 use crate::{
     config::MAX_INLINE_ROWS,
@@ -32,8 +35,14 @@ pub(crate) type Told = (Result<Outputs, Refusal>, Duration);
 struct Waiting {
     frame: Frame,
     tell: oneshot::Sender<Told>,
-    /// Held until the row was worked on: the bound is on work, not on clients.
-    _admission: Admission,
+    admission: Weak<OwnedSemaphorePermit>,
+}
+
+/// A row that is worked on. Its place in the house is held until that ends: the bound is on work, not on clients.
+struct Taken {
+    frame: Frame,
+    tell: oneshot::Sender<Told>,
+    _admission: Arc<OwnedSemaphorePermit>,
 }
 
 /// The rows of one version that wait, and the calls under way.
@@ -84,8 +93,8 @@ impl Drop for Turn {
         }
         drop(now);
         // The call's place among the calls goes on to whoever works on the rows.
-        let (served, queue, limits) = (Arc::clone(&self.served), Arc::clone(&self.queue), self.limits);
-        self.handle.spawn(work(served, queue, limits));
+        let ending = Ending { served: Arc::clone(&self.served), is_given_back: false };
+        self.handle.spawn(work(ending, Arc::clone(&self.queue), self.limits));
     }
 }
 
@@ -121,41 +130,43 @@ pub(crate) fn enter(
         return Entry::Late(needed);
     }
     let (tell, told) = oneshot::channel();
-    now.waiting.push_back(Waiting { frame, tell, _admission: admission.clone() });
+    now.waiting.push_back(Waiting { frame, tell, admission: admission.unheld() });
     Entry::Together(told)
 }
 
-/// Ends the turn of a worker whose runtime is gone.
-struct Ending<'a>(&'a Batches);
+/// A call's place among the calls, given back also where a worker ends in the middle because its runtime is gone.
+struct Ending {
+    served: Arc<Served>,
+    is_given_back: bool,
+}
 
-impl Drop for Ending<'_> {
+impl Drop for Ending {
     fn drop(&mut self) {
-        let mut now = self.0.now();
-        now.n_calls -= 1;
+        if !self.is_given_back {
+            self.served.batches().now().n_calls -= 1;
+        }
     }
 }
 
 /// Works on rows until none waits. Between calls it stands in line like everybody else.
-async fn work(served: Arc<Served>, queue: Arc<Queue>, limits: Limits) {
-    let ending = Ending(served.batches());
+async fn work(mut ending: Ending, queue: Arc<Queue>, limits: Limits) {
     loop {
         let place = queue.enter_patiently().await;
+        let served = Arc::clone(&ending.served);
         let rows = {
-            let mut now = ending.0.now();
+            let mut now = served.batches().now();
             let rows = take(&mut now.waiting, most_rows(&served, limits));
             if rows.is_empty() {
-                // Counted down under the lock under which nobody was found waiting: the next row works by itself.
+                // Under the lock under which nobody was found waiting: the next row works by itself.
                 now.n_calls -= 1;
-                drop(now);
-                std::mem::forget(ending);
+                ending.is_given_back = true;
                 return;
             }
             rows
         };
-        let asked = Arc::clone(&served);
         let call = tokio::task::spawn_blocking(move || {
             let _place = place;
-            predict(&asked, rows);
+            predict(&served, rows);
         });
         if let Err(err) = call.await {
             tracing::error!("rows that were put together broke down: {err}");
@@ -185,18 +196,18 @@ fn most_rows(served: &Served, limits: Limits) -> usize {
 }
 
 /// The rows that have waited longest and for which somebody still waits.
-fn take(waiting: &mut VecDeque<Waiting>, most: usize) -> Vec<Waiting> {
+fn take(waiting: &mut VecDeque<Waiting>, most: usize) -> Vec<Taken> {
     let mut rows = vec![];
     while rows.len() < most {
-        let Some(next) = waiting.pop_front() else { break };
-        if !next.tell.is_closed() {
-            rows.push(next);
+        let Some(Waiting { frame, tell, admission }) = waiting.pop_front() else { break };
+        if let Some(admission) = admission.upgrade().filter(|_| !tell.is_closed()) {
+            rows.push(Taken { frame, tell, _admission: admission });
         }
     }
     rows
 }
 
-fn predict(served: &Served, rows: Vec<Waiting>) {
+fn predict(served: &Served, rows: Vec<Taken>) {
     let began = Instant::now();
     let frames: Vec<&Frame> = rows.iter().map(|row| &row.frame).collect();
     let together = if frames.len() > 1 {

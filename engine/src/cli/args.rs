@@ -379,6 +379,12 @@ pub(crate) struct ServeArgs {
     /// Largest request body, in MiB.
     #[arg(long, default_value_t = 16, value_name = "MIB")]
     pub(crate) max_body: usize,
+    /// Most single rows of different requests that are predicted together, up to 64; 1 keeps each alone.
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) batch_rows: u8,
+    /// Longest that such a prediction may be known to take, in milliseconds.
+    #[arg(long, default_value_t = 20, value_name = "MS")]
+    pub(crate) batch_millis: u32,
     /// Serve the user interface to browsers as well; done anyway where its files are found.
     #[arg(long, conflicts_with = "no_ui")]
     pub(crate) ui: bool,

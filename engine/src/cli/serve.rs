@@ -84,6 +84,8 @@ pub(crate) fn run(context: &Context, args: &ServeArgs) -> Result<()> {
             Some(bound)
         }
     };
+    config.batch_rows = usize::from(args.batch_rows);
+    config.batch_budget = Duration::from_millis(args.batch_millis.into());
     let device = devices::resolve(&context.program, &args.device)?;
     let setup = EndpointSetup { listener, config, device, traces: args.traces.clone(), transport };
     let wanted = args.ui || args.ui_folder.is_some();
