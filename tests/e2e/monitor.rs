@@ -15,6 +15,11 @@ use serde_json::{Map, Value, json};
 
 use crate::sandbox::{PATIENCE, Running, Sandbox, done, sample, samples};
 
+fn client() -> reqwest::blocking::Client {
+    athanor_serve::use_ring();
+    reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
+}
+
 /// The wine table: rows of the features, and the true class of each.
 fn wines() -> (Vec<String>, Vec<Map<String, Value>>, Vec<String>) {
     let text = fs::read_to_string(samples().join("wine.csv")).unwrap();
@@ -66,7 +71,7 @@ impl Watched {
     }
 
     fn post(&self, route: &str, body: &Value) -> (u16, String, Value) {
-        let client = reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        let client = client();
         let url = format!("{}/v1/models/wine/{route}", self.url);
         let answer = client.post(url).bearer_auth(&self.key).json(body).send().unwrap();
         let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
@@ -203,8 +208,7 @@ fn a_shifted_table_raises_an_alert_that_its_return_resolves() {
     let url = watched.url.clone();
     let key = watched.key.clone();
     watched.running.wait_until("version 2 is served", || {
-        let client = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
-        let answer = client.get(format!("{url}/v1/models/wine")).bearer_auth(&key).send().unwrap();
+        let answer = client().get(format!("{url}/v1/models/wine")).bearer_auth(&key).send().unwrap();
         (answer.json::<Value>().unwrap()["version"] == 2).then_some(())
     });
     watched.predict(&far);
@@ -318,6 +322,5 @@ fn prometheus_own_parsers_read_the_metrics() {
         assert_eq!(value("athanor_drift_detected", with(json!({ "column": "hue" }))), 0.0);
         assert!(value("process_resident_memory_bytes", json!({})) > 1e6);
     }
-    let client = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
-    assert_eq!(client.get(format!("{}/metrics", watched.url)).send().unwrap().status(), 401, "metrics need a key");
+    assert_eq!(client().get(format!("{}/metrics", watched.url)).send().unwrap().status(), 401, "metrics need a key");
 }
