@@ -1,7 +1,7 @@
 //! The public endpoint, built from model packages alone.
 //!
-//! Two dialects over one pipeline: Open Inference Protocol v2 with the binary tensor extension (`/v2/…`), and a friendly
-//! one with named columns (`/v1/models/{name}/predict`). A request is checked for its host, origin and key, admitted,
+//! Two dialects over one pipeline: Open Inference Protocol v2 with the binary tensor extension (`/v2/…`), also over gRPC
+//! ([`serve_grpc`]), and a friendly one with named columns (`/v1/models/{name}/predict`). A request is checked for its host, origin and key, admitted,
 //! read within limits, turned into the model's raw columns, predicted, and answered in the dialect that it came in.
 //!
 //! **Architecture Invariant:** knows packages, not workflows, runs, stores or tables: a [`Model`] and a [`Keys`] are
