@@ -269,6 +269,15 @@ impl StoreKeys {
         self.granted(known.get(id).ok_or(KeyRefusal::Unknown)?)
     }
 
+    /// A number that changes when the key gets another secret; 0 where there is no such key.
+    pub fn stamp(&self, id: &str) -> u64 {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(id).map_or(0, |key| {
+            let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = Sha256::digest(key.hash).into();
+            u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        })
+    }
+
     fn granted(&self, key: &Known) -> Result<Grant, KeyRefusal> {
         let now = self.clock.now_millis();
         if key.info.revoked_at_millis.is_some() {

@@ -183,3 +183,56 @@ fn limits_of_a_key_are_told_and_outlive_a_restart() {
         "invalid_argument"
     );
 }
+
+#[test]
+fn clients_are_known_by_their_certificates() {
+    let sandbox = Sandbox::new();
+    sandbox.ok(&["init"]);
+    let (_, key) = new_key(&sandbox, &[]);
+    let (certificate, key_file, server) = pair(&sandbox, "localhost");
+    // A certificate that is its own authority: good enough to ask for one, and nobody has another by it.
+    let (authority, _) =
+        athanor_serve::tls::generate(&["client".to_owned()], std::time::SystemTime::now(), 10).unwrap();
+    let authority = sandbox.write("clients.crt", &authority);
+    let paths = [&certificate, &key_file, &authority].map(|path| path.to_str().unwrap());
+    let args = [
+        "--bind",
+        "127.0.0.1:0",
+        "--no-ui",
+        "--tls-cert",
+        paths[0],
+        "--tls-key",
+        paths[1],
+        "--tls-client-ca",
+        paths[2],
+    ];
+    let serving = serve(&sandbox, &args);
+    let url = format!("https://localhost:{}/v1/models", serving.address.port());
+    let refused = trusting(&server).get(&url).bearer_auth(&key).send();
+    assert!(refused.is_err(), "a key alone is not enough: {refused:?}");
+    for wrong in [
+        &["serve", "--bind", "127.0.0.1:0", "--tls-client-ca", paths[2]][..],
+        &["serve", "--bind", "127.0.0.1:0", "--tls", "--tls-client-is-key"],
+        &["serve", "--bind", "127.0.0.1:0", "--tls", "--tls-cert", paths[0], "--tls-key", paths[1]],
+        &["serve", "--bind", "127.0.0.1:0", "--token-issuer", "https://id.example"],
+    ] {
+        assert_eq!(sandbox.run(wrong).status, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn settings_of_an_identity_provider_are_checked_at_once() {
+    let sandbox = Sandbox::new();
+    sandbox.ok(&["init"]);
+    let none = sandbox.write("none.json", "{\"keys\":[]}");
+    for (keys, code) in [
+        ("http://id.example/jwks", "invalid_argument"),
+        (none.to_str().unwrap(), "invalid_argument"),
+        (sandbox.path("missing.json").to_str().unwrap(), "not_found"),
+        ("http://127.0.0.1:1/jwks", "unavailable"),
+    ] {
+        let args = ["serve", "--bind", "127.0.0.1:0", "--token-issuer", "https://id.example", "--token-audience", "a"];
+        let done = sandbox.run(&[&args[..], &["--token-keys", keys]].concat());
+        assert_eq!((done.status, done.json["error"]["code"].as_str()), (1, Some(code)), "{keys}: {}", done.stdout);
+    }
+}

@@ -1,7 +1,8 @@
 //! The public endpoint, built from model packages alone.
 //!
-//! Many dialects over one pipeline: Open Inference Protocol v2 with the binary tensor extension (`/v2/…`), a friendly
-//! one with named columns (`/v1/models/{name}/predict`), and the contracts of platforms ([`Contract`]). A request is checked for its host, origin and key, admitted,
+//! Many dialects over one pipeline: Open Inference Protocol v2 with the binary tensor extension (`/v2/…`), also over gRPC
+//! ([`serve_grpc`]), a friendly one with named columns (`/v1/models/{name}/predict`), and the contracts of platforms
+//! ([`Contract`]). A request is checked for its host, origin and key, admitted,
 //! read within limits, turned into the model's raw columns, predicted, and answered in the dialect that it came in.
 //!
 //! **Architecture Invariant:** the endpoint knows packages, not workflows, runs, stores or tables: a [`Model`] and a

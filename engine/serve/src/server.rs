@@ -29,7 +29,7 @@ use crate::{
     error::ServeError,
     grpc::{self, Grpc},
     router::{State, router},
-    tls::{self, Tls},
+    tls::Tls,
 };
 
 /// What is spoken on a socket. Clones are the same.
@@ -141,10 +141,10 @@ async fn connection(
         let stream = Impatient { stream, patience: patience.stalled, stalled: None };
         return talk(stream, caller, speech, patience, stopped).await;
     };
-    // Plain HTTP is told what is spoken here; anything else is left to the handshake.
+    // Plain HTTP, which begins with a verb, is told what is spoken here; anything else is left to the handshake.
     let mut first = [0];
     match tokio::time::timeout(patience.header, stream.peek(&mut first)).await {
-        Ok(Ok(1)) if first[0].is_ascii_uppercase() && !tls::begins_handshake(first[0]) => {
+        Ok(Ok(1)) if first[0].is_ascii_uppercase() => {
             drop(stream.try_write(TLS_ONLY));
             return;
         }

@@ -222,12 +222,6 @@ pub fn generate(hosts: &[String], now: std::time::SystemTime, days: u32) -> Resu
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
-/// Whether a first byte begins a handshake; a client that speaks plain HTTP is told so.
-pub(crate) fn begins_handshake(first: u8) -> bool {
-    const HANDSHAKE: u8 = 22;
-    first == HANDSHAKE
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

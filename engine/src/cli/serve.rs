@@ -71,19 +71,18 @@ pub(crate) fn run(context: &Context, args: &ServeArgs) -> Result<()> {
         context.out.say("only this machine's own names are answered; name the others with --allow-host");
     }
     let mut transport = Transport { identity: identity(&args.tokens)?, ..Transport::default() };
+    let mut hosts = config.allowed_hosts.clone();
+    let mut grpc = None;
+    if let Some(text) = &args.grpc {
+        let (listener, bound) = bind(text, has_tls)?;
+        hosts.extend(ServeConfig::new(bound).allowed_hosts);
+        (transport.grpc, grpc) = (Some(listener), Some(bound));
+    }
     if has_tls {
-        let files = Arc::new(certificates(context, &args.tls, &config.allowed_hosts)?);
+        let files = Arc::new(certificates(context, &args.tls, &hosts)?);
         config.tls = Some(files.tls().clone());
         transport.tls = Some(files);
     }
-    let grpc = match &args.grpc {
-        None => None,
-        Some(text) => {
-            let (listener, bound) = bind(text, has_tls)?;
-            transport.grpc = Some(listener);
-            Some(bound)
-        }
-    };
     config.batch_rows = usize::from(args.batch_rows);
     config.batch_budget = Duration::from_millis(args.batch_millis.into());
     let device = devices::resolve(&context.program, &args.device)?;

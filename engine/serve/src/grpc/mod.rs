@@ -35,6 +35,7 @@ pub(crate) use self::connection::talk;
 use self::{framing::Answer, methods::Rpc, streams::Open};
 use crate::{
     auth::Need,
+    config::ServeConfig,
     error::ServeError,
     gate::{self, Callers, Passage, REQUEST_ID},
     refusal::Refusal,
@@ -68,7 +69,10 @@ pub async fn serve_grpc(
 impl Grpc {
     fn new(state: &State, bound: SocketAddr) -> Result<Self, ServeError> {
         let config = state.config();
-        let callers = Callers::new(bound, &config.allowed_hosts, &config.allowed_origins)?;
+        // The names of this socket, which may be another address than that of HTTP, and those that were allowed.
+        let mut hosts = ServeConfig::new(bound).allowed_hosts;
+        hosts.extend(config.allowed_hosts.iter().cloned());
+        let callers = Callers::new(bound, &hosts, &config.allowed_origins)?;
         Ok(Self { state: state.clone(), callers })
     }
 

@@ -60,12 +60,18 @@ pub trait SiteBackend: Send + Sync + 'static {
     /// Why the key is refused.
     fn log_in(&self, key: &str) -> Result<Grant, KeyRefusal>;
 
-    /// What a key that logged in before may do now: asked with every request of its session and once a second while it
+    /// What a login is called from now on, for [`Self::still`]: the key's id, or more, where a key that has another secret
+    /// is another one.
+    fn login_name(&self, grant: &Grant) -> String {
+        grant.key_id.clone()
+    }
+
+    /// What a key that logged in before may do now, by the name of its login: asked with every request of its session and once a second while it
     /// listens, so that a revoked key's sessions end.
     ///
     /// # Errors
     /// Why the key is refused.
-    fn still(&self, key_id: &str) -> Result<Grant, KeyRefusal>;
+    fn still(&self, login: &str) -> Result<Grant, KeyRefusal>;
 
     /// Answers a request of somebody whose key was checked and who may ask this; may block.
     ///

