@@ -200,7 +200,7 @@ fn a_page_has_the_endpoints_certificate() {
     let line: Value = serde_json::from_str(&running.line()).unwrap();
     let url = line["page"].as_str().unwrap().to_owned();
     assert!(url.starts_with("https://"), "{line}");
-    athanor_serve::tls::use_ring();
+    athanor_serve::use_ring();
     let pem = fs::read(sandbox.workspace().join("keys/tls.crt")).unwrap();
     let client = reqwest::blocking::Client::builder()
         .no_proxy()

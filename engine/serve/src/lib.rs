@@ -43,7 +43,6 @@ mod compression;
 mod config;
 mod contracts;
 mod crypto;
-mod crypto;
 mod datatype;
 mod error;
 mod gate;

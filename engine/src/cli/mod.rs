@@ -67,7 +67,7 @@ impl Context {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    // Before anything makes a client.
+    // Before the first client of HTTP is made.
     athanor_serve::use_ring();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
