@@ -167,7 +167,7 @@ fn every_learner_on_every_type_of_column_answers_the_same_in_onnx_runtime() {
             // What was not run on the spot says why.
             let check = &exported["check"];
             let is_told = check["reason"].is_string() && check["checked"] == false;
-            assert!(check["checked_rows"] == 64 || is_told, "{model}: {check}");
+            assert!(check["checked_rows"].as_u64().unwrap() > 10 || is_told, "{model}: {check}");
             if model.ends_with("linear") {
                 assert_eq!(check["checked"], true, "{model}: {check}");
                 assert!(check["max_abs_difference"].as_f64().unwrap() < 1e-2, "{model}: {check}");
