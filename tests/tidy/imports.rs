@@ -47,6 +47,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("js-sys", &["athanor-ui"]),
     ("wasm-bindgen", &["athanor-ui", "xtask"]),
     ("tauri", &["athanor-desktop"]),
+    ("tract", &["athanor-learn"]),
 ];
 
 /// What a member must not bring with it, however far down.
