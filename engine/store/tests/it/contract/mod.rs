@@ -1,5 +1,6 @@
 //! The contract, run on every mode. A test writes through `a` and reads through `b`: one handle, or two on one file.
 
+mod governance;
 mod lists;
 mod metrics;
 mod registry;
@@ -18,7 +19,11 @@ macro_rules! store_contract_tests {
             runs::deletion_is_a_mark, lists::runs_are_found_by_prefix, lists::lists_are_filtered, lists::every_order_pages_without_gap_or_repeat,
             registry::versions_are_counted_and_immutable, registry::aliases_move_and_move_back, registry::keys_live_and_end, registry::signers_are_trusted_and_not,
             registry::the_audit_log_grows, registry::the_change_counter_tells, registry::a_run_knows_what_was_registered_from_it,
-            metrics::metrics_are_found_by_a_text_in_their_names, lists::a_page_of_runs_says_what_its_steps_were_set_to);
+            metrics::metrics_are_found_by_a_text_in_their_names, lists::a_page_of_runs_says_what_its_steps_were_set_to,
+            governance::an_alias_goes_back_and_forth, governance::what_is_refused_leaves_no_line,
+            governance::what_needs_approval_waits_for_it, governance::deletion_never_takes_what_is_needed,
+            governance::retention_keeps_what_the_rules_say, governance::cards_remember_who_wrote_what,
+            governance::the_audit_log_is_searched);
     };
     ($mode:ident, $open:expr; $($group:ident::$name:ident),* $(,)?) => {
         mod $mode {
