@@ -29,6 +29,7 @@ pub mod registry;
 pub mod runs;
 pub mod serving;
 pub mod site;
+pub mod steward;
 pub mod worker;
 pub mod workspace;
 

@@ -4,6 +4,7 @@
 //! what people read meanwhile goes to standard error.
 
 mod args;
+mod audit;
 mod data;
 mod doctor;
 mod keys;
@@ -12,6 +13,8 @@ pub(crate) mod output;
 mod run;
 mod runs;
 mod serve;
+mod steward;
+mod steward_args;
 
 pub(crate) use self::{
     args::DemoArgs,
@@ -114,6 +117,7 @@ fn dispatch(context: &Context, command: Command) -> Result<bool> {
         Command::Predict(args) => models::predict(context, &args).map(|()| true),
         Command::Serve(args) => serve::run(context, &args).map(|()| true),
         Command::Keys { command } => keys::run(context, command).map(|()| true),
+        Command::Audit { command } => audit::run(context, command).map(|()| true),
         Command::Doctor => doctor::run(context),
         Command::Worker(args) => {
             // The worker is handled before logging is set up, because its standard output is a protocol.
