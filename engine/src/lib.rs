@@ -24,6 +24,7 @@ pub mod files;
 pub mod flow;
 pub mod ids;
 pub mod keys;
+pub mod mlflow;
 pub mod predict;
 pub mod registry;
 pub mod runs;

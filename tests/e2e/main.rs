@@ -15,6 +15,7 @@ mod faults;
 mod journey;
 mod page;
 mod quality;
+mod registry;
 mod sandbox;
 mod screen_journey;
 mod serving;

@@ -67,6 +67,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Take over what other tools have kept.
+    Import {
+        #[command(subcommand)]
+        command: super::steward_args::ImportCommand,
+    },
     /// Look at the audit log: who did what, and when.
     Audit {
         #[command(subcommand)]

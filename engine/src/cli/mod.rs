@@ -117,6 +117,7 @@ fn dispatch(context: &Context, command: Command) -> Result<bool> {
         Command::Predict(args) => models::predict(context, &args).map(|()| true),
         Command::Serve(args) => serve::run(context, &args).map(|()| true),
         Command::Keys { command } => keys::run(context, command).map(|()| true),
+        Command::Import { command } => steward::import(context, command).map(|()| true),
         Command::Audit { command } => audit::run(context, command).map(|()| true),
         Command::Doctor => doctor::run(context),
         Command::Worker(args) => {

@@ -12,15 +12,34 @@ use serde_json::json;
 use super::{
     Context,
     output::{bytes, number, table, time},
-    steward_args::StewardCommand,
+    steward_args::{ImportCommand, StewardCommand},
     stop_on_signal,
 };
 use crate::{
     error::{EngineError, Result},
-    registry,
+    mlflow, registry,
     steward::{self, Asked},
     workspace::Workspace,
 };
+
+pub(super) fn import(context: &Context, command: ImportCommand) -> Result<()> {
+    let ImportCommand::Mlflow { folder } = command;
+    let found = mlflow::import(&context.open_or_init()?, &folder)?;
+    context.out.result(&serde_json::to_value(&found).unwrap_or_default(), || {
+        let mut text = format!(
+            "{} runs are new, {} were here before; {} metric points, {} files",
+            found.runs.len(),
+            found.n_known,
+            found.n_points,
+            found.n_files
+        );
+        for left in &found.left_out {
+            text += &format!("\nleft out of {}: {}: {}", left.run, left.what, left.why);
+        }
+        text
+    });
+    Ok(())
+}
 
 /// A model and the version that is meant.
 fn version_of(workspace: &Workspace, reference: &str) -> Result<(String, u32)> {

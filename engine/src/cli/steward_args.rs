@@ -173,3 +173,12 @@ pub(crate) enum AuditCommand {
         since: Option<String>,
     },
 }
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// Runs of an MLflow file store: parameters, metrics, tags, and files that are data alone.
+    Mlflow {
+        /// The folder 'mlruns'.
+        folder: PathBuf,
+    },
+}

@@ -13,7 +13,7 @@ use athanor_store::{PageRequest, RunQuery, SqliteStore, Store};
 use super::help::id;
 
 /// The migrations as they were released, and the length and sum of each: a released one never changes.
-const RELEASED: [(&str, usize, u64); 2] = [
+pub const RELEASED: [(&str, usize, u64); 2] = [
     (include_str!("../../src/sqlite/migrations/0001_initial.sql"), 8879, 0xcb88d9f92abd987f),
     (include_str!("../../src/sqlite/migrations/0005_registry.sql"), 3664, 0xb99fd92707baa4cd),
 ];
