@@ -116,3 +116,7 @@ pub(super) fn model_compare(desk: &Arc<Desk>, ask: ModelCompare) -> Result<Compa
     let asked = Asked { first: &ask.first, second: &ask.second, table: source.as_ref() };
     Ok(steward::compare(&workspace, asked, &working.flag, &mut progress)?)
 }
+
+#[cfg(test)]
+#[path = "steward_tests.rs"]
+mod tests;

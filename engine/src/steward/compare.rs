@@ -118,7 +118,7 @@ pub fn compare(
     };
     let found = paired::paired_bootstrap(&scored_first, &scored_second, SEED, N_RESAMPLES, &mut go_on)?;
     let Some(found) = found else {
-        return Err(EngineError::new(Code::Cancelled, stop.reason().unwrap_or_else(|| "stopped".to_owned())));
+        return Err(EngineError::new(Code::Cancelled, stop.reason().unwrap_or("stopped")));
     };
     let metrics: Vec<Difference> =
         scored_first.keys().iter().zip(found).filter_map(|(key, pair)| difference(key, &pair)).collect();

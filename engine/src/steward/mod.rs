@@ -63,7 +63,7 @@ pub fn promote(
     }
     let act = act(workspace, reason);
     let moved = workspace.store.move_alias(model, alias, version, Expected::Anything, &act);
-    Ok(moved.map_err(|err| hinted(err, model, version))?)
+    moved.map_err(|err| hinted(err, model, version))
 }
 
 /// Says by which command the user gets on.
