@@ -30,6 +30,9 @@ pub struct ModelVersion {
     pub created_at_millis: i64,
     /// Aliases that point to it now.
     pub aliases: Vec<String>,
+    /// How far it has come.
+    #[serde(default)]
+    pub stage: crate::governance::Stage,
 }
 
 /// A registered model and its newest version.

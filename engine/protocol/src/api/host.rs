@@ -380,6 +380,18 @@ pub struct FilePiece {
 pub struct AuditList {
     /// The token of the page before.
     pub after: Option<String>,
+    /// Only lines about this thing: `NAME` finds `NAME:3` and `NAME@production` as well.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// Only lines of this action; `model` finds all that begin with `model.`.
+    #[serde(default)]
+    pub action: Option<String>,
+    /// Only lines that hold this text in actor, action, subject or detail.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// Only lines from this time on, milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub since_millis: Option<i64>,
 }
 
 /// A page of the audit log.
