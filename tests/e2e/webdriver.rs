@@ -131,7 +131,10 @@ impl Driver {
             "--window-size=1280,820",
             format!("--user-data-dir={}", profile.display()),
         ]);
-        let mut options = json!({ "goog:chromeOptions": { "args": args } });
+        // What the page gives the user as a file goes there without a question.
+        let prefs =
+            json!({ "download.default_directory": profile.join("downloads"), "download.prompt_for_download": false });
+        let mut options = json!({ "goog:chromeOptions": { "args": args, "prefs": prefs } });
         if let Some(program) = ["chromium", "google-chrome"].into_iter().find_map(on_path) {
             options["goog:chromeOptions"]["binary"] = json!(program);
         }

@@ -11,6 +11,7 @@ mod bundle;
 mod command;
 mod deny;
 mod dirs;
+mod peers;
 mod report;
 mod setup;
 mod stages;

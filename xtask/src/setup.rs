@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     command::{must, on_path, output_of, succeeds},
-    dirs::Dirs,
+    dirs::{Dirs, program_in},
 };
 
 /// What the tools are wanted for; later ones include earlier ones.
@@ -289,6 +289,20 @@ pub(crate) fn ensure_debian_wasm() -> Result<()> {
     if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
 }
 
+/// Installs wrk, which loads the servers that are compared.
+///
+/// # Errors
+/// Fails where it is missing and there is no apt.
+pub(crate) fn ensure_wrk() -> Result<()> {
+    if on_path("wrk").is_some() {
+        return Ok(());
+    }
+    if on_path("apt-get").is_none() {
+        bail!("wrk is missing: dnf install wrk | brew install wrk");
+    }
+    apt_install(&["wrk"])
+}
+
 /// Whether the system has the files for building with a library.
 fn has_library(name: &str) -> bool {
     output_of(Command::new("pkg-config").args(["--modversion", name])).is_some()
@@ -348,9 +362,17 @@ fn python() -> Option<&'static str> {
 /// Installs a named set of pinned packages into the project's Python environment.
 /// What was installed is written down, so that the next call compares two texts and starts no Python.
 fn python_packages(dirs: &Dirs, set: &str, packages: &[&str]) -> Result<()> {
+    python_packages_in(dirs, &dirs.venv(), set, packages)
+}
+
+/// [`python_packages`] in an environment of their own.
+///
+/// # Errors
+/// Fails where there is no Python, or the packages cannot be had.
+pub(crate) fn python_packages_in(dirs: &Dirs, venv: &Path, set: &str, packages: &[&str]) -> Result<()> {
     let stamp = dirs.tools.join(format!("python-{set}.txt"));
     let wanted = packages.join("\n") + "\n";
-    let python_here = dirs.venv_program("python");
+    let python_here = program_in(venv, "python");
     if is_current(&stamp, &wanted, &python_here) {
         return Ok(());
     }
@@ -358,7 +380,7 @@ fn python_packages(dirs: &Dirs, set: &str, packages: &[&str]) -> Result<()> {
     if output_of(Command::new(&python_here).args(["-m", "pip", "--version"])).is_none() {
         let python = python().context("no Python 3.9 or newer with venv and pip; install it, then try again")?;
         // `--clear`, because an environment whose pip does not answer is a half-made one.
-        must(Command::new(python).args(["-m", "venv", "--clear"]).arg(dirs.venv()))?;
+        must(Command::new(python).args(["-m", "venv", "--clear"]).arg(venv))?;
     }
     eprintln!("Installing for {set}: {}", packages.join(", "));
     let mut pip = Command::new(&python_here);

@@ -15,6 +15,7 @@ mod events;
 mod flow;
 mod host;
 mod models;
+mod reading;
 mod runs;
 #[cfg(test)]
 mod test_desk;
@@ -74,6 +75,7 @@ fn writes(request: &Request) -> bool {
             | Request::SettingsSet(_)
             | Request::Pick(_)
             | Request::WorkCancel(_)
+            | Request::FileRead(_)
             | Request::WorkflowExport(_)
             | Request::WorkflowInspect(_)
             | Request::WorkflowPreview(_)
@@ -188,6 +190,7 @@ impl Desk {
             DataProfile => data::data_profile,
             DataPlot => data::data_plot,
             WorkCancel => works::work_cancel,
+            FileRead => reading::file_read,
             WorkflowList => flow::workflow_list,
             WorkflowLoad => flow::workflow_load,
             WorkflowSave => flow::workflow_save,
