@@ -10,7 +10,7 @@ use egui::{RichText, Ui};
 use super::{
     Act, ModelsPage, is_production,
     names::{metric_title, split_title, value},
-    versions::{alias_tag, promote, remove, roll_back, roll_back_to},
+    versions::{alias_tag, may_roll_out, promote, remove, roll_back, roll_back_to},
     work::Check,
 };
 use crate::{
@@ -107,6 +107,13 @@ impl ModelsPage {
                 let button = button.on_hover_text("The endpoint answers with this version from then on");
                 if button.on_disabled_hover_text("This workspace can only be looked at").clicked() {
                     acts.push(promote(item));
+                }
+                if may_roll_out(item, self.versions.items()) {
+                    let button = widgets::secondary(ui, ph::ARROWS_SPLIT, "Roll out step by step");
+                    let button = button.on_hover_text("It answers a share of the requests first, and goes back by itself");
+                    if button.on_disabled_hover_text("This workspace can only be looked at").clicked() {
+                        acts.push(Act::RollOut(item.version));
+                    }
                 }
             } else if let Some((_, to)) = roll_back_to(self.versions.items()) {
                 let button = widgets::secondary(ui, ph::ARROW_COUNTER_CLOCKWISE, &format!("Roll back to version {to}"));

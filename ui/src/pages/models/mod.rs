@@ -41,6 +41,7 @@ enum Act {
     Verify(u32),
     Export(u32),
     Predict(u32),
+    RollOut(u32),
     Import,
     Run(RunId),
     MoreVersions,
@@ -128,6 +129,7 @@ impl ModelsPage {
             }
             Act::Export(version) => self.work.export(cx, &model, version),
             Act::Predict(version) => self.work.ask_predict(cx, &model, version),
+            Act::RollOut(version) => cx.go.push(Go::RollOut { model, version }),
             Act::Import => self.work.ask_import(),
             Act::Run(run) => cx.go.push(Go::Run(run)),
             Act::MoreVersions => self.versions.more(cx.desk),
@@ -287,6 +289,9 @@ impl Page for ModelsPage {
         if cx.desk.may_change() && !is_production(item) {
             let title = format!("Promote {name} to production");
             commands.push(Command::new("models.promote", title, ph::ARROW_FAT_LINE_UP, ""));
+            if self.versions.items().iter().any(is_production) {
+                commands.push(Command::new("models.roll_out", format!("Roll out {name}"), ph::ARROWS_SPLIT, ""));
+            }
         }
         if cx.desk.may_change() && versions::roll_back(self.versions.items()).is_some() {
             let title = format!("Roll back {}", item.model);
@@ -313,6 +318,7 @@ impl Page for ModelsPage {
             "models.import" => Some(Act::Import),
             "models.promote" => Some(versions::promote(item)),
             "models.roll_back" => versions::roll_back(self.versions.items()),
+            "models.roll_out" => Some(Act::RollOut(version)),
             "models.verify" => Some(Act::Verify(version)),
             "models.export" => Some(Act::Export(version)),
             "models.predict" => Some(Act::Predict(version)),

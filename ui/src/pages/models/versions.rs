@@ -54,6 +54,12 @@ pub(super) fn roll_back_to(items: &[ModelVersion]) -> Option<(&str, u32)> {
     Some((&now.model, before))
 }
 
+/// Whether another version is in production, from which this one can take over step by step. The one in production may
+/// not be loaded yet: then the form finds out.
+pub(super) fn may_roll_out(item: &ModelVersion, items: &[ModelVersion]) -> bool {
+    !is_production(item) && items.iter().any(is_production)
+}
+
 /// Where the parts of a row stand.
 struct Places {
     check: Rect,
@@ -346,6 +352,9 @@ impl Shown<'_> {
             if !is_production(item) && widgets::menu_item(ui, ph::ARROW_FAT_LINE_UP, "Promote to production").clicked()
             {
                 acts.push(promote(item));
+            }
+            if may_roll_out(item, self.items) && widgets::menu_item(ui, ph::ARROWS_SPLIT, "Roll out").clicked() {
+                acts.push(Act::RollOut(item.version));
             }
             if is_production(item)
                 && let Some((_, to)) = roll_back_to(self.items)
