@@ -7,6 +7,8 @@ mod data;
 mod flow;
 mod host;
 mod models;
+mod monitor;
+mod rollouts;
 mod runs;
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
@@ -17,7 +19,7 @@ use athanor_protocol::{
 };
 
 #[allow(unused_imports, reason = "an area may have no sample values of its own")]
-pub use self::{data::*, flow::*, host::*, models::*, runs::*};
+pub use self::{data::*, flow::*, host::*, models::*, monitor::*, rollouts::*, runs::*};
 
 /// The time at which everything in here happens: 2026-11-25 12:00 UTC.
 pub const NOW_MILLIS: i64 = 1_795_608_000_000;
@@ -120,6 +122,8 @@ fn answer(shared: &Rc<RefCell<Shared>>, id: RequestId, request: &Request) {
             .or_else(|| flow::answer(request))
             .or_else(|| runs::answer(request))
             .or_else(|| models::answer(request))
+            .or_else(|| monitor::answer(request))
+            .or_else(|| rollouts::answer(request))
     };
     let result = own.or_else(ready).unwrap_or_else(|| {
         Err(Failure::new(Code::Unsupported, format!("the fake engine has no answer to {}", request.method())))

@@ -37,7 +37,9 @@ impl Request {
             | Self::EndpointLoad(_)
             | Self::EndpointTry(_)
             | Self::RolloutGet(_)
-            | Self::KeyList(_) => true,
+            | Self::KeyList(_)
+            | Self::MonitorGet(_)
+            | Self::AlertList(_) => true,
             Self::WorkspaceOpen(_)
             | Self::WorkspaceSample(_)
             | Self::WorkspaceForget(_)
@@ -79,7 +81,9 @@ impl Request {
             | Self::RolloutAbort(_)
             | Self::RolloutBack(_)
             | Self::KeyCreate(_)
-            | Self::KeyRevoke(_) => false,
+            | Self::KeyRevoke(_)
+            | Self::MonitorConfigure(_)
+            | Self::AlertAcknowledge(_) => false,
         }
     }
 

@@ -42,7 +42,8 @@ enum Tab {
 }
 
 impl Tab {
-    const ALL: [(Self, &'static str); 3] = [(Self::Serve, "Serving"), (Self::Rollouts, "Rollouts"), (Self::Keys, "Keys")];
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Serve, "Serving"), (Self::Rollouts, "Rollouts"), (Self::Keys, "Keys")];
 }
 
 /// A start or stop that is under way.

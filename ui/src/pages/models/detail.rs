@@ -110,7 +110,8 @@ impl ModelsPage {
                 }
                 if may_roll_out(item, self.versions.items()) {
                     let button = widgets::secondary(ui, ph::ARROWS_SPLIT, "Roll out step by step");
-                    let button = button.on_hover_text("It answers a share of the requests first, and goes back by itself");
+                    let button =
+                        button.on_hover_text("It answers a share of the requests first, and goes back by itself");
                     if button.on_disabled_hover_text("This workspace can only be looked at").clicked() {
                         acts.push(Act::RollOut(item.version));
                     }

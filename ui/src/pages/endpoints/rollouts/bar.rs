@@ -111,7 +111,13 @@ pub(super) fn steps_ui(ui: &mut Ui, rollout: &Rollout) {
             ui.painter().rect(rect, radius::CONTROL, ground, Stroke::new(1.0, line), egui::StrokeKind::Inside);
             ui.painter().galley(rect.center() - galley.size() / 2.0, galley, ink);
             response.widget_info(|| WidgetInfo::selected(WidgetType::Label, true, is_now, &text));
-            let word = if is_now { "now" } else if gone { "done" } else { "to come" };
+            let word = if is_now {
+                "now"
+            } else if gone {
+                "done"
+            } else {
+                "to come"
+            };
             response.on_hover_text(format!("{text} for {}: {word}", super::words::span(step.secs.into())));
         }
     });

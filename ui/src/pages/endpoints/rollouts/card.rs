@@ -251,7 +251,8 @@ fn guards_ui(ui: &mut Ui, rollout: &Rollout) {
             None => format!("{}, {early}", percent(limit)),
         };
         let share = found.map(|found| if limit > 0.0 { found / limit } else { f64::from(u8::from(found > 0.0)) * 2.0 });
-        let help = "Judged by the lower end of a 99 percent interval, and never for what the other version fails as well";
+        let help =
+            "Judged by the lower end of a 99 percent interval, and never for what the other version fails as well";
         bar::guard_ui(ui, "Failed requests", &value, share, help);
     }
     if let Some(limit) = guards.max_p99_ratio {
@@ -271,7 +272,8 @@ fn guards_ui(ui: &mut Ui, rollout: &Rollout) {
             Some(found) => format!("{} of {}", format::number(found), format::number(limit)),
             None => format!("{}, nothing told yet", format::number(limit)),
         };
-        let share = figures.drift.map(|found| if limit > 0.0 { found / limit } else { f64::from(u8::from(found > 0.0)) * 2.0 });
+        let share =
+            figures.drift.map(|found| if limit > 0.0 { found / limit } else { f64::from(u8::from(found > 0.0)) * 2.0 });
         bar::guard_ui(ui, "Drift of the inputs", &value, share, "As monitoring tells it");
     }
 }

@@ -33,7 +33,10 @@ const EVERY_SECS: f64 = 2.0;
 /// What a user asked for in this frame.
 enum Act {
     /// The form of a new one.
-    Ask { model: String, candidate: Option<u32> },
+    Ask {
+        model: String,
+        candidate: Option<u32>,
+    },
     Promote(String),
     Back(String),
     End(String),
@@ -220,7 +223,8 @@ impl Rollouts {
                 }
                 Err(failure) => {
                     let hint = failure.hint.as_deref().map(widgets::sentence).unwrap_or_default();
-                    starting.trouble = Some(format!("{} {hint}", widgets::sentence(&failure.message)).trim().to_owned());
+                    starting.trouble =
+                        Some(format!("{} {hint}", widgets::sentence(&failure.message)).trim().to_owned());
                 }
             }
         }

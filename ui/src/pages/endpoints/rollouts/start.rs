@@ -169,7 +169,8 @@ impl Starting {
             .iter()
             .filter(|item| item.version != self.stable)
             .map(|item| {
-                let aliases = if item.aliases.is_empty() { String::new() } else { format!(", {}", item.aliases.join(", ")) };
+                let aliases =
+                    if item.aliases.is_empty() { String::new() } else { format!(", {}", item.aliases.join(", ")) };
                 (Some(item.version), format!("Version {}{aliases}", item.version))
             })
             .collect();
@@ -213,7 +214,13 @@ impl Starting {
                 let text = if linear { "Takes over after the last step" } else { "Takes over by itself after" };
                 widgets::switch(ui, &mut self.finishes, text);
                 if self.finishes && !linear {
-                    widgets::number_field(ui, "Minutes until it takes over", &mut self.minutes, 0.0..=MOST_MINUTES, "min");
+                    widgets::number_field(
+                        ui,
+                        "Minutes until it takes over",
+                        &mut self.minutes,
+                        0.0..=MOST_MINUTES,
+                        "min",
+                    );
                 }
             });
         }
@@ -250,7 +257,9 @@ impl Starting {
             let row = |ui: &mut Ui, limit: &mut Limit, text: &str, name: &str, most: f64, unit: &str| {
                 ui.horizontal(|ui| {
                     widgets::check_text(ui, &mut limit.on, text);
-                    ui.add_enabled_ui(limit.on, |ui| widgets::number_field(ui, name, &mut limit.value, 0.0..=most, unit));
+                    ui.add_enabled_ui(limit.on, |ui| {
+                        widgets::number_field(ui, name, &mut limit.value, 0.0..=most, unit)
+                    });
                 });
             };
             row(ui, &mut self.errors, "when more of its requests fail than", "Most failures", 99.9, "%");

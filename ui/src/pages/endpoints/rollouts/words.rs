@@ -190,7 +190,8 @@ mod tests {
             ..spec(Canary, &[(10, 0)], false)
         };
         let text = summary(&guarded, 6);
-        for expect in ["the same x-user-id", "more than 2 % of its requests fail, or when", "1.5 times", "50 requests"] {
+        for expect in ["the same x-user-id", "more than 2 % of its requests fail, or when", "1.5 times", "50 requests"]
+        {
             assert!(text.contains(expect), "{expect}: {text}");
         }
     }
