@@ -9,6 +9,7 @@ mod frame;
 mod help;
 mod home;
 mod models;
+mod rollouts;
 mod runs;
 mod runs_look;
 mod settings;
