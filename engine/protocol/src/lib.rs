@@ -20,10 +20,12 @@
 #![warn(missing_docs)]
 
 pub mod api;
+pub mod card;
 pub mod catalogue;
 pub mod check;
 pub mod columns;
 pub mod error;
+pub mod governance;
 pub mod job;
 pub mod learner;
 pub mod metric;

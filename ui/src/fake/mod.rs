@@ -5,6 +5,7 @@
 
 mod data;
 mod flow;
+mod governance;
 mod host;
 mod models;
 mod monitor;
@@ -19,7 +20,7 @@ use athanor_protocol::{
 };
 
 #[allow(unused_imports, reason = "an area may have no sample values of its own")]
-pub use self::{data::*, flow::*, host::*, models::*, monitor::*, rollouts::*, runs::*};
+pub use self::{data::*, flow::*, governance::*, host::*, models::*, monitor::*, rollouts::*, runs::*};
 
 /// The time at which everything in here happens: 2026-11-25 12:00 UTC.
 pub const NOW_MILLIS: i64 = 1_795_608_000_000;
@@ -123,6 +124,7 @@ fn answer(shared: &Rc<RefCell<Shared>>, id: RequestId, request: &Request) {
             .or_else(|| runs::answer(request))
             .or_else(|| models::answer(request))
             .or_else(|| monitor::answer(request))
+            .or_else(|| governance::answer(request))
             .or_else(|| rollouts::answer(request))
     };
     let result = own.or_else(ready).unwrap_or_else(|| {

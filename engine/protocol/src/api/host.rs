@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{names::RunId, registry::AuditEntry};
+use crate::registry::AuditEntry;
 
 /// Asks who is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -337,49 +337,23 @@ pub struct WorkCancel {
     pub token: String,
 }
 
-/// A file of the workspace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "of", rename_all = "snake_case")]
-pub enum FileWanted {
-    /// A file that a run made.
-    Artifact {
-        /// The run.
-        run: RunId,
-        /// The file's name among the run's.
-        name: String,
-    },
-    /// The signed package of a version.
-    Package {
-        /// The model.
-        model: String,
-        /// The version.
-        version: u32,
-    },
-}
-
-/// Asks for a piece of a file of the workspace: a browser saves it on its own machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileRead {
-    /// Which.
-    pub file: FileWanted,
-    /// Where the piece begins, in bytes. The engine chooses how long it is.
-    pub offset: u64,
-}
-
-/// A piece of a file; empty at its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FilePiece {
-    /// The bytes, as base64.
-    pub base64: String,
-    /// Bytes of the whole file.
-    pub n_bytes: u64,
-}
-
 /// Asks for a page of the audit log, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AuditList {
     /// The token of the page before.
     pub after: Option<String>,
+    /// Only lines about this thing: `NAME` finds `NAME:3` and `NAME@production` as well.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// Only lines of this action; `model` finds all that begin with `model.`.
+    #[serde(default)]
+    pub action: Option<String>,
+    /// Only lines that hold this text in actor, action, subject or detail.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// Only lines from this time on, milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub since_millis: Option<i64>,
 }
 
 /// A page of the audit log.

@@ -13,11 +13,14 @@ mod flow;
 mod host;
 mod models;
 mod monitor;
+mod registry;
 mod report;
 mod rollout;
 mod runs;
 
-pub use self::{client::*, data::*, flow::*, host::*, models::*, monitor::*, report::*, rollout::*, runs::*};
+pub use self::{
+    client::*, data::*, flow::*, host::*, models::*, monitor::*, registry::*, report::*, rollout::*, runs::*,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -110,8 +113,6 @@ methods! {
     AuditList: AuditList => AuditPage,
     /// Stops what tells of its progress under a token: a profile, a plot, a prediction, the start of a run.
     WorkCancel: WorkCancel => Done,
-    /// A piece of a file of the workspace, for a client on another machine.
-    FileRead: FileRead => FilePiece,
 
     /// The tables that the workspace knows.
     DataList: DataList => DataEntries,
@@ -200,6 +201,26 @@ methods! {
     ModelRegister: ModelRegister => ModelRegistered,
     /// Predicts a whole table into a file.
     ModelPredict: ModelPredict => PredictAnswer,
+    /// Sets a version's stage.
+    ModelStage: ModelStage => StageSet,
+    /// What happened to a model.
+    ModelHistory: ModelHistory => ModelHistoryAnswer,
+    /// Sets the rules of a model or of the workspace.
+    ModelRules: ModelRules => crate::governance::Rules,
+    /// Takes an alias back, or undoes its last move.
+    ModelRollback: ModelRollback => crate::governance::AliasMove,
+    /// Marks a version as deleted.
+    ModelDelete: ModelDelete => Done,
+    /// Takes the mark away.
+    ModelRestore: ModelRestore => Done,
+    /// Removes packages of deleted versions and marks what the rules do not keep.
+    ModelClean: ModelClean => ModelCleaned,
+    /// A version's card.
+    ModelCardGet: ModelCardGet => ModelCardAnswer,
+    /// Writes a text of a card.
+    ModelCardEdit: ModelCardEdit => crate::governance::CardText,
+    /// Compares two versions on the same rows.
+    ModelCompare: ModelCompare => crate::card::Comparison,
 
     /// Whether the endpoint runs, and what it serves.
     EndpointGet: EndpointGet => EndpointStatus,

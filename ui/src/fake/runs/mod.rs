@@ -288,6 +288,7 @@ fn registered(ask: &athanor_protocol::api::ModelRegister) -> ModelRegistered {
             signed_by: "ab".repeat(32),
             created_at_millis: NOW_MILLIS,
             aliases: vec![],
+            stage: athanor_protocol::governance::Stage::None,
         },
         existed: false,
     }
