@@ -3,9 +3,7 @@
 use athanor_protocol::{
     Failure,
     api::{Done, ModelCardAnswer, ModelCleaned, ModelHistoryAnswer, Reply, Request, StageSet},
-    card::{
-        Comparison, Difference, Estimate, InputRange, IntervalMethod, ModelCard, PairedTest, Slice, Verdict,
-    },
+    card::{Comparison, Difference, Estimate, InputRange, IntervalMethod, ModelCard, PairedTest, Slice, Verdict},
     governance::{AliasMove, CardText, DeletedVersion, MoveKind, Rules, Stage, StageChange},
     learner::{FloatType, LearnerSpec, TrainSpec},
     metric::MetricValue,
@@ -58,7 +56,7 @@ pub fn history() -> ModelHistoryAnswer {
         ],
         deleted: vec![DeletedVersion {
             model: "tumours".to_owned(),
-            version: 2,
+            version: 8,
             sha256: "2c".repeat(32),
             n_bytes: 67_874,
             at_millis: NOW_MILLIS - 30 * HOUR,
@@ -115,7 +113,11 @@ pub fn card(version: u32) -> ModelCard {
         created_at_millis: known.created_at_millis,
         limits: limits.collect(),
         signature: known.signature,
-        datasets: vec![DatasetUsed { name: "tumours.csv".to_owned(), digest: format!("blake3:{}", "5e".repeat(32)), n_rows: 569 }],
+        datasets: vec![DatasetUsed {
+            name: "tumours.csv".to_owned(),
+            digest: format!("blake3:{}", "5e".repeat(32)),
+            n_rows: 569,
+        }],
         split: [("train", "0.7"), ("valid", "0.15"), ("test", "0.15"), ("seed", "42")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
@@ -146,7 +148,10 @@ pub fn card(version: u32) -> ModelCard {
         versions: vec![("athanor".to_owned(), "0.1.0".to_owned()), ("burn".to_owned(), "0.19.0".to_owned())],
         sha256: known.sha256,
         signed_by: known.signed_by,
-        texts: vec![text("intended_use", "A second opinion for the doctors of ward 4.\nNever the only ground of a diagnosis.")],
+        texts: vec![text(
+            "intended_use",
+            "A second opinion for the doctors of ward 4.\nNever the only ground of a diagnosis.",
+        )],
         notes: vec!["the interval of ROC AUC is not known: the rows' scores were not kept".to_owned()],
     }
 }
@@ -227,7 +232,9 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
             let markdown = format!("# {}\n\nA card.\n", card.model);
             Reply::ModelCardGet(Box::new(ModelCardAnswer { card, markdown }))
         }
-        Request::ModelCardEdit(ask) => Reply::ModelCardEdit(Box::new(CardText { revision: 2, ..text(&ask.field, &ask.text) })),
+        Request::ModelCardEdit(ask) => {
+            Reply::ModelCardEdit(Box::new(CardText { revision: 2, ..text(&ask.field, &ask.text) }))
+        }
         Request::ModelCompare(_) => Reply::ModelCompare(Box::new(comparison())),
         _ => return None,
     };

@@ -120,7 +120,13 @@ impl Rollouts {
             ui.ctx().request_repaint_after_secs(1.0);
         }
         if let Some((model, candidate)) = self.wanted.take() {
-            self.open_form(cx, &status.models, model, candidate);
+            let remote = self.by_model.get(&model);
+            if remote.is_some_and(|remote| remote.value().is_none() && remote.error().is_none()) {
+                // Whether one runs already will be known in a moment.
+                self.wanted = Some((model, candidate));
+            } else {
+                self.open_form(cx, &status.models, model, candidate);
+            }
         }
     }
 

@@ -16,7 +16,9 @@ use crate::{
     widgets::{self, DialogAsk, Kind},
 };
 
-const WIDTH: f32 = 520.0;
+const WIDTH: f32 = 780.0;
+/// Below this width the parts of the form stand below each other.
+const TWO_COLUMNS: f32 = 640.0;
 /// Longest time of a step, in minutes.
 const MOST_MINUTES: f64 = MAX_STEP_SECS as f64 / 60.0;
 
@@ -115,9 +117,21 @@ impl Starting {
         let (_, ask) = widgets::dialog(ui, "rollout", &title, WIDTH, |ui| {
             ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
             ui.add_enabled_ui(self.sent.is_none(), |ui| {
-                self.candidate_ui(ui, cx);
-                self.mode_ui(ui);
-                self.more_ui(ui);
+                if ui.available_width() > TWO_COLUMNS {
+                    widgets::columns(ui, 2, |ui, at| {
+                        ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
+                        if at == 0 {
+                            self.candidate_ui(ui, cx);
+                            self.mode_ui(ui);
+                        } else {
+                            self.more_ui(ui);
+                        }
+                    });
+                } else {
+                    self.candidate_ui(ui, cx);
+                    self.mode_ui(ui);
+                    self.more_ui(ui);
+                }
             });
             let spec = self.spec();
             ui.add_space(size::TINY_GAP);
@@ -253,30 +267,32 @@ impl Starting {
     }
 
     fn more_ui(&mut self, ui: &mut Ui) {
-        widgets::fold(ui, "rollout-guards", "Goes back by itself", true, |ui| {
-            let row = |ui: &mut Ui, limit: &mut Limit, text: &str, name: &str, most: f64, unit: &str| {
-                ui.horizontal(|ui| {
-                    widgets::check_text(ui, &mut limit.on, text);
+        widgets::label(ui, "Goes back by itself when");
+        let row = |ui: &mut Ui, limit: &mut Limit, text: &str, name: &str, most: f64, unit: &str| {
+            ui.horizontal(|ui| {
+                widgets::check_text(ui, &mut limit.on, text);
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                     ui.add_enabled_ui(limit.on, |ui| {
                         widgets::number_field(ui, name, &mut limit.value, 0.0..=most, unit)
                     });
                 });
-            };
-            row(ui, &mut self.errors, "when more of its requests fail than", "Most failures", 99.9, "%");
-            row(ui, &mut self.slower, "when its 99th percentile is longer by", "Most times slower", 1000.0, "times");
-            row(ui, &mut self.drift, "when the inputs drift by more than", "Most drift", 1000.0, "");
-            ui.horizontal(|ui| {
-                widgets::muted(ui, "judged after");
+            });
+        };
+        row(ui, &mut self.errors, "more of its requests fail than", "Most failures", 99.9, "%");
+        row(ui, &mut self.slower, "its slowest take longer by", "Most times slower", 1000.0, "times");
+        row(ui, &mut self.drift, "the inputs drift by more than", "Most drift", 1000.0, "");
+        ui.horizontal(|ui| {
+            widgets::muted(ui, "judged from the first");
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 widgets::number_field(ui, "Least requests", &mut self.min_requests, 1.0..=1e9, "requests");
             });
         });
-        ui.horizontal(|ui| {
-            let help = "Requests with the same value in this header are always answered by the same version";
-            widgets::switch(ui, &mut self.sticky, "Keep each client on one side, by the header").on_hover_text(help);
-            if self.sticky {
-                widgets::line_edit(ui, "Header", &mut self.header, "x-user-id", false);
-            }
-        });
+        ui.add_space(size::TINY_GAP);
+        let help = "Requests with the same value in this header are always answered by the same version";
+        widgets::switch(ui, &mut self.sticky, "Keep each client on one side, by the header").on_hover_text(help);
+        if self.sticky {
+            widgets::line_edit(ui, "Header", &mut self.header, "x-user-id", false);
+        }
     }
 }
 
