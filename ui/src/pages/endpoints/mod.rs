@@ -4,6 +4,7 @@ mod answer;
 mod form;
 mod keys;
 mod load;
+mod monitoring;
 mod rollouts;
 mod snippets;
 
@@ -15,7 +16,7 @@ use athanor_protocol::{
 };
 use egui::{RichText, Ui};
 
-use self::{form::Form, keys::Keys, load::Load, rollouts::Rollouts, snippets::Language};
+use self::{form::Form, keys::Keys, load::Load, monitoring::Monitoring, rollouts::Rollouts, snippets::Language};
 use super::{Command, Cx, Go, Page, Route, models::task_title};
 use crate::{
     desk::{Remote, Ticket},
@@ -37,13 +38,19 @@ enum Tab {
     Serve,
     /// Versions that take over.
     Rollouts,
+    /// Drift and alerts.
+    Monitoring,
     /// API keys.
     Keys,
 }
 
 impl Tab {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::Serve, "Serving"), (Self::Rollouts, "Rollouts"), (Self::Keys, "Keys")];
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Serve, "Serving"),
+        (Self::Rollouts, "Rollouts"),
+        (Self::Monitoring, "Monitoring"),
+        (Self::Keys, "Keys"),
+    ];
 }
 
 /// A start or stop that is under way.
@@ -60,6 +67,7 @@ pub struct EndpointsPage {
     turn: Option<Turn>,
     load: Load,
     rollouts: Rollouts,
+    monitoring: Monitoring,
     keys: Keys,
     model: Option<String>,
     form: Form,
@@ -133,6 +141,7 @@ impl EndpointsPage {
         }
         self.keys.take(cx);
         self.rollouts.take(cx);
+        self.monitoring.take(cx);
     }
 
     /// The model that is tried: the one that was chosen, else the first.
@@ -161,6 +170,11 @@ impl EndpointsPage {
             Tab::Rollouts => {
                 if let Some(status) = self.status.value() {
                     self.rollouts.ui(ui, cx, status);
+                }
+            }
+            Tab::Monitoring => {
+                if let Some(status) = self.status.value() {
+                    self.monitoring.ui(ui, cx, status);
                 }
             }
             Tab::Keys => {
@@ -422,11 +436,13 @@ impl Page for EndpointsPage {
                 self.rollouts.invalidate();
             }
             Event::RolloutChanged { rollout } => self.rollouts.changed(rollout, cx),
+            Event::AlertChanged { alert } => self.monitoring.changed(alert, cx),
             Event::KeysChanged {} => self.keys.invalidate(),
             Event::Lagged {} => {
                 self.status.invalidate();
                 self.keys.invalidate();
                 self.rollouts.invalidate();
+                self.monitoring.invalidate();
             }
             Event::WorkspaceChanged { .. } => *self = Self::default(),
             _ => {}

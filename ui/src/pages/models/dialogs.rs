@@ -320,7 +320,8 @@ impl Importing {
     }
 }
 
-pub(super) fn failure_note(ui: &mut Ui, failure: &Failure) {
+/// A failure with its hint, in place.
+pub(crate) fn failure_note(ui: &mut Ui, failure: &Failure) {
     let text = match &failure.hint {
         Some(hint) => format!("{} {}", widgets::sentence(&failure.message), widgets::sentence(hint)),
         None => failure.message.clone(),

@@ -24,8 +24,12 @@ use egui::{CentralPanel, Frame, Margin, Panel, Ui};
 use super::{Command, Cx, Go, Page, keep_panel_width, paged::Paged, panel_width};
 use crate::{desk::Remote, format, icons::ph, theme::size, widgets};
 
-pub(crate) use self::detail::{task_title, type_title};
 use self::{card::Card, history::RulesSent, on_rows::OnRows, stages::Govern, work::Work};
+pub(crate) use self::{
+    detail::{task_title, type_title},
+    dialogs::failure_note,
+    names::{metric_title, value as metric_value},
+};
 
 /// The list's least, default and greatest width.
 const LIST: [f32; 3] = [180.0, 224.0, 360.0];
