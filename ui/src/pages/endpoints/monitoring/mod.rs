@@ -259,7 +259,7 @@ impl Monitoring {
                     .iter()
                     .map(|report| {
                         let [_, end] = report.period_millis;
-                        (report.id, format!("{} {}", format::date(end), &format::clock(end)))
+                        (report.id, format!("{} {}", format::date(end), format::clock(end)))
                     })
                     .collect();
                 let mut id = report.id;
