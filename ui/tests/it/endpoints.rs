@@ -180,6 +180,8 @@ fn snippets_hold_the_address_and_what_was_typed() {
     screen.click("Rust");
     screen.show("endpoints-rust");
     assert!(screen.has_text("ureq::post"));
+    screen.click("OIP v2");
+    assert!(screen.has_text("/v2/models/tumours/infer") && screen.has_text("\"datatype\": \"FP64\""));
 }
 
 #[test]

@@ -336,7 +336,12 @@ impl EndpointsPage {
         let code = snippets::snippet(self.language, &url, &served.model, &self.form.sample(&today));
         ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
         widgets::heading(ui, "Use it from a program", "");
-        let options = [(Language::Curl, "curl"), (Language::Python, "Python"), (Language::Rust, "Rust")];
+        let options = [
+            (Language::Curl, "curl"),
+            (Language::Python, "Python"),
+            (Language::Rust, "Rust"),
+            (Language::Oip, "OIP v2"),
+        ];
         widgets::segments(ui, &mut self.language, &options);
         if widgets::code_block(ui, &code) {
             cx.toasts.ok("Copied the snippet");
@@ -371,7 +376,7 @@ fn models_ui(ui: &mut Ui, cx: &Cx<'_>, status: &EndpointStatus, rollouts: &Rollo
             1 => {
                 ui.label(RichText::new(served.version.to_string()).monospace().color(cx.theme.text));
                 if let Some(rollout) = rollouts.running(&served.model) {
-                    let text = format!("{} % of {}", rollout.percent(), rollout.spec.candidate);
+                    let text = format!("{} at {} %", rollout.spec.candidate, rollout.percent());
                     widgets::small_pill(ui, cx.theme.accent, &text)
                         .on_hover_text(format!("Version {} is being rolled out", rollout.spec.candidate));
                 }

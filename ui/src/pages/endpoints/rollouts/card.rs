@@ -203,7 +203,7 @@ fn figures_ui(ui: &mut Ui, rollout: &Rollout) {
 fn beside_ui(ui: &mut Ui, rollout: &Rollout) {
     if rollout.spec.mode == RolloutMode::Shadow {
         shadow_ui(ui, &rollout.figures.shadow);
-        ui.add_space(size::TINY_GAP);
+        ui.add_space(size::SMALL_GAP);
     }
     guards_ui(ui, rollout);
 }
