@@ -77,7 +77,7 @@ fn oip(url: &str, model: &str, row: &[(String, Value)]) -> String {
                 _ => return None,
             };
             let name = Value::from(name.as_str());
-            Some(format!(r#"{{"name": {name}, "shape": [1, 1], "datatype": "{datatype}", "data": [{value}]}}"#))
+            Some(format!(r#"{{"name": {name}, "shape": [1], "datatype": "{datatype}", "data": [{value}]}}"#))
         })
         .collect();
     let body = format!("{{\"inputs\": [\n    {}\n  ]}}", tensors.join(",\n    ")).replace('\'', r"'\''");
@@ -167,7 +167,7 @@ mod tests {
         assert!(text.starts_with("curl 'http://127.0.0.1:8080/v2/models/tumours/infer' \\\n"), "{text}");
         let quoted = text.split("-d '").nth(1).unwrap().trim_end_matches('\'').replace(r"'\''", "'");
         let body: Value = serde_json::from_str(&quoted).unwrap();
-        let tensor = |name: &str, datatype: &str, data: Value| json!({ "name": name, "shape": [1, 1], "datatype": datatype, "data": [data] });
+        let tensor = |name: &str, datatype: &str, data: Value| json!({ "name": name, "shape": [1], "datatype": datatype, "data": [data] });
         let expect = [
             tensor("mean \"r\"", "FP64", json!(1.5)),
             tensor("site", "BYTES", json!("o'neil\n")),
