@@ -5,6 +5,7 @@ mod compare;
 mod compare_view;
 mod detail;
 mod dialogs;
+mod govern;
 mod history;
 mod list;
 mod names;
@@ -24,7 +25,7 @@ use egui::{CentralPanel, Frame, Margin, Panel, Ui};
 use super::{Command, Cx, Go, Page, keep_panel_width, paged::Paged, panel_width};
 use crate::{desk::Remote, format, icons::ph, theme::size, widgets};
 
-use self::{card::Card, history::RulesSent, on_rows::OnRows, stages::Govern, work::Work};
+use self::{card::Card, govern::Govern, history::RulesSent, on_rows::OnRows, work::Work};
 pub(crate) use self::{
     detail::{task_title, type_title},
     dialogs::failure_note,
