@@ -56,7 +56,7 @@ fn split_bar(ui: &Ui, bar: Rect, percent: u8, stable: Color32, candidate: Color3
     let width = match percent {
         0 => 0.0,
         100 => bar.width(),
-        percent => (bar.width() * f32::from(percent) / 100.0).clamp(6.0, bar.width() - 6.0),
+        percent => (bar.width() * f32::from(percent) / 100.0).max(6.0).min(bar.width()),
     };
     let middle = bar.right() - width;
     let round = |left: bool, right: bool| CornerRadius {
