@@ -96,6 +96,12 @@ impl Toasts {
         self.add(Toast { tone: Tone::Info, text: text.into(), hint: None, undo: false, until: self.now + 5.0 });
     }
 
+    /// Something happened that nobody here asked for; stays until it is closed, or for long.
+    pub fn news(&mut self, tone: Tone, text: impl Into<String>, reason: Option<String>) {
+        let hint = reason.as_deref().map(widgets::sentence);
+        self.add(Toast { tone, text: text.into(), hint, undo: false, until: self.now + 15.0 });
+    }
+
     /// Something went wrong; stays until it is closed, or for long.
     pub fn failure(&mut self, failure: &Failure) {
         let tone = match failure.code.meaning().1 {

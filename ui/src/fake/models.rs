@@ -95,7 +95,7 @@ pub fn model_version(version: u32) -> ModelVersion {
         signed_by: "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c".to_owned(),
         created_at_millis: NOW_MILLIS - i64::from(8 - version.min(8)) * 19 * HOUR + 17 * HOUR,
         aliases: aliases.iter().map(|&alias| alias.to_owned()).collect(),
-        stage: super::steward::stage_of(version),
+        stage: super::stage_of(version),
     }
 }
 

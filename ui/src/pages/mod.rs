@@ -105,6 +105,13 @@ pub enum Go {
     Compare(Vec<RunId>),
     /// A model.
     Model(String),
+    /// The form that rolls a version of a model out.
+    RollOut {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u32,
+    },
     /// Runs of a workflow.
     RunsOf(String),
 }
@@ -118,6 +125,7 @@ impl Go {
             Self::Workflow(_) | Self::NewWorkflow { .. } => Route::Workflow,
             Self::Run(_) | Self::Compare(_) | Self::RunsOf(_) => Route::Runs,
             Self::Model(_) => Route::Models,
+            Self::RollOut { .. } => Route::Endpoints,
         }
     }
 }

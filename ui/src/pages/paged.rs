@@ -2,7 +2,11 @@
 
 use athanor_protocol::{
     Code, Failure,
-    api::{Ask, AuditList, AuditPage, KeyList, KeyPage, Link, ModelList, ModelPage, ModelVersions, VersionPage},
+    api::{
+        AlertList, AlertPage, Ask, AuditList, AuditPage, KeyList, KeyPage, Link, ModelList, ModelPage, ModelVersions,
+        VersionPage,
+    },
+    monitor::Alert,
     registry::{ApiKeyInfo, AuditEntry, ModelSummary, ModelVersion},
 };
 
@@ -44,6 +48,7 @@ pages! {
     ModelVersions => VersionPage of ModelVersion,
     KeyList => KeyPage of ApiKeyInfo,
     AuditList => AuditPage of AuditEntry,
+    AlertList => AlertPage of Alert,
 }
 
 /// A list that is kept up to date page by page.

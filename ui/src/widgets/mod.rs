@@ -10,6 +10,7 @@ mod empty;
 mod field;
 mod fold;
 mod grid;
+mod interval;
 mod lines;
 mod live;
 mod menu;
@@ -19,6 +20,6 @@ mod spark;
 mod text;
 
 pub use self::{
-    bars::*, basic::*, button::*, choice::*, confirm::*, dialog::*, empty::*, field::*, fold::*, grid::*, lines::*,
-    live::*, menu::*, pill::*, plot::*, spark::*, text::*,
+    bars::*, basic::*, button::*, choice::*, confirm::*, dialog::*, empty::*, field::*, fold::*, grid::*, interval::*,
+    lines::*, live::*, menu::*, pill::*, plot::*, spark::*, text::*,
 };

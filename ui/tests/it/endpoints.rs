@@ -180,11 +180,14 @@ fn snippets_hold_the_address_and_what_was_typed() {
     screen.click("Rust");
     screen.show("endpoints-rust");
     assert!(screen.has_text("ureq::post"));
+    screen.click("OIP v2");
+    assert!(screen.has_text("/v2/models/tumours/infer") && screen.has_text("\"datatype\": \"FP64\""));
 }
 
 #[test]
 fn a_key_is_made_shown_once_and_then_gone() {
     let mut screen = endpoints([1280.0, 1500.0], true, |_| {});
+    screen.click("Keys");
     screen.click("New key");
     screen.type_into("Name", "lab robot");
     screen.click("Change what is served and everything else in this workspace");
@@ -213,6 +216,7 @@ fn a_key_is_made_shown_once_and_then_gone() {
 #[test]
 fn a_key_is_revoked_after_a_question() {
     let mut screen = endpoints([1280.0, 1500.0], true, |_| {});
+    screen.click("Keys");
     screen.click("Revoke deploy script");
     assert!(!screen.fake.sent().iter().any(|ask| matches!(ask, Request::KeyRevoke(_))));
     screen.show("endpoints-revoke");
@@ -227,18 +231,16 @@ fn a_key_is_revoked_after_a_question() {
 
 #[test]
 fn empty_slow_and_failing_are_said() {
-    let screen = endpoints(WIDE, false, |fake| {
+    let mut screen = endpoints(WIDE, false, |fake| {
         fake.on(|ask| match ask {
             Request::EndpointGet(_) => Some(Ok(Reply::EndpointGet(Box::default()))),
             Request::KeyList(_) => Some(Ok(Reply::KeyList(Box::new(KeyPage { items: vec![], next: None })))),
             _ => None,
         });
     });
-    assert!(
-        screen.has_text("Nothing is in production")
-            && screen.has("Open Models")
-            && screen.has_text("Every request to the endpoint carries a key")
-    );
+    assert!(screen.has_text("Nothing is in production") && screen.has("Open Models"));
+    screen.click("Keys");
+    assert!(screen.has_text("Every request to the endpoint carries a key"));
     let mut screen = Screen::usual();
     screen.fake.hold();
     screen.go(Go::To(Route::Endpoints));

@@ -69,8 +69,15 @@ fn a_roll_back_is_one_click() {
     let mut screen = usual();
     screen.click("Version 6");
     screen.click("Roll back to version 5");
-    assert_eq!(aliases_sent(&screen), [alias("production", Some(5))]);
+    let rolled = |screen: &Screen| {
+        let sent = screen.fake.sent().into_iter();
+        sent.filter_map(|ask| if let Request::ModelRollback(ask) = ask { Some(ask.undo) } else { None })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(rolled(&screen), [false]);
     assert!(screen.has_text("Rolled back tumours to version 5"));
+    screen.click("Undo");
+    assert_eq!(rolled(&screen), [false, true]);
 }
 
 #[test]

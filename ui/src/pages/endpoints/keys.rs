@@ -48,6 +48,7 @@ impl Ends {
 struct Making {
     name: String,
     predict: bool,
+    read: bool,
     admin: bool,
     ends: Ends,
     sent: Option<Ticket<KeyCreate>>,
@@ -94,6 +95,7 @@ impl Keys {
         self.making = Some(Making {
             name: String::new(),
             predict: true,
+            read: false,
             admin: false,
             ends: Ends::default(),
             sent: None,
@@ -277,13 +279,16 @@ impl Making {
             ui.add_space(size::SMALL_GAP);
             widgets::label(ui, "May");
             widgets::check_text(ui, &mut self.predict, "Ask for predictions");
+            widgets::check_text(ui, &mut self.read, "Read what models take and how the endpoint does")
+                .on_hover_text("For collectors of metrics: it may ask for no prediction");
             widgets::check_text(ui, &mut self.admin, "Change what is served and everything else in this workspace");
             ui.add_space(size::SMALL_GAP);
             widgets::label(ui, "Ends by itself after");
             widgets::segments(ui, &mut self.ends, &Ends::ALL);
             ui.add_space(size::GAP);
             ui.horizontal(|ui| {
-                let may = !self.name.trim().is_empty() && (self.predict || self.admin) && self.sent.is_none();
+                let may =
+                    !self.name.trim().is_empty() && (self.predict || self.read || self.admin) && self.sent.is_none();
                 ui.add_enabled_ui(may, |ui| {
                     let enter = widgets::enter_pressed(ui) && may;
                     if widgets::button(ui, Kind::Primary, None, "Make key").clicked() || enter {
@@ -297,7 +302,7 @@ impl Making {
         });
         match (answer, ask) {
             (Some(true), _) => {
-                let scopes = [(self.predict, Scope::Predict), (self.admin, Scope::Admin)];
+                let scopes = [(self.predict, Scope::Predict), (self.read, Scope::Read), (self.admin, Scope::Admin)];
                 let scopes = scopes.into_iter().filter(|(on, _)| *on).map(|(_, scope)| scope).collect();
                 let expires_at_millis = self.ends.at(cx.desk.now_millis());
                 self.trouble = None;

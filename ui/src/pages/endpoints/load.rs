@@ -36,7 +36,7 @@ pub(super) struct Load {
     drawn: Drawn,
 }
 
-fn latency(micros: f64) -> String {
+pub(super) fn latency(micros: f64) -> String {
     if micros >= 1_000_000.0 {
         format!("{} s", format::number(micros / 1_000_000.0))
     } else if micros >= 1000.0 {

@@ -4,6 +4,8 @@ mod answer;
 mod form;
 mod keys;
 mod load;
+mod monitoring;
+mod rollouts;
 mod snippets;
 
 use std::collections::BTreeMap;
@@ -14,7 +16,7 @@ use athanor_protocol::{
 };
 use egui::{RichText, Ui};
 
-use self::{form::Form, keys::Keys, load::Load, snippets::Language};
+use self::{form::Form, keys::Keys, load::Load, monitoring::Monitoring, rollouts::Rollouts, snippets::Language};
 use super::{Command, Cx, Go, Page, Route, models::task_title};
 use crate::{
     desk::{Remote, Ticket},
@@ -28,6 +30,29 @@ use crate::{
 /// The port that snippets name while the endpoint does not run and takes a free one.
 const SAMPLE_PORT: u16 = 8080;
 
+/// The parts of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Tab {
+    /// The endpoint, its load, trying it, snippets.
+    #[default]
+    Serve,
+    /// Versions that take over.
+    Rollouts,
+    /// Drift and alerts.
+    Monitoring,
+    /// API keys.
+    Keys,
+}
+
+impl Tab {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Serve, "Serving"),
+        (Self::Rollouts, "Rollouts"),
+        (Self::Monitoring, "Monitoring"),
+        (Self::Keys, "Keys"),
+    ];
+}
+
 /// A start or stop that is under way.
 enum Turn {
     Start(Ticket<EndpointStart>),
@@ -38,8 +63,11 @@ enum Turn {
 #[derive(Default)]
 pub struct EndpointsPage {
     status: Remote<EndpointGet>,
+    tab: Tab,
     turn: Option<Turn>,
     load: Load,
+    rollouts: Rollouts,
+    monitoring: Monitoring,
     keys: Keys,
     model: Option<String>,
     form: Form,
@@ -112,6 +140,8 @@ impl EndpointsPage {
             self.answer = Some((self.model.clone().unwrap_or_default(), result));
         }
         self.keys.take(cx);
+        self.rollouts.take(cx);
+        self.monitoring.take(cx);
     }
 
     /// The model that is tried: the one that was chosen, else the first.
@@ -131,6 +161,29 @@ impl EndpointsPage {
             }
             return;
         }
+        widgets::segments(ui, &mut self.tab, &Tab::ALL);
+        if let Some(status) = self.status.value() {
+            self.rollouts.keep(ui, cx, status, self.tab == Tab::Rollouts);
+        }
+        match self.tab {
+            Tab::Serve => self.serve_ui(ui, cx),
+            Tab::Rollouts => {
+                if let Some(status) = self.status.value() {
+                    self.rollouts.ui(ui, cx, status);
+                }
+            }
+            Tab::Monitoring => {
+                if let Some(status) = self.status.value() {
+                    self.monitoring.ui(ui, cx, status);
+                }
+            }
+            Tab::Keys => {
+                widgets::card(ui, |ui| self.keys.ui(ui, cx));
+            }
+        }
+    }
+
+    fn serve_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
         self.status_ui(ui, cx);
         if self.is_running() {
             self.load.keep(ui, cx.desk);
@@ -146,7 +199,6 @@ impl EndpointsPage {
                 widgets::card(ui, |ui| self.snippets_ui(ui, cx));
             }
         }
-        widgets::card(ui, |ui| self.keys.ui(ui, cx));
     }
 
     fn status_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
@@ -197,7 +249,7 @@ impl EndpointsPage {
                     widgets::muted(ui, &text);
                 }
             }
-            go = models_ui(ui, cx, status);
+            go = models_ui(ui, cx, status, &self.rollouts);
         });
         cx.go.extend(go);
     }
@@ -284,7 +336,12 @@ impl EndpointsPage {
         let code = snippets::snippet(self.language, &url, &served.model, &self.form.sample(&today));
         ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
         widgets::heading(ui, "Use it from a program", "");
-        let options = [(Language::Curl, "curl"), (Language::Python, "Python"), (Language::Rust, "Rust")];
+        let options = [
+            (Language::Curl, "curl"),
+            (Language::Python, "Python"),
+            (Language::Rust, "Rust"),
+            (Language::Oip, "OIP v2"),
+        ];
         widgets::segments(ui, &mut self.language, &options);
         if widgets::code_block(ui, &code) {
             cx.toasts.ok("Copied the snippet");
@@ -297,7 +354,7 @@ impl EndpointsPage {
 }
 
 /// What is served; a click leads to the model.
-fn models_ui(ui: &mut Ui, cx: &Cx<'_>, status: &EndpointStatus) -> Option<Go> {
+fn models_ui(ui: &mut Ui, cx: &Cx<'_>, status: &EndpointStatus, rollouts: &Rollouts) -> Option<Go> {
     let mut go = None;
     if status.models.is_empty() {
         widgets::note(ui, Tone::Info, "nothing is in production: promote a version of a model first");
@@ -307,7 +364,7 @@ fn models_ui(ui: &mut Ui, cx: &Cx<'_>, status: &EndpointStatus) -> Option<Go> {
         return go;
     }
     let title = if status.url.is_some() { "Serves" } else { "Would serve" };
-    let columns = [Col::wide(title), Col::fixed("Version", 64.0), Col::wide("Predicts"), Col::number("Takes", 90.0)];
+    let columns = [Col::wide(title), Col::fixed("Version", 110.0), Col::wide("Predicts"), Col::number("Takes", 90.0)];
     widgets::lines_header(ui, &columns);
     for served in &status.models {
         widgets::line_row(ui, &columns, size::ROW, |ui, at| match at {
@@ -318,6 +375,11 @@ fn models_ui(ui: &mut Ui, cx: &Cx<'_>, status: &EndpointStatus) -> Option<Go> {
             }
             1 => {
                 ui.label(RichText::new(served.version.to_string()).monospace().color(cx.theme.text));
+                if let Some(rollout) = rollouts.running(&served.model) {
+                    let text = format!("{} at {} %", rollout.spec.candidate, rollout.percent());
+                    widgets::small_pill(ui, cx.theme.accent, &text)
+                        .on_hover_text(format!("Version {} is being rolled out", rollout.spec.candidate));
+                }
             }
             2 => widgets::cell_text(ui, &task_title(&served.signature)),
             _ => {
@@ -364,23 +426,38 @@ impl Page for EndpointsPage {
         self.status.keep(cx.desk, &EndpointGet {});
         super::scrolled(ui, "endpoints", |ui| self.content(ui, cx));
         self.keys.dialogs_ui(ui, cx);
+        self.rollouts.dialogs_ui(ui, cx);
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) {
         self.take(cx);
     }
 
-    fn event(&mut self, event: &Event, _: &mut Cx<'_>) {
+    fn event(&mut self, event: &Event, cx: &mut Cx<'_>) {
         match event {
             Event::EndpointChanged { status } => self.set_status(status),
-            Event::ModelsChanged {} => self.status.invalidate(),
+            Event::ModelsChanged {} => {
+                self.status.invalidate();
+                self.rollouts.invalidate();
+            }
+            Event::RolloutChanged { rollout } => self.rollouts.changed(rollout, cx),
+            Event::AlertChanged { alert } => self.monitoring.changed(alert, cx),
             Event::KeysChanged {} => self.keys.invalidate(),
             Event::Lagged {} => {
                 self.status.invalidate();
                 self.keys.invalidate();
+                self.rollouts.invalidate();
+                self.monitoring.invalidate();
             }
             Event::WorkspaceChanged { .. } => *self = Self::default(),
             _ => {}
+        }
+    }
+
+    fn open(&mut self, go: &Go, _: &mut Cx<'_>) {
+        if let Go::RollOut { model, version } = go {
+            self.tab = Tab::Rollouts;
+            self.rollouts.ask_new(model, Some(*version));
         }
     }
 
@@ -393,14 +470,29 @@ impl Page for EndpointsPage {
         } else {
             Command::new("endpoints.start", "Start the endpoint", ph::PLAY, "")
         };
-        vec![turn, Command::new("endpoints.key", "Make an API key", ph::KEY, "")]
+        let mut commands = vec![turn];
+        if let Some(served) = self.served() {
+            let title = format!("Roll out a version of {}", served.model);
+            commands.push(Command::new("endpoints.roll_out", title, ph::ARROWS_SPLIT, ""));
+        }
+        commands.push(Command::new("endpoints.key", "Make an API key", ph::KEY, ""));
+        commands
     }
 
     fn run(&mut self, command: &str, cx: &mut Cx<'_>) {
         match command {
             "endpoints.start" => self.start(cx),
             "endpoints.stop" => self.stop(cx),
-            "endpoints.key" => self.keys.ask_new(),
+            "endpoints.roll_out" => {
+                if let Some(model) = self.served().map(|served| served.model.clone()) {
+                    self.tab = Tab::Rollouts;
+                    self.rollouts.ask_new(&model, None);
+                }
+            }
+            "endpoints.key" => {
+                self.tab = Tab::Keys;
+                self.keys.ask_new();
+            }
             _ => {}
         }
     }

@@ -14,6 +14,8 @@ pub(super) enum Language {
     Python,
     /// Rust with ureq.
     Rust,
+    /// curl, in the words of the Open Inference Protocol v2.
+    Oip,
 }
 
 /// The address that answers with predictions of a model.
@@ -28,6 +30,7 @@ pub(super) fn snippet(language: Language, url: &str, model: &str, row: &[(String
         Language::Curl => curl(&address, row),
         Language::Python => python(&address, row),
         Language::Rust => rust(&address, row),
+        Language::Oip => oip(url, model, row),
     }
 }
 
@@ -58,6 +61,28 @@ fn curl(address: &str, row: &[(String, Value)]) -> String {
     let body = body(row).replace('\'', r"'\''");
     format!(
         "curl '{address}' \\\n  -H \"Authorization: Bearer $ATHANOR_KEY\" \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'"
+    )
+}
+
+/// A tensor for each column that has a value, as clients of other servers send them; what may be missing is left out.
+fn oip(url: &str, model: &str, row: &[(String, Value)]) -> String {
+    let tensors: Vec<String> = row
+        .iter()
+        .filter_map(|(name, value)| {
+            let datatype = match value {
+                Value::Bool(_) => "BOOL",
+                Value::Number(number) if number.is_f64() => "FP64",
+                Value::Number(_) => "INT64",
+                Value::String(_) => "BYTES",
+                _ => return None,
+            };
+            let name = Value::from(name.as_str());
+            Some(format!(r#"{{"name": {name}, "shape": [1], "datatype": "{datatype}", "data": [{value}]}}"#))
+        })
+        .collect();
+    let body = format!("{{\"inputs\": [\n    {}\n  ]}}", tensors.join(",\n    ")).replace('\'', r"'\''");
+    format!(
+        "curl '{url}/v2/models/{model}/infer' \\\n  -H \"Authorization: Bearer $ATHANOR_KEY\" \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'"
     )
 }
 
@@ -134,6 +159,21 @@ mod tests {
         let body: Value = serde_json::from_str(&quoted).unwrap();
         let expect: serde_json::Map<String, Value> = row().into_iter().collect();
         assert_eq!(body, json!({ "row": expect }));
+    }
+
+    #[test]
+    fn tensors_have_the_type_of_their_value_and_missing_ones_are_left_out() {
+        let text = snippet(Language::Oip, "http://127.0.0.1:8080", "tumours", &row());
+        assert!(text.starts_with("curl 'http://127.0.0.1:8080/v2/models/tumours/infer' \\\n"), "{text}");
+        let quoted = text.split("-d '").nth(1).unwrap().trim_end_matches('\'').replace(r"'\''", "'");
+        let body: Value = serde_json::from_str(&quoted).unwrap();
+        let tensor = |name: &str, datatype: &str, data: Value| json!({ "name": name, "shape": [1], "datatype": datatype, "data": [data] });
+        let expect = [
+            tensor("mean \"r\"", "FP64", json!(1.5)),
+            tensor("site", "BYTES", json!("o'neil\n")),
+            tensor("smoker", "BOOL", json!(true)),
+        ];
+        assert_eq!(body, json!({ "inputs": expect }));
     }
 
     #[test]

@@ -41,7 +41,10 @@ impl ModelsPage {
         }
         let Some((first, second)) = self.pair() else { return };
         head(ui, cx.theme, first, second, acts);
-        widgets::titled_card(ui, "Metrics", "", |ui| metrics_ui(ui, cx.theme, first, second));
+        let (name, older, newer) = (first.model.clone(), first.version, second.version);
+        widgets::card(ui, |ui| self.on_rows.ui(ui, cx, &name, older, newer));
+        let Some((first, second)) = self.pair() else { return };
+        widgets::titled_card(ui, "Metrics", "as each package holds them", |ui| metrics_ui(ui, cx.theme, first, second));
         widgets::titled_card(ui, "Signature", "", |ui| signature_ui(ui, cx.theme, first, second));
         let mut all = self.all_params;
         widgets::card(ui, |ui| {
@@ -94,7 +97,7 @@ impl ModelsPage {
     }
 }
 
-fn selectable(ui: &mut Ui, text: &str, color: egui::Color32) {
+pub(super) fn selectable(ui: &mut Ui, text: &str, color: egui::Color32) {
     ui.add(egui::Label::new(RichText::new(text).monospace().color(color)).truncate().selectable(true));
 }
 
@@ -102,6 +105,17 @@ fn selectable(ui: &mut Ui, text: &str, color: egui::Color32) {
 fn escape(ui: &Ui) -> bool {
     let taken = ui.ctx().egui_wants_keyboard_input() || egui::Popup::is_any_open(ui.ctx());
     !taken && ui.input(|input| input.key_pressed(egui::Key::Escape))
+}
+
+/// The head of what stands in place of the versions: a way back and a title.
+pub(super) fn back_head(ui: &mut Ui, theme: &Theme, title: &str, acts: &mut Vec<Act>) {
+    ui.horizontal(|ui| {
+        if widgets::icon_button(ui, ph::ARROW_LEFT, "Back to the versions").clicked() || escape(ui) {
+            acts.push(Act::Aside(None));
+        }
+        let text = RichText::new(title).font(theme::semibold(font_size::TITLE)).color(theme.text);
+        ui.add(egui::Label::new(text).truncate().selectable(true));
+    });
 }
 
 fn head(ui: &mut Ui, theme: &Theme, first: &ModelVersion, second: &ModelVersion, acts: &mut Vec<Act>) {
@@ -168,7 +182,7 @@ fn metrics_ui(ui: &mut Ui, theme: &Theme, first: &ModelVersion, second: &ModelVe
     }
 }
 
-fn signed(value: f64) -> String {
+pub(super) fn signed(value: f64) -> String {
     let text = value_text(value);
     if value > 0.0 { format!("+{text}") } else { text }
 }

@@ -1,6 +1,7 @@
 //! Everything about the chosen version.
 
 use athanor_protocol::{
+    governance::Stage,
     registry::ModelVersion,
     signature::{InputColumn, ModelSignature, Task},
     table::DataType,
@@ -8,9 +9,10 @@ use athanor_protocol::{
 use egui::{RichText, Ui};
 
 use super::{
-    Act, ModelsPage, is_production,
+    Act, Aside, ModelsPage, is_production,
     names::{metric_title, split_title, value},
-    versions::{alias_tag, promote, remove, roll_back, roll_back_to},
+    stages::{stage_pill, verb},
+    versions::{alias_tag, may_roll_out, promote, remove},
     work::Check,
 };
 use crate::{
@@ -54,6 +56,7 @@ impl ModelsPage {
         widgets::tight(ui, |ui| {
             let title = RichText::new(format!("Version {}", item.version));
             ui.label(title.font(theme::semibold(font_size::TITLE)).color(cx.theme.text));
+            stage_pill(ui, item.stage);
             widgets::muted(ui, &format::ago(item.created_at_millis, cx.desk.now_millis()))
                 .on_hover_text(format!("{created} UTC"));
         });
@@ -71,6 +74,10 @@ impl ModelsPage {
             }
             if button(ui, ph::SEAL_CHECK, "Verify").on_hover_text("Check the package's bytes and signature").clicked() {
                 acts.push(Act::Verify(item.version));
+            }
+            if button(ui, ph::ARTICLE, "Card").on_hover_text("What it is for, how good it is, where it ends").clicked()
+            {
+                acts.push(Act::Aside(Some(Aside::Card(item.version))));
             }
             let response = button(ui, ph::EXPORT, "Export");
             if response.on_hover_text("Write the package to a file").clicked() {
@@ -108,11 +115,29 @@ impl ModelsPage {
                 if button.on_disabled_hover_text("This workspace can only be looked at").clicked() {
                     acts.push(promote(item));
                 }
-            } else if let Some((_, to)) = roll_back_to(self.versions.items()) {
+                if may_roll_out(item, self.versions.items()) {
+                    let button = widgets::secondary(ui, ph::ARROWS_SPLIT, "Roll out step by step");
+                    let button =
+                        button.on_hover_text("It answers a share of the requests first, and goes back by itself");
+                    if button.on_disabled_hover_text("This workspace can only be looked at").clicked() {
+                        acts.push(Act::RollOut(item.version));
+                    }
+                }
+            } else if let Some(to) = self.back_to() {
                 let button = widgets::secondary(ui, ph::ARROW_COUNTER_CLOCKWISE, &format!("Roll back to version {to}"));
                 if button.on_hover_text("The endpoint answers with the version before again").clicked() {
-                    acts.extend(roll_back(self.versions.items()));
+                    acts.push(Act::RollBack);
                 }
+            }
+            if item.stage == Stage::Candidate {
+                ui.horizontal(|ui| {
+                    ui.spacing_mut().item_spacing.x = 6.0;
+                    for stage in [Stage::Approved, Stage::Rejected] {
+                        if widgets::button(ui, widgets::Kind::Secondary, None, verb(stage)).clicked() {
+                            acts.push(Act::AskStage(item.version, stage));
+                        }
+                    }
+                });
             }
         });
     }

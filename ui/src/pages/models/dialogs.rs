@@ -194,7 +194,7 @@ impl Work {
 }
 
 /// The buttons at the end of a dialog; `Some(false)` is "Cancel". Enter is the first one.
-fn buttons(ui: &mut Ui, verb: &str, may: bool, busy: bool) -> Option<bool> {
+pub(super) fn buttons(ui: &mut Ui, verb: &str, may: bool, busy: bool) -> Option<bool> {
     let mut answer = None;
     ui.add_space(size::GAP);
     ui.horizontal(|ui| {
@@ -320,7 +320,8 @@ impl Importing {
     }
 }
 
-fn failure_note(ui: &mut Ui, failure: &Failure) {
+/// A failure with its hint, in place.
+pub(crate) fn failure_note(ui: &mut Ui, failure: &Failure) {
     let text = match &failure.hint {
         Some(hint) => format!("{} {}", widgets::sentence(&failure.message), widgets::sentence(hint)),
         None => failure.message.clone(),

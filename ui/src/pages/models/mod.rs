@@ -1,16 +1,22 @@
 //! The page Models: models and their versions, aliases that can be moved back, comparison, packages.
 
+mod card;
 mod compare;
 mod compare_view;
 mod detail;
 mod dialogs;
+mod govern;
+mod history;
 mod list;
 mod names;
+mod on_rows;
+mod stages;
 mod versions;
 mod work;
 
 use athanor_protocol::{
     api::{Event, ModelList, ModelVersions, RunGet},
+    governance::Stage,
     names::RunId,
     registry::ModelVersion,
 };
@@ -19,8 +25,12 @@ use egui::{CentralPanel, Frame, Margin, Panel, Ui};
 use super::{Command, Cx, Go, Page, keep_panel_width, paged::Paged, panel_width};
 use crate::{desk::Remote, format, icons::ph, theme::size, widgets};
 
-pub(crate) use self::detail::{task_title, type_title};
-use self::work::Work;
+use self::{card::Card, govern::Govern, history::RulesSent, on_rows::OnRows, work::Work};
+pub(crate) use self::{
+    detail::{task_title, type_title},
+    dialogs::failure_note,
+    names::{metric_title, value as metric_value},
+};
 
 /// The list's least, default and greatest width.
 const LIST: [f32; 3] = [180.0, 224.0, 360.0];
@@ -28,6 +38,15 @@ const LIST: [f32; 3] = [180.0, 224.0, 360.0];
 const ONE_COLUMN: f32 = 780.0;
 /// Below this width the list and the details are narrower at first.
 const NARROW: f32 = 1000.0;
+
+/// What stands in place of the versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aside {
+    /// A version's card.
+    Card(u32),
+    /// What happened to the model.
+    History,
+}
 
 /// What a user asked for in this frame.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +60,12 @@ enum Act {
     Verify(u32),
     Export(u32),
     Predict(u32),
+    RollOut(u32),
+    RollBack,
+    AskStage(u32, Stage),
+    AskDelete(u32),
+    Restore(u32),
+    Aside(Option<Aside>),
     Import,
     Run(RunId),
     MoreVersions,
@@ -62,6 +87,11 @@ pub struct ModelsPage {
     run: Remote<RunGet>,
     pair: [Remote<RunGet>; 2],
     work: Work,
+    govern: Govern,
+    rules: RulesSent,
+    aside: Option<Aside>,
+    card: Card,
+    on_rows: OnRows,
 }
 
 impl ModelsPage {
@@ -83,6 +113,7 @@ impl ModelsPage {
             self.choose(name);
         }
         let Some(model) = self.model.clone() else { return };
+        self.govern.keep(cx, &model);
         self.versions.keep(cx.desk, &ModelVersions { model, after: None });
         if self.chosen().is_none() {
             self.version = self.versions.items().first().map(|item| item.version);
@@ -98,7 +129,18 @@ impl ModelsPage {
             self.version = None;
             self.marked.clear();
             self.comparing = false;
+            self.aside = None;
         }
+    }
+
+    /// The version that production goes back to.
+    fn back_to(&self) -> Option<u32> {
+        let history = self.model.as_deref().and_then(|model| self.govern.of(model));
+        stages::back_to(self.versions.items(), history).map(|(to, _)| to)
+    }
+
+    fn find(&self, version: u32) -> Option<&ModelVersion> {
+        self.versions.items().iter().find(|item| item.version == version)
     }
 
     fn do_it(&mut self, act: Act, cx: &mut Cx<'_>) {
@@ -119,6 +161,18 @@ impl ModelsPage {
                 }
             },
             Act::Compare(on) => self.comparing = on,
+            Act::Move { alias, version: Some(version), label } if self.is_refused(&model, &alias, version) => {
+                self.govern.ask_stage(version, Stage::Approved, Some((alias, label)));
+            }
+            Act::RollBack => self.roll_back(cx, &model),
+            Act::AskStage(version, stage) => self.govern.ask_stage(version, stage, None),
+            Act::AskDelete(version) => {
+                if let Some(item) = self.find(version).cloned() {
+                    self.govern.ask_delete(&item);
+                }
+            }
+            Act::Restore(version) => self.govern.restore(cx, &model, version),
+            Act::Aside(aside) => self.aside = aside,
             Act::Move { alias, version, label } => self.work.move_alias(cx, &model, &alias, version, label),
             Act::AskAlias(version) => self.work.ask_alias(version),
             Act::Verify(version) => self.work.verify(cx, &model, version),
@@ -128,6 +182,7 @@ impl ModelsPage {
             }
             Act::Export(version) => self.work.export(cx, &model, version),
             Act::Predict(version) => self.work.ask_predict(cx, &model, version),
+            Act::RollOut(version) => cx.go.push(Go::RollOut { model, version }),
             Act::Import => self.work.ask_import(),
             Act::Run(run) => cx.go.push(Go::Run(run)),
             Act::MoreVersions => self.versions.more(cx.desk),
@@ -135,8 +190,30 @@ impl ModelsPage {
         }
     }
 
+    /// Whether an alias of the model may not point to a version, as far as it is known here; the engine looks again.
+    fn is_refused(&self, model: &str, alias: &str, version: u32) -> bool {
+        self.find(version).is_some_and(|item| self.govern.refuses(model, alias, item.stage))
+    }
+
+    fn roll_back(&mut self, cx: &mut Cx<'_>, model: &str) {
+        let items = self.versions.items();
+        match stages::back_to(items, self.govern.of(model)) {
+            Some((_, true)) => self.govern.roll_back(cx, model),
+            Some((to, false)) => {
+                if let Some(act) =
+                    items.iter().find(|item| is_production(item)).map(|item| versions::roll_back_to(item, to))
+                {
+                    self.do_it(act, cx);
+                }
+            }
+            None => {}
+        }
+    }
+
     fn invalidate(&mut self) {
         self.models.invalidate();
+        self.govern.history.invalidate();
+        self.card.invalidate();
         self.versions.invalidate();
         self.run.invalidate();
         for run in &mut self.pair {
@@ -156,6 +233,8 @@ impl ModelsPage {
                 self.model_choice(ui, acts);
                 if self.comparing {
                     self.compare_ui(ui, cx, acts);
+                } else if let Some(aside) = self.aside {
+                    self.aside_ui(ui, cx, aside, acts);
                 } else {
                     self.versions_card(ui, cx, acts, Some(320.0));
                     widgets::card(ui, |ui| self.detail_ui(ui, cx, acts));
@@ -178,6 +257,10 @@ impl ModelsPage {
             super::scrolled(ui, "models-compare", |ui| self.compare_ui(ui, cx, acts));
             return;
         }
+        if let Some(aside) = self.aside {
+            super::scrolled(ui, "models-aside", |ui| self.aside_ui(ui, cx, aside, acts));
+            return;
+        }
         let [least, default, most] = size::INSPECTOR;
         let default = if narrow { least + 20.0 } else { default + 20.0 };
         let shown = Panel::right("models-detail")
@@ -194,6 +277,13 @@ impl ModelsPage {
         CentralPanel::default().frame(Frame::new().inner_margin(size::GAP)).show(ui, |ui| {
             self.versions_card(ui, cx, acts, None);
         });
+    }
+
+    fn aside_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>, aside: Aside, acts: &mut Vec<Act>) {
+        match aside {
+            Aside::Card(version) => self.card_ui(ui, cx, version, acts),
+            Aside::History => self.history_ui(ui, cx, acts),
+        }
     }
 
     fn not_loaded(&self, ui: &mut Ui, cx: &Cx<'_>, acts: &mut Vec<Act>) {
@@ -249,13 +339,23 @@ impl Page for ModelsPage {
         self.body(ui, cx, &mut acts);
         let model = self.model.clone().unwrap_or_default();
         self.work.ui(ui, cx, &model, self.versions.items());
+        self.govern.dialogs_ui(ui, cx, &model, self.versions.items());
         for act in acts {
             self.do_it(act, cx);
         }
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) {
-        if self.work.take(cx) {
+        let model = self.model.clone().unwrap_or_default();
+        let mut changed = self.work.take(cx);
+        changed |= self.govern.take(cx, &model);
+        changed |= self.rules.take(cx);
+        self.card.take(cx);
+        self.on_rows.take(cx);
+        for (alias, version, label) in std::mem::take(&mut self.govern.promoted) {
+            self.work.move_alias(cx, &model, &alias, Some(version), label);
+        }
+        if changed {
             self.invalidate();
         }
     }
@@ -287,11 +387,27 @@ impl Page for ModelsPage {
         if cx.desk.may_change() && !is_production(item) {
             let title = format!("Promote {name} to production");
             commands.push(Command::new("models.promote", title, ph::ARROW_FAT_LINE_UP, ""));
+            if self.versions.items().iter().any(is_production) {
+                commands.push(Command::new("models.roll_out", format!("Roll out {name}"), ph::ARROWS_SPLIT, ""));
+            }
         }
-        if cx.desk.may_change() && versions::roll_back(self.versions.items()).is_some() {
+        if cx.desk.may_change() && self.back_to().is_some() {
             let title = format!("Roll back {}", item.model);
             commands.push(Command::new("models.roll_back", title, ph::ARROW_COUNTER_CLOCKWISE, ""));
         }
+        if cx.desk.may_change() {
+            for (id, stage, icon) in [
+                ("models.approve", Stage::Approved, ph::CHECK_CIRCLE),
+                ("models.reject", Stage::Rejected, ph::X_CIRCLE),
+            ] {
+                if item.stage != stage {
+                    commands.push(Command::new(id, format!("{} {name}", stages::verb(stage)), icon, ""));
+                }
+            }
+        }
+        commands.push(Command::new("models.card", format!("Show the card of {name}"), ph::ARTICLE, ""));
+        let title = format!("Show the history of {}", item.model);
+        commands.push(Command::new("models.history", title, ph::CLOCK_COUNTER_CLOCKWISE, ""));
         commands.push(Command::new("models.verify", format!("Verify {name}"), ph::SEAL_CHECK, ""));
         commands.push(Command::new("models.export", format!("Export {name}"), ph::EXPORT, ""));
         commands.push(Command::new("models.predict", format!("Predict a table with {name}"), ph::TABLE, ""));
@@ -312,7 +428,12 @@ impl Page for ModelsPage {
         let act = match command {
             "models.import" => Some(Act::Import),
             "models.promote" => Some(versions::promote(item)),
-            "models.roll_back" => versions::roll_back(self.versions.items()),
+            "models.roll_back" => Some(Act::RollBack),
+            "models.card" => Some(Act::Aside(Some(Aside::Card(version)))),
+            "models.history" => Some(Act::Aside(Some(Aside::History))),
+            "models.approve" => Some(Act::AskStage(version, Stage::Approved)),
+            "models.reject" => Some(Act::AskStage(version, Stage::Rejected)),
+            "models.roll_out" => Some(Act::RollOut(version)),
             "models.verify" => Some(Act::Verify(version)),
             "models.export" => Some(Act::Export(version)),
             "models.predict" => Some(Act::Predict(version)),

@@ -1,14 +1,18 @@
 //! The versions of a model, newest first.
 
-use athanor_protocol::registry::{ModelVersion, PRODUCTION};
+use athanor_protocol::{
+    governance::Stage,
+    registry::{ModelVersion, PRODUCTION},
+};
 use egui::{
     Align, Align2, Color32, CursorIcon, Layout, Pos2, Rect, RichText, Sense, Ui, UiBuilder, Vec2, WidgetInfo,
     WidgetType,
 };
 
 use super::{
-    Act, ModelsPage, is_production,
+    Act, Aside, ModelsPage, is_production,
     names::{key_metrics, metric_of, metric_title, split_title, value as value_text},
+    stages::{stage_color, stage_pill, stage_title, verb},
 };
 use crate::{
     format,
@@ -40,18 +44,16 @@ fn move_to(item: &ModelVersion, alias: &str) -> Act {
     Act::Move { alias: alias.to_owned(), version: Some(item.version), label }
 }
 
-/// Makes the version before the one in production the one that is served.
-pub(super) fn roll_back(items: &[ModelVersion]) -> Option<Act> {
-    let (model, to) = roll_back_to(items)?;
-    let label = format!("Rolled back {model} to version {to}");
-    Some(Act::Move { alias: PRODUCTION.to_owned(), version: Some(to), label })
+/// Makes the version before the one in production the one that is served, where no history tells which that was.
+pub(super) fn roll_back_to(item: &ModelVersion, to: u32) -> Act {
+    let label = format!("Rolled back {} to version {to}", item.model);
+    Act::Move { alias: PRODUCTION.to_owned(), version: Some(to), label }
 }
 
-pub(super) fn roll_back_to(items: &[ModelVersion]) -> Option<(&str, u32)> {
-    let now = items.iter().find(|item| is_production(item))?;
-    // Versions are counted from 1 and never go away; the one before may not be loaded yet.
-    let before = now.version.checked_sub(1).filter(|version| *version > 0)?;
-    Some((&now.model, before))
+/// Whether another version is in production, from which this one can take over step by step. The one in production may
+/// not be loaded yet: then the form finds out.
+pub(super) fn may_roll_out(item: &ModelVersion, items: &[ModelVersion]) -> bool {
+    !is_production(item) && items.iter().any(is_production)
 }
 
 /// Where the parts of a row stand.
@@ -108,7 +110,7 @@ impl ModelsPage {
             ui.set_height(size::CONTROL);
             let room = ui.available_width();
             ui.allocate_ui_with_layout(
-                Vec2::new(room - 210.0, size::CONTROL),
+                Vec2::new(room - 240.0, size::CONTROL),
                 Layout::left_to_right(Align::Center),
                 |ui| {
                     let text = RichText::new(&name).font(theme::semibold(font_size::TITLE)).color(theme.text);
@@ -125,6 +127,10 @@ impl ModelsPage {
                         acts.push(Act::Compare(true));
                     }
                 });
+                let history = widgets::icon_button(ui, ph::CLOCK_COUNTER_CLOCKWISE, "History and rules of this model");
+                if history.clicked() {
+                    acts.push(Act::Aside(Some(Aside::History)));
+                }
                 if !self.marked.is_empty() {
                     widgets::muted(ui, &format!("{} of 2 marked", self.marked.len()));
                 }
@@ -151,6 +157,7 @@ impl ModelsPage {
         let n_rows = items.len() + usize::from(more);
         let may_change = cx.desk.may_change();
         let now = cx.desk.now_millis();
+        let back_to = self.back_to();
         egui::ScrollArea::vertical().id_salt(("versions", &name)).auto_shrink([false, false]).show_rows(
             ui,
             HEIGHT,
@@ -175,6 +182,7 @@ impl ModelsPage {
                         on: self.version == Some(item.version),
                         marked: self.marked.contains(&item.version),
                         may_change,
+                        back_to,
                         now,
                     };
                     shown.row(ui, theme, acts);
@@ -228,6 +236,8 @@ struct Shown<'a> {
     on: bool,
     marked: bool,
     may_change: bool,
+    /// The version that production would go back to.
+    back_to: Option<u32>,
     now: i64,
 }
 
@@ -289,7 +299,15 @@ impl Shown<'_> {
         let middle = places.name.center().y;
         let with_aliases = !item.aliases.is_empty();
         let at = Pos2::new(places.name.left(), if with_aliases { middle - 12.0 } else { middle });
-        ui.painter().text(at, Align2::LEFT_CENTER, name, theme::medium(font_size::BODY), theme.text);
+        let drawn = ui.painter().text(at, Align2::LEFT_CENTER, name, theme::medium(font_size::BODY), theme.text);
+        self.stage(
+            ui,
+            theme,
+            Rect::from_min_max(
+                Pos2::new(drawn.right() + 8.0, at.y - 10.0),
+                Pos2::new(places.name.right(), at.y + 10.0),
+            ),
+        );
         if with_aliases {
             let place = Rect::from_min_max(
                 Pos2::new(places.name.left(), middle),
@@ -340,6 +358,27 @@ impl Shown<'_> {
         }
     }
 
+    /// How far it has come, beside its name: in words where there is room, else as a dot.
+    fn stage(&self, ui: &mut Ui, theme: &Theme, place: Rect) {
+        let stage = self.item.stage;
+        if stage == Stage::None || place.width() < 10.0 {
+            return;
+        }
+        let layout = Layout::left_to_right(Align::Center);
+        let mut child =
+            ui.new_child(UiBuilder::new().id_salt(("stage", self.item.version)).max_rect(place).layout(layout));
+        let word = stage_title(stage);
+        let font = theme::medium(font_size::LABEL);
+        let width = child.painter().layout_no_wrap(word.to_owned(), font, theme.text).size().x + 14.0;
+        if width <= place.width() {
+            stage_pill(&mut child, stage);
+        } else {
+            let response = widgets::dot(&mut child, stage_color(theme, stage));
+            response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, word));
+            response.on_hover_text(word);
+        }
+    }
+
     fn menu(&self, ui: &mut Ui, acts: &mut Vec<Act>) {
         let item = self.item;
         ui.add_enabled_ui(self.may_change, |ui| {
@@ -347,11 +386,14 @@ impl Shown<'_> {
             {
                 acts.push(promote(item));
             }
+            if may_roll_out(item, self.items) && widgets::menu_item(ui, ph::ARROWS_SPLIT, "Roll out").clicked() {
+                acts.push(Act::RollOut(item.version));
+            }
             if is_production(item)
-                && let Some((_, to)) = roll_back_to(self.items)
+                && let Some(to) = self.back_to
                 && widgets::menu_item(ui, ph::ARROW_COUNTER_CLOCKWISE, &format!("Roll back to version {to}")).clicked()
             {
-                acts.extend(roll_back(self.items));
+                acts.push(Act::RollBack);
             }
             let mut others: Vec<&str> = self
                 .items
@@ -379,6 +421,27 @@ impl Shown<'_> {
         ui.add_space(3.0);
         widgets::rule(ui);
         ui.add_space(3.0);
+        ui.add_enabled_ui(self.may_change, |ui| {
+            for (stage, icon) in [
+                (Stage::Candidate, ph::HAND_PALM),
+                (Stage::Approved, ph::CHECK_CIRCLE),
+                (Stage::Rejected, ph::X_CIRCLE),
+                (Stage::Archived, ph::ARCHIVE),
+            ] {
+                if item.stage != stage && widgets::menu_item(ui, icon, verb(stage)).clicked() {
+                    acts.push(Act::AskStage(item.version, stage));
+                }
+            }
+            if widgets::menu_item(ui, ph::TRASH, "Delete").clicked() {
+                acts.push(Act::AskDelete(item.version));
+            }
+        });
+        ui.add_space(3.0);
+        widgets::rule(ui);
+        ui.add_space(3.0);
+        if widgets::menu_item(ui, ph::ARTICLE, "Card").clicked() {
+            acts.push(Act::Aside(Some(Aside::Card(item.version))));
+        }
         if widgets::menu_item(ui, ph::TABLE, "Predict a table").clicked() {
             acts.push(Act::Predict(item.version));
         }
