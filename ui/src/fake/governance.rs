@@ -226,7 +226,7 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
         })),
         Request::ModelDelete(_) => Reply::ModelDelete(done()),
         Request::ModelRestore(_) => Reply::ModelRestore(done()),
-        Request::ModelClean(_) => Reply::ModelClean(Box::new(ModelCleaned::default())),
+        Request::ModelClean(_) => Reply::ModelClean(Box::default()),
         Request::ModelCardGet(ask) => {
             let card = card(ask.version);
             let markdown = format!("# {}\n\nA card.\n", card.model);
