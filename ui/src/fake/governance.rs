@@ -2,7 +2,7 @@
 
 use athanor_protocol::{
     Failure,
-    api::{Done, ModelCardAnswer, ModelCleaned, ModelHistoryAnswer, Reply, Request, StageSet},
+    api::{Done, ModelCardAnswer, ModelHistoryAnswer, Reply, Request, StageSet},
     card::{Comparison, Difference, Estimate, InputRange, IntervalMethod, ModelCard, PairedTest, Slice, Verdict},
     governance::{AliasMove, CardText, DeletedVersion, MoveKind, Rules, Stage, StageChange},
     learner::{FloatType, LearnerSpec, TrainSpec},
