@@ -76,6 +76,8 @@ impl EngineError {
                         failure.hint("make room on the disk and try again; nothing that was finished is lost")
                     }
                     Code::PermissionDenied => failure.hint("check who may write there"),
+                    Code::NotFound => failure
+                        .hint("check the path; a relative one starts at the folder where the program was started"),
                     _ => failure,
                 }
             }

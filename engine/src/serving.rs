@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     net::TcpListener,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use athanor_protocol::{
@@ -22,8 +22,11 @@ use tokio::sync::watch;
 use self::rollouts::Rollouts;
 use crate::{
     error::{EngineError, Result},
+    identity::{AllKeys, Identity},
     keys::StoreKeys,
+    monitor::{Watcher, otlp},
     registry,
+    transport::{TlsFiles, Transport},
     workspace::Workspace,
 };
 
@@ -32,6 +35,13 @@ const REFRESH: Duration = Duration::from_millis(300);
 /// Most versions that are loaded only because an alias other than `production` points to them. Further ones are loaded
 /// when somebody asks for them, and take the place of those that were loaded first.
 const MAX_BESIDE: usize = 32;
+/// How often it looks after what it watches.
+const WATCH: Duration = Duration::from_millis(500);
+/// How long the end waits for the last spans to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(2);
+
+/// How often certificates and a provider's keys are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A version that is loaded now, so that it is not loaded again while it stays.
 #[derive(Clone)]
@@ -55,6 +65,9 @@ pub struct Endpoint {
     table: Arc<ModelTable>,
     keys: Arc<StoreKeys>,
     device: String,
+    watcher: Watcher,
+    /// Where spans are sent.
+    traces: OnceLock<String>,
     /// In the order of the answer to who is served: what `production` means stands before other versions of its model.
     loaded: Mutex<Vec<Loaded>>,
     /// Versions that are loaded because somebody asked for them by an alias, the oldest first.
@@ -80,6 +93,8 @@ impl Endpoint {
     pub fn new(workspace: Arc<Workspace>, device: &str) -> Result<Self> {
         let endpoint = Self {
             keys: Arc::new(StoreKeys::new(&workspace)?),
+            watcher: Watcher::new(Arc::clone(&workspace))?,
+            traces: OnceLock::new(),
             workspace,
             table: Arc::new(ModelTable::new()),
             device: device.to_owned(),
@@ -124,6 +139,33 @@ impl Endpoint {
         self.table.now().trial(model).map(|trial| trial.now())
     }
 
+    /// Sends a span of each request to this collector while it serves. Counts once.
+    ///
+    /// # Errors
+    /// If the address may not be called.
+    pub fn trace_to(&self, collector: &str) -> Result<()> {
+        // A second collector would have to be sent to as well: there is none.
+        let _ = self.traces.set(otlp::address(collector)?);
+        Ok(())
+    }
+
+    /// Looks after drift, alerts and captured requests.
+    pub fn watcher(&self) -> &Watcher {
+        &self.watcher
+    }
+
+    /// Writes what was captured and judges the periods that are over.
+    ///
+    /// # Errors
+    /// If the database or a file cannot be read or written.
+    pub fn watch(&self) -> Result<()> {
+        self.watcher.look(&|model, version| {
+            let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_it = |loaded: &&Loaded| loaded.served.name() == model && loaded.served.version() == version;
+            loaded.iter().find(is_it)?.served.statistics().cloned()
+        })
+    }
+
     /// Calls this when what is served has changed. Counts once.
     pub fn on_change(&self, tell: Box<dyn Fn() + Send + Sync>) {
         // A second listener would have to be told too: there is none.
@@ -141,6 +183,9 @@ impl Endpoint {
     /// # Errors
     /// If the database cannot be read; what is served stays.
     pub fn refresh(&self) -> Result<()> {
+        if let Err(err) = self.keys.write_usage() {
+            tracing::warn!("cannot note what keys have asked for: {err}");
+        }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = self.rollouts.tick(&self.workspace);
         let wanted = self.table.take_wanted();
@@ -282,10 +327,12 @@ impl Endpoint {
     }
 
     fn load(&self, version: &ModelVersion) -> Result<Loaded> {
+        let began = Instant::now();
         let (_, package) = registry::load(&self.workspace, version)?;
         let model = Arc::new(PackagedModel::new(&package, &self.device).map_err(serve_error)?);
         // A model that no request could carry is refused here, where only it is left out.
         let served = Served::new(&version.model, version.version, model as Arc<dyn Model>).map_err(serve_error)?;
+        self.watcher.monitor().loaded(&version.model, version.version, began.elapsed());
         Ok(Loaded { sha256: version.sha256.clone(), served: Arc::new(served) })
     }
 
@@ -294,7 +341,20 @@ impl Endpoint {
     /// # Errors
     /// If a setting cannot be used.
     pub fn state(&self, config: ServeConfig) -> Result<State> {
-        State::new(config, Arc::clone(&self.keys) as Arc<dyn Keys>, Arc::clone(&self.table)).map_err(serve_error)
+        self.state_with(config, &Transport::default())
+    }
+
+    /// [`Self::state`] with an identity provider's tokens, where there are any.
+    ///
+    /// # Errors
+    /// If a setting cannot be used.
+    pub fn state_with(&self, config: ServeConfig, transport: &Transport) -> Result<State> {
+        let keys: Arc<dyn Keys> = match &transport.identity {
+            None => Arc::clone(&self.keys) as Arc<dyn Keys>,
+            Some(identity) => Arc::new(AllKeys { keys: Arc::clone(&self.keys), identity: Arc::clone(identity) }),
+        };
+        let monitor = Arc::clone(self.watcher.monitor());
+        State::watched(config, keys, Arc::clone(&self.table), monitor).map_err(serve_error)
     }
 
     /// Serves until `stop` turns true; requests that are under way are answered first.
@@ -319,16 +379,84 @@ impl Endpoint {
         self: Arc<Self>,
         listener: TcpListener,
         state: State,
-        mut stop: watch::Receiver<bool>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<()> {
+        self.serve_with(listener, Transport::default(), state, stop).await
+    }
+
+    /// [`Self::serve_as`] with everything that an endpoint may have besides: gRPC, certificates that change, tokens.
+    ///
+    /// # Errors
+    /// If a socket cannot be served.
+    pub async fn serve_with(
+        self: Arc<Self>,
+        listener: TcpListener,
+        transport: Transport,
+        state: State,
+        stop: watch::Receiver<bool>,
     ) -> Result<()> {
         let refresher = tokio::spawn(keep_fresh(Arc::clone(&self), stop.clone()));
-        let shutdown = async move {
-            // A dropped sender means that nobody can stop us any more but by ending the process: then stop as well.
-            let _ = stop.wait_for(|stop| *stop).await;
+        let watcher = tokio::spawn(keep_watch(Arc::clone(&self), stop.clone()));
+        let traces = self.traces.get().map(|url| {
+            let monitor = Arc::clone(self.watcher.monitor());
+            tokio::spawn(otlp::export(monitor, url.clone(), stop.clone()))
+        });
+        let Transport { grpc, tls, identity } = transport;
+        let looker = tokio::spawn(keep_looking(tls, identity, stop.clone()));
+        let http = athanor_serve::serve(listener, &state, told(stop.clone()));
+        let served = match grpc {
+            None => http.await,
+            // An error of one ends the other as well.
+            Some(grpc) => tokio::try_join!(http, athanor_serve::serve_grpc(grpc, &state, told(stop))).map(|_| ()),
         };
-        let served = athanor_serve::serve(listener, &state, shutdown).await;
         refresher.abort();
+        watcher.abort();
+        if let Some(traces) = traces {
+            // The last batch may wait for a collector; the end must not.
+            let _ = tokio::time::timeout(LAST_SPANS, traces).await;
+        }
+        if let Err(err) = self.keys.write_usage() {
+            tracing::warn!("cannot note what keys have asked for: {err}");
+        }
+        // What was captured last is written as well.
+        match tokio::task::spawn_blocking(move || self.watch()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(err)) => tracing::warn!("cannot look after what is watched: {err}"),
+            Err(err) => tracing::error!("looking after what is watched broke down: {err}"),
+        }
+        looker.abort();
         served.map_err(|err| EngineError::new(Code::Unavailable, format!("the endpoint ended: {err}")))
+    }
+}
+
+/// Is there when the endpoint is to stop.
+async fn told(mut stop: watch::Receiver<bool>) {
+    // A dropped sender means that nobody can stop us any more but by ending the process: then stop as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Looks whether certificates or a provider's keys have changed. Apart from aliases, because a provider may be slow.
+async fn keep_looking(tls: Option<Arc<TlsFiles>>, identity: Option<Arc<Identity>>, mut stop: watch::Receiver<bool>) {
+    if tls.is_none() && identity.is_none() {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let (tls, identity) = (tls.clone(), identity.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            if let Some(tls) = tls {
+                tls.refresh();
+            }
+            if let Some(identity) = identity {
+                identity.refresh();
+            }
+        });
+        if let Err(err) = looked.await {
+            tracing::error!("looking for changed certificates and keys broke down: {err}");
+        }
     }
 }
 
@@ -344,6 +472,21 @@ async fn keep_fresh(endpoint: Arc<Endpoint>, mut stop: watch::Receiver<bool>) {
             Ok(Ok(())) => {}
             Ok(Err(err)) => tracing::warn!("cannot look for changed aliases and keys: {err}"),
             Err(err) => tracing::error!("looking for changed aliases and keys broke down: {err}"),
+        }
+    }
+}
+
+async fn keep_watch(endpoint: Arc<Endpoint>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(WATCH) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let this = Arc::clone(&endpoint);
+        match tokio::task::spawn_blocking(move || this.watch()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(err)) => tracing::warn!("cannot look after what is watched: {err}"),
+            Err(err) => tracing::error!("looking after what is watched broke down: {err}"),
         }
     }
 }

@@ -12,11 +12,16 @@ mod desk;
 mod desktop;
 mod devices;
 mod faults;
+#[cfg(target_os = "linux")]
+mod image;
 mod journey;
+mod monitor;
+mod onnx;
 mod page;
 mod quality;
 mod rollout;
 mod sandbox;
 mod screen_journey;
 mod serving;
+mod transport;
 mod webdriver;

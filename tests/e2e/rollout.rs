@@ -226,8 +226,7 @@ fn a_shadow_is_compared_with_what_was_answered() {
     serving.running.wait_until("the endpoint has taken it up", || live(&url));
     // Both versions by their own addresses: what the comparison must come to.
     let predict = |uri: &str, n: u32| -> Option<f64> {
-        let row =
-            json!({ "row": { "x": n, "code": if n % 5 == 0 { "ax".to_owned() } else { format!("a{}", n % 5) } } });
+        let row = json!({ "row": { "x": n, "code": if n.is_multiple_of(5) { "ax".to_owned() } else { format!("a{}", n % 5) } } });
         let uri = format!("{url}/v1/models/double{uri}/predict");
         let answer = client.post(uri).bearer_auth(&serving.key).json(&row).send().unwrap();
         answer.json::<Value>().unwrap()["predictions"][0]["value"].as_f64()

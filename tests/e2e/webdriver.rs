@@ -131,7 +131,10 @@ impl Driver {
             "--window-size=1280,820",
             format!("--user-data-dir={}", profile.display()),
         ]);
-        let mut options = json!({ "goog:chromeOptions": { "args": args } });
+        // What the page gives the user as a file goes there without a question.
+        let prefs =
+            json!({ "download.default_directory": profile.join("downloads"), "download.prompt_for_download": false });
+        let mut options = json!({ "goog:chromeOptions": { "args": args, "prefs": prefs } });
         if let Some(program) = ["chromium", "google-chrome"].into_iter().find_map(on_path) {
             options["goog:chromeOptions"]["binary"] = json!(program);
         }
@@ -144,6 +147,7 @@ impl Driver {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         command.args(args(port)).stdout(Stdio::null());
         let driver = Group::start(&mut command);
+        athanor_serve::use_ring();
         let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
         let base = format!("http://127.0.0.1:{port}");
         wait("the driver listens", || client.get(format!("{base}/status")).send().ok());

@@ -12,6 +12,14 @@ use serde::Deserialize;
 /// Bytes of a file in one request. In base64 they are a third more.
 pub const PIECE_BYTES: usize = 3 << 20;
 
+/// What stands before the name of a file on the browser's own machine, where the engine is on another one.
+pub const IN_BROWSER: &str = "this-browser:";
+
+/// A path as people should read it.
+pub fn shown_path(path: &str) -> &str {
+    path.strip_prefix(IN_BROWSER).unwrap_or(path)
+}
+
 /// Longest wait before a new try, in seconds.
 const MAX_WAIT_SECS: u32 = 8;
 

@@ -42,14 +42,19 @@ impl Dirs {
 
     /// A program of the project's Python environment.
     pub(crate) fn venv_program(&self, name: &str) -> PathBuf {
-        let folder = if cfg!(windows) { "Scripts" } else { "bin" };
-        self.venv().join(folder).join(format!("{name}{}", env::consts::EXE_SUFFIX))
+        program_in(&self.venv(), name)
     }
 
     /// A program that the workspace builds in the given profile's folder.
     pub(crate) fn built(&self, profile: &str, name: &str) -> PathBuf {
         self.target.join(profile).join(format!("{name}{}", env::consts::EXE_SUFFIX))
     }
+}
+
+/// A program of a Python environment.
+pub(crate) fn program_in(venv: &Path, name: &str) -> PathBuf {
+    let folder = if cfg!(windows) { "Scripts" } else { "bin" };
+    venv.join(folder).join(format!("{name}{}", env::consts::EXE_SUFFIX))
 }
 
 /// The workspace's folder: the parent of xtask's own where cargo started us, else the nearest one upwards.

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     command::{must, on_path, output_of, succeeds},
-    dirs::Dirs,
+    dirs::{Dirs, program_in},
 };
 
 /// What the tools are wanted for; later ones include earlier ones.
@@ -172,6 +172,24 @@ const SYSTEM_TOOLS: &[SystemTool] = &[
         required: false,
     },
     SystemTool {
+        name: "a container registry",
+        why: "images are pushed to it and fetched again",
+        purpose: Purpose::Test,
+        apt: "docker-registry",
+        elsewhere: "dnf install docker-distribution | brew install docker-distribution | not on Windows",
+        found: || on_path("docker-registry").is_some() || on_path("registry").is_some(),
+        required: false,
+    },
+    SystemTool {
+        name: "a container runtime",
+        why: "images are run",
+        purpose: Purpose::Test,
+        apt: "crun",
+        elsewhere: "dnf install crun | on Linux only",
+        found: || !cfg!(target_os = "linux") || on_path("crun").is_some(),
+        required: false,
+    },
+    SystemTool {
         name: "the Vulkan loader",
         why: "training on a GPU is tested on a software device",
         purpose: Purpose::Test,
@@ -198,9 +216,17 @@ const DEBIAN_WASM: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 /// Python packages for building: exactly these, so that the same CMake builds everywhere.
 const PYTHON_BUILD: &[&str] = &["cmake==4.4.4"];
 
-/// Python packages for tests: NVIDIA Triton's client for the Open Inference Protocol, and the arrays that it takes.
-const PYTHON_TEST: &[&str] =
-    &["tritonclient[http]==2.73.0", "numpy==2.2.6; python_version < '3.11'", "numpy==2.4.6; python_version >= '3.11'"];
+/// Python packages for tests: NVIDIA Triton's client for the Open Inference Protocol and the arrays that it takes; ONNX'
+/// own checker and runtime; Prometheus' own parsers of metrics.
+const PYTHON_TEST: &[&str] = &[
+    "tritonclient[http,grpc]==2.73.0",
+    "numpy==2.2.6; python_version < '3.11'",
+    "numpy==2.4.6; python_version >= '3.11'",
+    "onnx==1.23.2",
+    "onnxruntime==1.23.2; python_version < '3.11'",
+    "onnxruntime==1.32.0; python_version >= '3.11'",
+    "prometheus-client==0.23.1",
+];
 
 /// Brings everything that `purpose` needs. Quick and quiet where nothing is missing.
 ///
@@ -289,6 +315,20 @@ pub(crate) fn ensure_debian_wasm() -> Result<()> {
     if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
 }
 
+/// Installs wrk, which loads the servers that are compared.
+///
+/// # Errors
+/// Fails where it is missing and there is no apt.
+pub(crate) fn ensure_wrk() -> Result<()> {
+    if on_path("wrk").is_some() {
+        return Ok(());
+    }
+    if on_path("apt-get").is_none() {
+        bail!("wrk is missing: dnf install wrk | brew install wrk");
+    }
+    apt_install(&["wrk"])
+}
+
 /// Whether the system has the files for building with a library.
 fn has_library(name: &str) -> bool {
     output_of(Command::new("pkg-config").args(["--modversion", name])).is_some()
@@ -348,9 +388,17 @@ fn python() -> Option<&'static str> {
 /// Installs a named set of pinned packages into the project's Python environment.
 /// What was installed is written down, so that the next call compares two texts and starts no Python.
 fn python_packages(dirs: &Dirs, set: &str, packages: &[&str]) -> Result<()> {
+    python_packages_in(dirs, &dirs.venv(), set, packages)
+}
+
+/// [`python_packages`] in an environment of their own.
+///
+/// # Errors
+/// Fails where there is no Python, or the packages cannot be had.
+pub(crate) fn python_packages_in(dirs: &Dirs, venv: &Path, set: &str, packages: &[&str]) -> Result<()> {
     let stamp = dirs.tools.join(format!("python-{set}.txt"));
     let wanted = packages.join("\n") + "\n";
-    let python_here = dirs.venv_program("python");
+    let python_here = program_in(venv, "python");
     if is_current(&stamp, &wanted, &python_here) {
         return Ok(());
     }
@@ -358,7 +406,7 @@ fn python_packages(dirs: &Dirs, set: &str, packages: &[&str]) -> Result<()> {
     if output_of(Command::new(&python_here).args(["-m", "pip", "--version"])).is_none() {
         let python = python().context("no Python 3.9 or newer with venv and pip; install it, then try again")?;
         // `--clear`, because an environment whose pip does not answer is a half-made one.
-        must(Command::new(python).args(["-m", "venv", "--clear"]).arg(dirs.venv()))?;
+        must(Command::new(python).args(["-m", "venv", "--clear"]).arg(venv))?;
     }
     eprintln!("Installing for {set}: {}", packages.join(", "));
     let mut pip = Command::new(&python_here);

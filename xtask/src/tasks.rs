@@ -16,6 +16,7 @@ use crate::{
     command::{build_variables, cargo, lines_of, must, output_of, succeeds},
     deny,
     dirs::Dirs,
+    peers,
     report::{self, Conditions, Measured},
     setup::{self, Purpose},
     stages::{Stages, Tally},
@@ -290,8 +291,11 @@ pub(crate) fn bench(dirs: &Dirs, args: &[String]) -> Result<ExitCode> {
     let path = dirs.root.join("docs/benchmarks.md");
     let mut missed = Vec::new();
     for bench in chosen {
-        let figures = bench::figures(&mut bench::command_of(bench, dirs, profile))
-            .with_context(|| format!("benchmark {}", bench.name))?;
+        let mut command = bench::command_of(bench, dirs, profile);
+        if ["peers", "batch"].contains(&bench.name) {
+            command.envs(peers::ensure(dirs)?);
+        }
+        let figures = bench::figures(&mut command).with_context(|| format!("benchmark {}", bench.name))?;
         let measured = Measured { bench, figures };
         // Written after each, so that one that fails later does not lose the figures of the others.
         let document = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -27,6 +27,7 @@ pub mod error;
 pub mod job;
 pub mod learner;
 pub mod metric;
+pub mod monitor;
 pub mod names;
 pub mod network;
 pub mod package;

@@ -53,6 +53,8 @@ pub struct ModelSummary {
 pub enum Scope {
     /// Ask for predictions and read what models take.
     Predict,
+    /// Read what models take and how the endpoint is, and nothing else.
+    Read,
     /// Change what is served.
     Admin,
 }
@@ -74,6 +76,45 @@ pub struct ApiKeyInfo {
     pub revoked_at_millis: Option<i64>,
     /// When it was last used, to the minute.
     pub last_used_at_millis: Option<i64>,
+}
+
+/// What a key may ask for. What is `None` is not limited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeyLimits {
+    /// Requests in a second; so many may come at once.
+    pub requests_per_second: Option<f64>,
+    /// Rows in a second. One request may have more; the next ones wait as long.
+    pub rows_per_second: Option<f64>,
+    /// Requests in a day, by UTC.
+    pub requests_per_day: Option<u64>,
+    /// Rows in a day, by UTC.
+    pub rows_per_day: Option<u64>,
+}
+
+impl KeyLimits {
+    /// Whether nothing is limited.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// # Errors
+    /// A sentence on what is out of range.
+    pub fn check(&self) -> Result<(), String> {
+        for (what, rate) in
+            [("requests in a second", self.requests_per_second), ("rows in a second", self.rows_per_second)]
+        {
+            if let Some(rate) = rate.filter(|rate| !(1e-3..=1e9).contains(rate)) {
+                return Err(format!("{rate} {what} is out of range: it is from 0.001 to 1000000000"));
+            }
+        }
+        for (what, quota) in [("requests in a day", self.requests_per_day), ("rows in a day", self.rows_per_day)] {
+            if let Some(quota) = quota.filter(|quota| !(1..=1_000_000_000_000).contains(quota)) {
+                return Err(format!("{quota} {what} is out of range: it is from 1 to 1000000000000"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One line of the audit log.

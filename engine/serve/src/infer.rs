@@ -21,13 +21,14 @@ use axum::{
 use tokio::time::Instant;
 
 use crate::{
-    batch,
     config::{MAX_INLINE_BYTES, MAX_INLINE_ROWS},
     gate::{Admission, Deadline},
+    monitor::Observer,
     queue::{self, Queue},
     refusal::Refusal,
     router::State,
     table::{Outputs, Served},
+    together,
 };
 
 /// Says on an answer which version it comes from.
@@ -60,11 +61,17 @@ impl Drop for Gone {
 pub(crate) struct Asked<D> {
     dialect: D,
     body: Vec<u8>,
+    is_charged: AtomicBool,
 }
 
 impl<D: Dialect> Asked<D> {
     pub(crate) fn new(dialect: D, body: Vec<u8>) -> Self {
-        Self { dialect, body }
+        Self { dialect, body, is_charged: AtomicBool::new(false) }
+    }
+
+    /// Takes the rows off what the key may ask for: once, whoever is asked after the first.
+    fn charge(&self, admission: &Admission, n_rows: usize) -> Result<(), Refusal> {
+        if self.is_charged.swap(true, Ordering::Relaxed) { Ok(()) } else { admission.rows(n_rows) }
     }
 
     pub(crate) fn n_bytes(&self) -> usize {
@@ -74,7 +81,7 @@ impl<D: Dialect> Asked<D> {
     /// What a version says to it, without an answer being written. May block.
     pub(crate) fn predict(&self, served: &Served, is_gone: &AtomicBool) -> Result<Outputs, Refusal> {
         let (frame, _) = self.dialect.read(served, &self.body)?;
-        predict(served, frame, is_gone)
+        predict(served, &frame, is_gone)
     }
 
     fn write(
@@ -83,23 +90,27 @@ impl<D: Dialect> Asked<D> {
         (frame, ask): (Frame, D::Ask),
         is_gone: &AtomicBool,
         is_kept: bool,
+        observer: &Observer,
     ) -> Result<(Response, Option<Outputs>), Refusal> {
-        let n_rows = frame.n_rows();
-        let outputs = predict(served, frame, is_gone)?;
-        self.write_outputs(served, ask, n_rows, outputs, is_kept)
+        let outputs = predict(served, &frame, is_gone)?;
+        self.write_outputs(served, ask, frame, outputs, is_kept, observer)
     }
 
+    /// Writes the answer, and leaves the rows with whoever watches.
     fn write_outputs(
         &self,
         served: &Served,
         ask: D::Ask,
-        n_rows: usize,
+        frame: Frame,
         outputs: Outputs,
         is_kept: bool,
+        observer: &Observer,
     ) -> Result<(Response, Option<Outputs>), Refusal> {
-        let mut response = self.dialect.write(served, ask, n_rows, &outputs)?;
+        let mut response = self.dialect.write(served, ask, frame.n_rows(), &outputs)?;
         response.headers_mut().insert(VERSION, HeaderValue::from(served.version()));
-        Ok((response, is_kept.then_some(outputs)))
+        let kept = is_kept.then(|| outputs.clone());
+        observer.answered(frame, outputs);
+        Ok((response, kept))
     }
 }
 
@@ -131,23 +142,6 @@ impl Ended {
     }
 }
 
-/// Answers a request whose body has arrived, by one version.
-#[allow(dead_code, reason = "for dialects that know no rollouts")]
-pub(crate) async fn answer<D: Dialect>(
-    state: &State,
-    served: Arc<Served>,
-    dialect: D,
-    body: Vec<u8>,
-    admission: Admission,
-    deadline: Deadline,
-) -> Result<Response, Refusal> {
-    let asked = Arc::new(Asked::new(dialect, body));
-    match attempt(state, &served, &asked, &admission, deadline.0, Lane::Main, false).await {
-        Ended::Answered(answered) => Ok(answered.response),
-        Ended::Refused(refusal, _) | Ended::NoRoom(refusal) => Err(refusal),
-    }
-}
-
 /// Where a version waits for a processor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Lane {
@@ -172,44 +166,56 @@ pub(crate) async fn attempt<D: Dialect>(
         Lane::Main => state.queue(),
         Lane::Trial => state.trial_queue(),
     };
+    let observer = state.monitor().observe(served);
     let (served, asked, admission) = (Arc::clone(served), Arc::clone(asked), admission.clone());
     if asked.body.len() > MAX_INLINE_BYTES {
+        let admitted = admission.clone();
         return elsewhere(line, admission, deadline, Duration::ZERO, move |is_gone| {
-            let read = asked.dialect.read(&served, &asked.body)?;
-            asked.write(&served, read, is_gone, is_kept)
+            let read = asked.dialect.read(&served, &asked.body).inspect_err(|failure| observer.refused(failure))?;
+            asked.charge(&admitted, read.0.n_rows())?;
+            asked.write(&served, read, is_gone, is_kept, &observer)
         })
         .await;
     }
     let read = match asked.dialect.read(&served, &asked.body) {
         Ok(read) => read,
-        Err(failure) => return Ended::Refused(failure.into(), began.elapsed()),
+        Err(failure) => {
+            observer.refused(&failure);
+            return Ended::Refused(failure.into(), began.elapsed());
+        }
     };
     let n_rows = read.0.n_rows();
+    if let Err(refusal) = asked.charge(&admission, n_rows) {
+        return Ended::Refused(refusal, began.elapsed());
+    }
     let is_short = n_rows <= MAX_INLINE_ROWS && served.cost().is_short(n_rows) && !served.model().may_block();
     if n_rows == 0 || is_short {
-        let result = asked.write(&served, read, &AtomicBool::new(false), is_kept);
+        let result = asked.write(&served, read, &AtomicBool::new(false), is_kept, &observer);
         return Ended::of(result, began.elapsed());
     }
     let limits = state.batch_limits();
     if n_rows > 1 || limits.rows <= 1 {
-        let work = move |is_gone: &AtomicBool| asked.write(&served, read, is_gone, is_kept);
+        let work = move |is_gone: &AtomicBool| asked.write(&served, read, is_gone, is_kept, &observer);
         return elsewhere(line, admission, deadline, began.elapsed(), work).await;
     }
     let spent = began.elapsed();
     let (frame, ask) = read;
     let time_left = deadline.saturating_duration_since(Instant::now());
-    match batch::enter(&served, line, limits, frame, &admission, time_left) {
-        batch::Entry::Alone(frame, turn) => {
+    // Whoever predicts it together with others keeps the row; it is one.
+    let row = frame.clone();
+    match together::enter(&served, line, limits, frame, &admission, time_left) {
+        together::Entry::Alone(frame, turn) => {
             let work = move |is_gone: &AtomicBool| {
                 let _turn = turn;
-                asked.write(&served, (frame, ask), is_gone, is_kept)
+                asked.write(&served, (frame, ask), is_gone, is_kept, &observer)
             };
             elsewhere(line, admission, deadline, spent, work).await
         }
-        batch::Entry::Late(needed) => Ended::NoRoom(queue::too_busy(needed)),
-        batch::Entry::Together(told) => match tokio::time::timeout_at(deadline, told).await {
+        together::Entry::Late(needed) => Ended::NoRoom(queue::too_busy(needed)),
+        together::Entry::Together(told) => match tokio::time::timeout_at(deadline, told).await {
             Ok(Ok((outputs, took))) => {
-                let result = outputs.and_then(|outputs| asked.write_outputs(&served, ask, 1, outputs, is_kept));
+                let write = |outputs| asked.write_outputs(&served, ask, row, outputs, is_kept, &observer);
+                let result = outputs.and_then(write);
                 Ended::of(result, spent + took)
             }
             // Whoever worked on it is gone without a word: the process ends, or the call broke down.
@@ -254,17 +260,36 @@ async fn elsewhere(
     }
 }
 
+/// Runs other work than a prediction on a thread that may block, as soon as a processor is free for it.
+pub(crate) async fn apart<T: Send + 'static>(
+    state: &State,
+    admission: Admission,
+    deadline: Deadline,
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let place = state.queue().enter(deadline.0).await?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _held = (admission, place);
+        work()
+    });
+    match tokio::time::timeout_at(deadline.0, done).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(err)) => Err(Refusal::internal(err.to_string())),
+        Err(_) => Err(too_long()),
+    }
+}
+
 /// For nobody: the client has gone.
 fn cancelled() -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Cancelled, "the request was cancelled")
 }
 
 /// Predicts in batches and checks what the model says.
-fn predict(served: &Served, frame: Frame, is_gone: &AtomicBool) -> Result<Outputs, Refusal> {
+fn predict(served: &Served, frame: &Frame, is_gone: &AtomicBool) -> Result<Outputs, Refusal> {
     let n_rows = frame.n_rows();
     let mut all = Outputs::none(served.signature());
     if n_rows <= BATCH_ROWS {
-        return if n_rows == 0 { Ok(all) } else { called(served, &frame, 0) };
+        return if n_rows == 0 { Ok(all) } else { called(served, frame, 0) };
     }
     let mut from = 0;
     while from < n_rows {
@@ -272,7 +297,7 @@ fn predict(served: &Served, frame: Frame, is_gone: &AtomicBool) -> Result<Output
             return Err(cancelled());
         }
         let to = (from + BATCH_ROWS).min(n_rows);
-        let some = called(served, &slice(&frame, from, to)?, from)?;
+        let some = called(served, &slice(frame, from, to)?, from)?;
         if !all.append(some) {
             return Err(Refusal::internal("the model's outputs are not those of its task"));
         }

@@ -15,16 +15,20 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     auth::{Keys, Throttle},
-    batch::Limits,
     config::ServeConfig,
+    contracts,
     error::ServeError,
     gate::{self, Callers, RequestIds},
+    limits::{Limiter, Meter},
     load::Load,
-    lookup, named, oip,
+    lookup,
+    monitor::{self, Monitor},
+    named, oip,
     queue::Queue,
     refusal::Refusal,
     rollout,
     table::{ModelTable, Served},
+    together::Limits,
 };
 
 /// Everything that the routes share. Clones are the same state.
@@ -37,8 +41,10 @@ struct Inner {
     models: Arc<ModelTable>,
     callers: Callers,
     throttle: Throttle,
+    limiter: Arc<Limiter>,
     ids: RequestIds,
     load: Load,
+    monitor: Arc<Monitor>,
     admission: Arc<Semaphore>,
     queue: Arc<Queue>,
     trial_queue: Arc<Queue>,
@@ -53,6 +59,19 @@ impl State {
     /// # Errors
     /// If a setting is malformed or zero.
     pub fn new(config: ServeConfig, keys: Arc<dyn Keys>, models: Arc<ModelTable>) -> Result<Self, ServeError> {
+        Self::watched(config, keys, models, Arc::new(Monitor::new(0)))
+    }
+
+    /// [`Self::new`] with a monitor that somebody else looks at too.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn watched(
+        config: ServeConfig,
+        keys: Arc<dyn Keys>,
+        models: Arc<ModelTable>,
+        monitor: Arc<Monitor>,
+    ) -> Result<Self, ServeError> {
         let limits = [
             ("max_body_bytes", config.max_body_bytes),
             ("max_body_chunks", config.max_body_chunks),
@@ -70,15 +89,18 @@ impl State {
             let reason = "it is at most 120".to_owned();
             return Err(ServeError::Setting { name: "max_json_depth", reason });
         }
-        let callers = Callers::new(config.bound, &config.allowed_hosts, &config.allowed_origins)?;
+        let callers = Callers::new(config.bound, &config.allowed_hosts, &config.allowed_origins)?.any_host(&config)?;
+        contracts::check_settings(&config)?;
         let n_processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self(Arc::new(Inner {
             keys,
             models,
             callers,
             throttle: Throttle::new(config.max_failed_attempts),
+            limiter: Arc::default(),
             ids: RequestIds::new(),
             load: Load::new(),
+            monitor,
             admission: Arc::new(Semaphore::new(config.max_concurrent)),
             queue: Queue::new(n_processors),
             // Of its own: a candidate that hangs takes no place from the version that answers.
@@ -112,6 +134,11 @@ impl State {
         &self.0.load
     }
 
+    /// What is watched.
+    pub fn monitor(&self) -> &Arc<Monitor> {
+        &self.0.monitor
+    }
+
     pub(crate) fn keys(&self) -> &dyn Keys {
         &*self.0.keys
     }
@@ -122,6 +149,21 @@ impl State {
 
     pub(crate) fn throttle(&self) -> &Throttle {
         &self.0.throttle
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.0.limiter
+    }
+
+    /// What a request of this key may spend.
+    pub(crate) fn meter(&self, key_id: Arc<str>) -> Meter {
+        Meter { keys: Arc::clone(&self.0.keys), limiter: Arc::clone(&self.0.limiter), key_id }
+    }
+
+    /// Whether a request's client certificate stands for its key: where that is set, and it brings no key.
+    pub(crate) fn is_key(&self, headers: &axum::http::HeaderMap) -> bool {
+        let is_set = self.config().tls.as_ref().is_some_and(crate::tls::Tls::client_is_key);
+        is_set && !headers.contains_key(axum::http::header::AUTHORIZATION)
     }
 
     pub(crate) fn ids(&self) -> &RequestIds {
@@ -206,13 +248,17 @@ pub fn router(state: &State) -> Router {
         .route("/v1/models", get(named::list))
         .route("/v1/models/{model}", get(named::show))
         .route("/v1/models/{model}/predict", post(named::predict))
+        .route("/v1/models/{model}/feedback", post(monitor::feedback))
+        .route("/metrics", get(monitor::metrics))
         .route("/v1/models/{model}/versions/{version}", get(named::show))
         .route("/v1/models/{model}/versions/{version}/predict", post(named::predict))
         .route("/v1/models/{model}/aliases/{alias}", get(named::show))
         .route("/v1/models/{model}/aliases/{alias}/predict", post(named::predict))
         .route("/v1/models/{model}/rollout", get(rollout::show))
+        .merge(contracts::routes(state.config()))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(state.clone(), contracts::verbs))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             use axum::response::IntoResponse;
             Refusal::internal("a request panicked").into_response()

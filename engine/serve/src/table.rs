@@ -9,9 +9,11 @@ use std::{
     time::Duration,
 };
 
-use athanor_protocol::{Failure, columns::Frame, names, registry::PRODUCTION, signature::ModelSignature};
+use athanor_protocol::{
+    Failure, columns::Frame, names, package::Statistics, registry::PRODUCTION, signature::ModelSignature,
+};
 
-use crate::{batch::Batches, config::MAX_INLINE_ROWS, error::ServeError, plan::Plan, rollout::Trial};
+use crate::{config::MAX_INLINE_ROWS, error::ServeError, plan::Plan, rollout::Trial, together::Batches};
 
 /// Something that predicts.
 pub trait Model: Send + Sync {
@@ -30,6 +32,11 @@ pub trait Model: Send + Sync {
     /// it is never called on a thread that answers requests. Must not change.
     fn may_block(&self) -> bool {
         false
+    }
+
+    /// What training saw, where that is known: new values are told by it. Must not change.
+    fn statistics(&self) -> Option<&Statistics> {
+        None
     }
 }
 
@@ -110,6 +117,11 @@ impl Served {
     /// What it takes and gives.
     pub fn signature(&self) -> &ModelSignature {
         self.model.signature()
+    }
+
+    /// What training saw, where that is known.
+    pub fn statistics(&self) -> Option<&Statistics> {
+        self.model.statistics()
     }
 
     pub(crate) fn model(&self) -> &dyn Model {

@@ -169,7 +169,7 @@ pub(super) fn model_predict(desk: &Arc<Desk>, ask: ModelPredict) -> Result<Predi
         }
     };
     let working = desk.works.begin(&ask.token);
-    let predicted = predict_file(&workspace, &job, &working.flag, &mut progress)?;
+    let predicted = predict_file(&workspace, &job, &working.flag, &mut progress)?.report;
     Ok(PredictAnswer { n_rows: predicted.n_rows, seconds: predicted.seconds, missing: predicted.missing })
 }
 

@@ -7,6 +7,7 @@ mod data;
 mod flow;
 mod host;
 mod models;
+mod monitor;
 mod runs;
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
@@ -120,6 +121,7 @@ fn answer(shared: &Rc<RefCell<Shared>>, id: RequestId, request: &Request) {
             .or_else(|| flow::answer(request))
             .or_else(|| runs::answer(request))
             .or_else(|| models::answer(request))
+            .or_else(|| monitor::answer(request))
     };
     let result = own.or_else(ready).unwrap_or_else(|| {
         Err(Failure::new(Code::Unsupported, format!("the fake engine has no answer to {}", request.method())))

@@ -14,7 +14,7 @@ use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{EventSource, File, Headers, MessageEvent, RequestInit, Response};
 
-use super::{files, inbox::Inbox, page, workflows};
+use super::{files, inbox::Inbox, page, saves, workflows};
 use crate::{uploads, wire};
 
 /// Reaches an engine over HTTP. Clones are the same connection.
@@ -103,6 +103,9 @@ impl HttpClient {
 
     /// The browser's dialog instead of the system's: chosen files are sent to the engine, and have a path there.
     async fn pick(&self, ask: &Pick) -> Result<Reply, Failure> {
+        if let Some(path) = saves::pick(ask) {
+            return Ok(Reply::Pick(Box::new(Picked { paths: vec![path] })));
+        }
         if let Some(kept) = workflows::pick(ask).await? {
             let paths = kept.into_iter().collect();
             return Ok(Reply::Pick(Box::new(Picked { paths })));
@@ -225,11 +228,17 @@ impl Client for HttpClient {
         spawn_local(async move {
             let result = match &request {
                 Request::Pick(ask) => client.pick(ask).await,
-                Request::WorkflowImport(ask) if workflows::is_here(&ask.path) => {
+                Request::WorkflowImport(ask) if saves::is_here(&ask.path) => {
                     workflows::import(&client, &ask.path).await.map(|doc| Reply::WorkflowImport(Box::new(doc)))
                 }
-                Request::WorkflowExport(ask) if workflows::is_here(&ask.path) => {
+                Request::WorkflowExport(ask) if saves::is_here(&ask.path) => {
                     workflows::export(ask).map(|done| Reply::WorkflowExport(Box::new(done)))
+                }
+                Request::RunSaveArtifact(ask) if saves::is_here(&ask.path) => {
+                    saves::artifact(&client, ask).await.map(|done| Reply::RunSaveArtifact(Box::new(done)))
+                }
+                Request::ModelExport(ask) if saves::is_here(&ask.path) => {
+                    saves::package(&client, ask).await.map(|done| Reply::ModelExport(Box::new(done)))
                 }
                 request => client.request(request).await,
             };

@@ -6,6 +6,7 @@ mod files;
 mod http;
 mod inbox;
 mod page;
+mod saves;
 mod tauri;
 mod workflows;
 

@@ -7,14 +7,9 @@ use athanor_protocol::{
     api::{Done, Pick, PickKind, WorkflowDoc, WorkflowExport, WorkflowLoad, WorkflowSave},
     workflow::Workflow,
 };
-use js_sys::Array;
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
 
-use super::{files, http::HttpClient, page};
+use super::{files, http::HttpClient, saves};
 
-/// What stands before the name of a file on the browser's machine.
-const HERE: &str = "this-browser:";
 /// Dialogs for workflows name them so.
 const FILTER: &str = "Workflows";
 /// Bytes of a workflow file.
@@ -27,26 +22,18 @@ thread_local! {
     static CHOSEN: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
 }
 
-/// Whether the file is on the browser's machine.
-pub(super) fn is_here(path: &str) -> bool {
-    path.starts_with(HERE)
-}
-
 /// Answers a dialog for a workflow file: its name, or none where it was closed. `None` where another dialog is meant.
 ///
 /// # Errors
 /// If the file cannot be read.
 pub(super) async fn pick(ask: &Pick) -> Result<Option<Option<String>>, Failure> {
-    if ask.filter_name != FILTER {
+    if ask.filter_name != FILTER || ask.kind != PickKind::Open {
         return Ok(None);
-    }
-    if ask.kind == PickKind::Save {
-        return Ok(Some(Some(format!("{HERE}{}", ask.file_name))));
     }
     let Some(file) = files::choose(ask).await?.into_iter().next() else { return Ok(Some(None)) };
     let text = files::text(&file, MAX_BYTES).await?;
     CHOSEN.replace(Some((file.name(), text)));
-    Ok(Some(Some(format!("{HERE}{}", file.name()))))
+    Ok(Some(Some(saves::here(&file.name()))))
 }
 
 /// Saves the chosen file's workflow in the workspace, under a name that is free.
@@ -80,22 +67,5 @@ pub(super) async fn import(client: &HttpClient, path: &str) -> Result<WorkflowDo
 /// # Errors
 /// If the browser makes no file.
 pub(super) fn export(ask: &WorkflowExport) -> Result<Done, Failure> {
-    let name = ask.path.trim_start_matches(HERE);
-    download(name, &ask.json).map_err(|error| {
-        Failure::new(Code::Unavailable, format!("the browser saves no file: {}", page::text_of(&error))).on(name)
-    })?;
-    Ok(Done {})
-}
-
-fn download(name: &str, text: &str) -> Result<(), JsValue> {
-    let kind = BlobPropertyBag::new();
-    kind.set_type("application/json");
-    let blob = Blob::new_with_str_sequence_and_options(&Array::of1(&text.into()), &kind)?;
-    let url = Url::create_object_url_with_blob(&blob)?;
-    let document = page::window()?.document().ok_or("there is no page")?;
-    let link: HtmlAnchorElement = document.create_element("a")?.unchecked_into();
-    link.set_href(&url);
-    link.set_download(name);
-    link.click();
-    Url::revoke_object_url(&url)
+    saves::give(saves::name_of(&ask.path), "application/json", &ask.json.as_str().into())
 }

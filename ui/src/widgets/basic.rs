@@ -148,13 +148,23 @@ pub fn rule(ui: &mut Ui) {
 }
 
 /// Name and value in two columns, the value can be selected and copied.
-pub fn facts(ui: &mut Ui, id: &str, rows: &[(String, String)]) {
+pub fn facts(ui: &mut Ui, rows: &[(String, String)]) {
     let theme = Theme::of(ui);
-    egui::Grid::new(id).num_columns(2).min_row_height(20.0).spacing([16.0, 6.0]).show(ui, |ui| {
+    let font = egui::TextStyle::Body.resolve(ui.style());
+    let width_of = |name: &String| ui.painter().layout_no_wrap(name.clone(), font.clone(), theme.muted).size().x;
+    let widest = rows.iter().map(|(name, _)| width_of(name)).fold(0.0, f32::max);
+    let width = widest.min(ui.available_width() * 0.5).ceil();
+    ui.scope(|ui| {
+        // Laid out in one pass: egui's grid would take its heights from the frame before, and there is none at rest.
+        ui.spacing_mut().item_spacing = Vec2::new(16.0, 6.0);
         for (name, value) in rows {
-            ui.label(RichText::new(name).color(theme.muted));
-            ui.add(egui::Label::new(RichText::new(value).color(theme.text)).selectable(true).wrap());
-            ui.end_row();
+            ui.horizontal_top(|ui| {
+                ui.allocate_ui_with_layout(Vec2::new(width, 20.0), egui::Layout::top_down(egui::Align::Min), |ui| {
+                    ui.set_width(width);
+                    ui.add(egui::Label::new(RichText::new(name).color(theme.muted)).wrap());
+                });
+                ui.add(egui::Label::new(RichText::new(value).color(theme.text)).selectable(true).wrap());
+            });
         }
     });
 }

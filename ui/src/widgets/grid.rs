@@ -69,6 +69,7 @@ pub struct Grid<'a> {
     header_height: f32,
     selection: Option<&'a mut BTreeSet<usize>>,
     scroll_to: Option<usize>,
+    fills: bool,
 }
 
 impl<'a> Grid<'a> {
@@ -83,6 +84,7 @@ impl<'a> Grid<'a> {
             header_height: 34.0,
             selection: None,
             scroll_to: None,
+            fills: false,
         }
     }
 
@@ -97,6 +99,13 @@ impl<'a> Grid<'a> {
     #[must_use]
     pub fn select(mut self, selection: &'a mut BTreeSet<usize>) -> Self {
         self.selection = Some(selection);
+        self
+    }
+
+    /// The last column takes the width that is left.
+    #[must_use]
+    pub fn fill(mut self) -> Self {
+        self.fills = true;
         self
     }
 
@@ -130,7 +139,7 @@ impl<'a> Grid<'a> {
     ) -> GridDone {
         let theme = Theme::of(ui);
         let mut done = GridDone { seen: [usize::MAX, 0], ..GridDone::default() };
-        let Self { id, columns, n_rows, sorted, row_height, header_height, mut selection, scroll_to } = self;
+        let Self { id, columns, n_rows, sorted, row_height, header_height, mut selection, scroll_to, fills } = self;
         let table_id = ui.id().with(id);
         ui.scope(|ui| {
             ui.spacing_mut().item_spacing = egui::vec2(0.0, 0.0);
@@ -147,8 +156,11 @@ impl<'a> Grid<'a> {
             if let Some(row) = scroll_to {
                 table = table.scroll_to_row(row, Some(Align::Center));
             }
-            for column in columns {
-                table = table.column(Column::initial(column.width).at_least(36.0).clip(true).resizable(true));
+            for (at, column) in columns.iter().enumerate() {
+                let is_filling = fills && at + 1 == columns.len();
+                let shape = if is_filling { Column::remainder() } else { Column::initial(column.width) };
+                let least = if is_filling { column.width } else { 36.0 };
+                table = table.column(shape.at_least(least).clip(true).resizable(!is_filling));
             }
             table
                 .header(header_height, |mut row| {

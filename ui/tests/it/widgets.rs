@@ -212,7 +212,7 @@ fn words(ui: &mut Ui) {
         });
     }
     widgets::fold(ui, "raw", "Raw answer", true, |ui| widgets::code_block(ui, "{\n  \"label\": \"malignant\"\n}"));
-    widgets::facts(ui, "facts", &[("Workflow".to_owned(), "clinic".to_owned()), ("Seed".to_owned(), "42".to_owned())]);
+    widgets::facts(ui, &[("Workflow".to_owned(), "clinic".to_owned()), ("Seed".to_owned(), "42".to_owned())]);
 }
 
 fn gallery_looks_as_it_did(dark: bool, name: &str) {

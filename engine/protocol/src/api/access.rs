@@ -37,13 +37,16 @@ impl Request {
             | Self::EndpointLoad(_)
             | Self::EndpointTry(_)
             | Self::RolloutGet(_)
-            | Self::KeyList(_) => true,
+            | Self::KeyList(_)
+            | Self::MonitorGet(_)
+            | Self::AlertList(_) => true,
             Self::WorkspaceOpen(_)
             | Self::WorkspaceSample(_)
             | Self::WorkspaceForget(_)
             | Self::SettingsSet(_)
             | Self::StorageClean(_)
             | Self::WorkCancel(_)
+            | Self::FileRead(_)
             | Self::Pick(_)
             | Self::DataAdd(_)
             | Self::DataRemove(_)
@@ -78,7 +81,9 @@ impl Request {
             | Self::RolloutAbort(_)
             | Self::RolloutBack(_)
             | Self::KeyCreate(_)
-            | Self::KeyRevoke(_) => false,
+            | Self::KeyRevoke(_)
+            | Self::MonitorConfigure(_)
+            | Self::AlertAcknowledge(_) => false,
         }
     }
 

@@ -12,11 +12,12 @@ mod data;
 mod flow;
 mod host;
 mod models;
+mod monitor;
 mod report;
 mod rollout;
 mod runs;
 
-pub use self::{client::*, data::*, flow::*, host::*, models::*, report::*, rollout::*, runs::*};
+pub use self::{client::*, data::*, flow::*, host::*, models::*, monitor::*, report::*, rollout::*, runs::*};
 
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +110,8 @@ methods! {
     AuditList: AuditList => AuditPage,
     /// Stops what tells of its progress under a token: a profile, a plot, a prediction, the start of a run.
     WorkCancel: WorkCancel => Done,
+    /// A piece of a file of the workspace, for a client on another machine.
+    FileRead: FileRead => FilePiece,
 
     /// The tables that the workspace knows.
     DataList: DataList => DataEntries,
@@ -224,6 +227,15 @@ methods! {
     KeyCreate: KeyCreate => KeyCreated,
     /// Revokes one.
     KeyRevoke: KeyRevoke => Done,
+
+    /// How a model is watched, and what was found.
+    MonitorGet: MonitorGet => MonitorView,
+    /// Sets how a model is watched.
+    MonitorConfigure: MonitorConfigure => crate::monitor::MonitorConfig,
+    /// Alerts.
+    AlertList: AlertList => AlertPage,
+    /// Notes that somebody has seen an alert.
+    AlertAcknowledge: AlertAcknowledge => crate::monitor::Alert,
 }
 
 /// Something that happened.
@@ -287,6 +299,11 @@ pub enum Event {
     RolloutChanged {
         /// How it is now.
         rollout: Box<Rollout>,
+    },
+    /// An alert was raised, resolved or acknowledged.
+    AlertChanged {
+        /// How it is now.
+        alert: Box<crate::monitor::Alert>,
     },
     /// A long request goes on.
     Progress {

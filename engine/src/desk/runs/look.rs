@@ -233,27 +233,47 @@ pub(in crate::desk) fn run_save_artifact(desk: &Arc<Desk>, ask: RunSaveArtifact)
             .hint("name a file with all its folders"));
     }
     let workspace = desk.workspace()?;
-    let detail = workspace.store.run(&ask.run)?;
-    let artifact = detail.artifacts.iter().find(|artifact| artifact.name == ask.name).ok_or_else(|| {
-        let names: Vec<&str> = detail.artifacts.iter().map(|artifact| artifact.name.as_str()).collect();
-        Failure::new(Code::NotFound, format!("run {} has no file {:?}", ask.run, ask.name))
-            .on(ask.name.clone())
-            .hint(if names.is_empty() { "it made none".to_owned() } else { format!("it has {}", names.join(", ")) })
-    })?;
-    copy_checked(&place(&workspace, artifact)?, to, artifact)?;
+    let (from, digest) = artifact(&workspace, &ask.run, &ask.name)?;
+    copy_checked(&from, to, &ask.name, &digest)?;
     Ok(Done {})
 }
 
+/// Where a file of a run lies, and the digest of its bytes.
+///
+/// # Errors
+/// If there is no such run or file.
+pub(in crate::desk) fn artifact(
+    workspace: &Workspace,
+    run: &RunId,
+    name: &str,
+) -> Result<(std::path::PathBuf, String), Failure> {
+    let detail = workspace.store.run(run)?;
+    let artifact = detail.artifacts.iter().find(|artifact| artifact.name == name).ok_or_else(|| {
+        let names: Vec<&str> = detail.artifacts.iter().map(|artifact| artifact.name.as_str()).collect();
+        Failure::new(Code::NotFound, format!("run {run} has no file {name:?}")).on(name).hint(if names.is_empty() {
+            "it made none".to_owned()
+        } else {
+            format!("it has {}", names.join(", "))
+        })
+    })?;
+    Ok((place(workspace, artifact)?, artifact.digest.clone()))
+}
+
+/// The failure of a file whose bytes have changed.
+pub(in crate::desk) fn damaged(name: &str) -> Failure {
+    Failure::new(Code::Corrupt, format!("the file {name:?} is damaged: its bytes are not those that were written"))
+        .on(name)
+        .hint("run the workflow again to make the file anew")
+}
+
 /// Copies a file beside its place and renames it when its bytes are the right ones.
-fn copy_checked(from: &Path, to: &Path, artifact: &Artifact) -> Result<(), Failure> {
+fn copy_checked(from: &Path, to: &Path, name: &str, expected: &str) -> Result<(), Failure> {
     let beside = files::beside(to);
     let copied = (|| {
         std::fs::copy(from, &beside).at("copy", from)?;
         let (digest, _) = files::digest_file(&beside)?;
-        if digest != artifact.digest {
-            let message = format!("the file {:?} is damaged: its bytes are not those that were written", artifact.name);
-            let failure = Failure::new(Code::Corrupt, message).on(artifact.name.clone());
-            return Err(EngineError::Failure(failure.hint("run the workflow again to make the file anew")));
+        if digest != expected {
+            return Err(EngineError::Failure(damaged(name)));
         }
         std::fs::rename(&beside, to).at("write", to)
     })();

@@ -27,7 +27,7 @@ use athanor_protocol::{
 
 use self::tell::Teller;
 pub(super) use self::{
-    look::{run_get, run_list, run_logs, run_metrics, run_reports, run_save_artifact, run_series},
+    look::{artifact, damaged, run_get, run_list, run_logs, run_metrics, run_reports, run_save_artifact, run_series},
     marks::{run_delete, run_note, run_restore, run_tag},
 };
 use super::{

@@ -146,7 +146,7 @@ impl Shown<'_> {
         if let Some(memory) = device.memory_bytes {
             rows.push(("Memory".to_owned(), format::bytes(memory)));
         }
-        widgets::facts(ui, &format!("device-{}", device.name), &rows);
+        widgets::facts(ui, &rows);
         if let Some(problem) = &device.problem {
             widgets::tight_wrapped(ui, |ui| {
                 ui.label(icons::text(ph::WARNING, size::ICON).color(theme.warn));

@@ -94,7 +94,7 @@ pub fn show(ui: &mut Ui, column: &ColumnSummary, n_rows: u64) -> Option<Asked> {
                 facts.push(("Not finite".to_owned(), format::count(numbers.n_non_finite)));
             }
         }
-        widgets::facts(ui, "column-facts", &facts);
+        widgets::facts(ui, &facts);
         top_values(ui, column, n_rows);
         ui.add_space(size::TINY_GAP);
         if widgets::secondary(ui, ph::CHART_BAR, "Plot this column").clicked() {

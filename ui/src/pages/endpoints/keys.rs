@@ -80,6 +80,7 @@ fn state(theme: &Theme, key: &ApiKeyInfo, now: i64) -> (&'static str, egui::Colo
 fn scope_title(scope: Scope) -> &'static str {
     match scope {
         Scope::Predict => "predict",
+        Scope::Read => "read",
         Scope::Admin => "admin",
     }
 }

@@ -170,7 +170,7 @@ impl ModelsPage {
             ("Device".to_owned(), summary.device.clone()),
             ("Seed".to_owned(), summary.seed.to_string()),
         ];
-        widgets::facts(ui, "model-lineage", &rows);
+        widgets::facts(ui, &rows);
         for data in &view.detail.datasets {
             widgets::tight(ui, |ui| {
                 ui.label(crate::icons::text(ph::TABLE, size::ICON - 1.0).color(cx.theme.muted));

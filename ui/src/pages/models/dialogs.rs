@@ -26,8 +26,6 @@ const TABLES: [&str; 4] = ["csv", "tsv", "txt", "parquet"];
 pub(super) enum Dialog {
     /// A new alias of a version.
     Alias { version: u32, name: String },
-    /// Where to write a package, on the engine's machine.
-    Export { version: u32, path: String },
     /// A package file that becomes a version.
     Import(Importing),
 }
@@ -148,7 +146,6 @@ impl Work {
         match self.dialog.take() {
             None => {}
             Some(Dialog::Alias { version, name }) => self.alias_ui(ui, cx, model, items, version, name),
-            Some(Dialog::Export { version, path }) => self.export_ui(ui, cx, model, version, path),
             Some(Dialog::Import(mut import)) => {
                 if import.ui(ui, cx) {
                     self.dialog = Some(Dialog::Import(import));
@@ -191,23 +188,6 @@ impl Work {
                 self.move_alias(cx, model, &name, Some(version), label);
             }
             (None, DialogAsk::Nothing) => self.dialog = Some(Dialog::Alias { version, name }),
-            _ => {}
-        }
-    }
-
-    fn export_ui(&mut self, ui: &Ui, cx: &mut Cx<'_>, model: &str, version: u32, mut path: String) {
-        let title = format!("Export {model} version {version}");
-        let (answer, ask) = widgets::dialog(ui, "export", &title, WIDTH, |ui| {
-            widgets::muted(ui, "The engine writes the package to its own machine.");
-            ui.add_space(size::SMALL_GAP);
-            let hint = format!("/home/me/{model}-{version}.athanor");
-            let field = widgets::text_field(ui, "File on the engine's machine", &mut path, &hint);
-            widgets::focus_first(&field);
-            buttons(ui, "Export", !path.trim().is_empty(), false)
-        });
-        match (answer, ask) {
-            (Some(true), _) => self.export_to(cx, model, version, path.trim()),
-            (None, DialogAsk::Nothing) => self.dialog = Some(Dialog::Export { version, path }),
             _ => {}
         }
     }

@@ -13,6 +13,7 @@ use super::dialogs::{Dialog, Predicting};
 use crate::{
     desk::{Desk, Ticket},
     pages::Cx,
+    wire,
 };
 
 /// A check of a version.
@@ -89,18 +90,8 @@ impl Work {
 
     /// Writes a version's package to a file that the user names.
     pub(super) fn export(&mut self, cx: &mut Cx<'_>, model: &str, version: u32) {
-        if cx.desk.is_desktop() {
-            let pick = Some(pick_package(cx.desk, format!("{model}-{version}.athanor")));
-            self.exports.push(Export { model: model.to_owned(), version, pick, sent: None });
-        } else {
-            self.dialog = Some(Dialog::Export { version, path: String::new() });
-        }
-    }
-
-    pub(super) fn export_to(&mut self, cx: &mut Cx<'_>, model: &str, version: u32, path: &str) {
-        let mut export = Export { model: model.to_owned(), version, pick: None, sent: None };
-        export.send(cx, path);
-        self.exports.push(export);
+        let pick = Some(pick_package(cx.desk, format!("{model}-{version}.athanor")));
+        self.exports.push(Export { model: model.to_owned(), version, pick, sent: None });
     }
 
     /// Whether a package is being written.
@@ -164,7 +155,8 @@ impl Work {
                 match result {
                     Ok(_) => {
                         let Export { model, version, .. } = export;
-                        cx.toasts.ok(format!("Exported {model} version {version} to {}", file_name(path)));
+                        cx.toasts
+                            .ok(format!("Exported {model} version {version} to {}", file_name(wire::shown_path(path))));
                     }
                     Err(failure) => cx.toasts.failure(&failure),
                 }

@@ -15,6 +15,7 @@ use crate::{
     pages::{Cx, Go},
     theme::{self, font_size, size},
     widgets::{self, Grid, GridColumn, Kind},
+    wire,
 };
 
 /// The tab with the files.
@@ -128,7 +129,7 @@ impl Artifacts {
             && let Some(result) = cx.desk.take(*ticket)
         {
             match result {
-                Ok(_) => cx.toasts.ok(format!("Saved {path}")),
+                Ok(_) => cx.toasts.ok(format!("Saved {}", wire::shown_path(path))),
                 Err(failure) => cx.toasts.failure(&failure),
             }
             self.saving = None;
@@ -171,7 +172,7 @@ pub(super) fn environment(ui: &mut Ui, view: &RunView, _cx: &mut Cx<'_>) {
             if let Some(owner) = &detail.owner {
                 rows.push(("at work on".to_owned(), format!("{}, process {}", owner.host, owner.pid)));
             }
-            widgets::facts(ui, "environment facts", &rows);
+            widgets::facts(ui, &rows);
         });
     });
 }
@@ -223,7 +224,7 @@ pub(super) fn lineage(ui: &mut Ui, view: &RunView, cx: &mut Cx<'_>) {
             if detail.params.is_empty() {
                 widgets::muted(ui, "All parameters are the usual ones.");
             } else {
-                widgets::facts(ui, "parameters", &detail.params);
+                widgets::facts(ui, &detail.params);
             }
         });
         widgets::titled_card(ui, "Became", "", |ui| {

@@ -455,6 +455,7 @@ impl List {
                     .sorted(by.map(|at| (at, !*ascending)))
                     .select(selection)
                     .row_height(size::ROW + 2.0)
+                    .fill()
                     .show(
                         ui,
                         |_, _| {},

@@ -190,7 +190,7 @@ fn about_ui(ui: &mut Ui, cx: &mut Cx<'_>) {
                 copied = widgets::icon_button(ui, ph::COPY, "Copy the version").clicked();
             });
         });
-        widgets::facts(ui, "about", &rows);
+        widgets::facts(ui, &rows);
     });
     if copied {
         ui.ctx().copy_text(text);

@@ -174,7 +174,7 @@ impl Preview {
                 }
                 rows.extend(facts.iter().cloned());
                 ScrollArea::vertical().id_salt("preview-model").auto_shrink([false, false]).show(ui, |ui| {
-                    widgets::facts(ui, "preview-facts", &rows);
+                    widgets::facts(ui, &rows);
                 });
             }
             Answer::Report { report } => report_ui(ui, report),
