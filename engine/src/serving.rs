@@ -107,6 +107,10 @@ impl Endpoint {
             on_rollout: OnceLock::new(),
         };
         endpoint.refresh()?;
+        // The first request is captured already where that is set. Watching never keeps an endpoint from serving.
+        if let Err(err) = endpoint.watch() {
+            tracing::warn!("cannot look after what is watched: {err}");
+        }
         Ok(endpoint)
     }
 
