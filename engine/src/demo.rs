@@ -96,7 +96,7 @@ pub(crate) fn run(context: &Context, args: &DemoArgs) -> Result<()> {
     let (row, actual) = one_row(&table)?;
     let workspace = Arc::new(workspace);
     let endpoint = Arc::new(Endpoint::new(Arc::clone(&workspace), "cpu")?);
-    let (listener, bound) = bind("127.0.0.1:0")?;
+    let (listener, bound) = bind("127.0.0.1:0", false)?;
     let url = format!("http://{bound}");
     out.say(&format!("5  a secured endpoint: {url}, key {}… (made for this demo)", &key[..12.min(key.len())]));
     let runtime = runtime()?;

@@ -12,10 +12,10 @@ use std::{
 use athanor_protocol::{
     Code,
     names::check_text,
-    registry::{ApiKeyInfo, Scope},
+    registry::{ApiKeyInfo, KeyLimits, Scope},
 };
-use athanor_serve::{Grant, KeyRefusal, Keys};
-use athanor_store::{NewApiKey, PageRequest, Store};
+use athanor_serve::{Grant, KeyRefusal, Keys, Spent};
+use athanor_store::{KeyUsage, NewApiKey, PageRequest, Store};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -30,6 +30,9 @@ use crate::{
 const PREFIX: &str = "ath_";
 /// Between two writes of a key's last use, in milliseconds.
 const TOUCH_MILLIS: i64 = 60_000;
+/// Longest that an old secret may stay valid beside the new one, in milliseconds: 30 days.
+const MAX_GRACE_MILLIS: i64 = 30 * DAY_MILLIS;
+const DAY_MILLIS: i64 = 86_400_000;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -50,11 +53,7 @@ pub fn create(
     expires_at_millis: Option<i64>,
 ) -> Result<(ApiKeyInfo, String)> {
     check_text("key name", name, 128)?;
-    let mut random = [0u8; 38];
-    workspace
-        .ids
-        .secret(&mut random)
-        .map_err(|err| EngineError::new(Code::Unavailable, format!("no randomness for a key: {err}")))?;
+    let random = random(&*workspace.ids)?;
     let (id, secret) = (hex(&random[..6]), hex(&random[6..]));
     let key = NewApiKey {
         id: id.clone(),
@@ -67,6 +66,40 @@ pub fn create(
     let info = workspace.store.create_key(&key)?;
     audit(workspace, "key.create", &id, json!({ "name": name, "scopes": scopes }))?;
     Ok((info, format!("{PREFIX}{id}_{secret}")))
+}
+
+/// Random bytes for a key: six for its id, the rest for its secret.
+fn random(ids: &dyn IdSource) -> Result<[u8; 38]> {
+    let mut random = [0u8; 38];
+    ids.secret(&mut random)
+        .map_err(|err| EngineError::new(Code::Unavailable, format!("no randomness for a key: {err}")))?;
+    Ok(random)
+}
+
+/// Gives a key another secret. The one that it had stays valid for `grace_millis`. Returns until when, and the key with
+/// its new secret, which is never shown again.
+///
+/// # Errors
+/// If there is no such key, it is not valid any more, or the grace is out of range.
+pub fn rotate(workspace: &Workspace, id: &str, grace_millis: i64) -> Result<(i64, String)> {
+    if !(0..=MAX_GRACE_MILLIS).contains(&grace_millis) {
+        return Err(EngineError::new(Code::InvalidArgument, "the grace of a key's old secret is from 0 to 30 days"));
+    }
+    let secret = hex(&random(&*workspace.ids)?[6..]);
+    let now = workspace.clock.now_millis();
+    let until = now + grace_millis;
+    workspace.store.rotate_key(id, &hash(&secret), now, until)?;
+    audit(workspace, "key.rotate", id, json!({ "old_valid_until_millis": until }))?;
+    Ok((until, format!("{PREFIX}{id}_{secret}")))
+}
+
+/// Limits what a key may ask for.
+///
+/// # Errors
+/// If there is no such key, or a limit is out of range.
+pub fn limit(workspace: &Workspace, id: &str, limits: &KeyLimits) -> Result<()> {
+    workspace.store.set_key_limits(id, limits)?;
+    audit(workspace, "key.limit", id, json!(limits))
 }
 
 /// Ends a key now.
@@ -82,6 +115,21 @@ pub fn revoke(workspace: &Workspace, id: &str) -> Result<()> {
 struct Known {
     info: ApiKeyInfo,
     hash: [u8; 32],
+    /// The secret before the last rotation, and until when it is valid.
+    previous: Option<([u8; 32], i64)>,
+    limits: Option<KeyLimits>,
+}
+
+/// What keys have asked for, in all on the day and not yet written down.
+#[derive(Default)]
+struct Usage {
+    today: HashMap<String, (u32, Spent)>,
+    unsaved: HashMap<(u32, String), Spent>,
+}
+
+fn add(total: &mut Spent, more: Spent) {
+    total.requests = total.requests.saturating_add(more.requests);
+    total.rows = total.rows.saturating_add(more.rows);
 }
 
 /// Checks keys for the endpoint, from memory; [`StoreKeys::refresh`] brings it up to date.
@@ -90,6 +138,7 @@ pub struct StoreKeys {
     clock: Arc<dyn Clock>,
     known: RwLock<HashMap<String, Known>>,
     touched: Mutex<HashMap<String, i64>>,
+    usage: Mutex<Usage>,
     /// Keys of this process: made for one use, never written down.
     passing: RwLock<HashMap<String, [u8; 32]>>,
     /// The store's change counter before the keys were last read by [`StoreKeys::refresh_if_changed`].
@@ -127,10 +176,12 @@ impl StoreKeys {
             clock: Arc::clone(&workspace.clock),
             known: RwLock::default(),
             touched: Mutex::default(),
+            usage: Mutex::default(),
             passing: RwLock::default(),
             seen: AtomicU64::new(u64::MAX),
         };
         keys.refresh()?;
+        keys.read_usage()?;
         Ok(keys)
     }
 
@@ -140,12 +191,18 @@ impl StoreKeys {
     /// If they cannot be read or written.
     pub fn refresh(&self) -> Result<()> {
         let mut known = HashMap::new();
+        let mut limits: HashMap<String, KeyLimits> = self.store.key_limits()?.into_iter().collect();
+        let previous = self.store.previous_secrets(self.clock.now_millis())?;
+        let mut previous: HashMap<_, _> =
+            previous.into_iter().map(|old| (old.key_id, (old.secret_sha256, old.valid_until_millis))).collect();
         let mut page = PageRequest::first(500);
         loop {
             let keys = self.store.keys(&page)?;
             for info in keys.items {
                 if let Some(stored) = self.store.find_key(&info.id)? {
-                    known.insert(info.id.clone(), Known { info: stored.info, hash: stored.secret_sha256 });
+                    let (previous, limits) = (previous.remove(&info.id), limits.remove(&info.id));
+                    let hash = stored.secret_sha256;
+                    known.insert(info.id.clone(), Known { info: stored.info, hash, previous, limits });
                 }
             }
             match keys.next {
@@ -157,14 +214,46 @@ impl StoreKeys {
         Ok(())
     }
 
+    /// Reads what keys have asked for today, so that a quota outlives the process.
+    fn read_usage(&self) -> Result<()> {
+        let day = u32::try_from(self.clock.now_millis() / DAY_MILLIS).unwrap_or(0);
+        let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        for KeyUsage { key_id, n_requests, n_rows } in self.store.key_usage(day)? {
+            usage.today.insert(key_id, (day, Spent { requests: n_requests, rows: n_rows }));
+        }
+        Ok(())
+    }
+
+    /// Writes down what keys have asked for since the last time.
+    ///
+    /// # Errors
+    /// If it cannot be written; it is tried again with the next call.
+    pub fn write_usage(&self) -> Result<()> {
+        let unsaved = std::mem::take(&mut self.usage.lock().unwrap_or_else(PoisonError::into_inner).unsaved);
+        let mut days: HashMap<u32, Vec<KeyUsage>> = HashMap::new();
+        for ((day, key_id), spent) in &unsaved {
+            let usage = KeyUsage { key_id: key_id.clone(), n_requests: spent.requests, n_rows: spent.rows };
+            days.entry(*day).or_default().push(usage);
+        }
+        for (day, usage) in days {
+            // Without the lock: the database may be busy, and requests must not wait for it.
+            if let Err(err) = self.store.add_key_usage(day, &usage) {
+                let mut kept = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+                for ((_, key_id), spent) in unsaved.iter().filter(|((other, _), _)| *other == day) {
+                    add(kept.unsaved.entry((day, key_id.clone())).or_default(), *spent);
+                }
+                return Err(err.into());
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a key for a request of this process to its own endpoint.
     ///
     /// # Errors
     /// If there is no randomness.
     pub fn passing_key(self: &Arc<Self>, ids: &dyn IdSource) -> Result<PassingKey> {
-        let mut random = [0u8; 38];
-        ids.secret(&mut random)
-            .map_err(|err| EngineError::new(Code::Unavailable, format!("no randomness for a key: {err}")))?;
+        let random = random(ids)?;
         // No stored key begins so: their ids are hexadecimal digits.
         let (id, secret) = (format!("here-{}", hex(&random[..6])), hex(&random[6..]));
         self.passing.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), hash(&secret));
@@ -178,6 +267,15 @@ impl StoreKeys {
     pub fn still(&self, id: &str) -> Result<Grant, KeyRefusal> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         self.granted(known.get(id).ok_or(KeyRefusal::Unknown)?)
+    }
+
+    /// A number that changes when the key gets another secret; 0 where there is no such key.
+    pub fn stamp(&self, id: &str) -> u64 {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(id).map_or(0, |key| {
+            let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = Sha256::digest(key.hash).into();
+            u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        })
     }
 
     fn granted(&self, key: &Known) -> Result<Grant, KeyRefusal> {
@@ -243,9 +341,32 @@ impl Keys for StoreKeys {
                 Err(KeyRefusal::Unknown)
             };
         };
-        if !bool::from(given.ct_eq(&key.hash)) {
+        // Both secrets are compared whatever comes of the first, and the old one's time is looked at last.
+        let (old, until) = key.previous.unwrap_or(([0u8; 32], i64::MIN));
+        let (is_right, is_old) = (bool::from(given.ct_eq(&key.hash)), bool::from(given.ct_eq(&old)));
+        let is_graced = is_old && self.clock.now_millis() < until;
+        if !is_right && !is_graced {
             return Err(KeyRefusal::Unknown);
         }
         self.granted(key)
+    }
+
+    fn limits(&self, key_id: &str) -> Option<KeyLimits> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(key_id)?.limits
+    }
+
+    fn spent(&self, key_id: &str, day: u32) -> Spent {
+        let usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        usage.today.get(key_id).filter(|(of, _)| *of == day).map_or(Spent::default(), |(_, spent)| *spent)
+    }
+
+    fn spend(&self, key_id: &str, day: u32, more: Spent) {
+        let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        let today = usage.today.entry(key_id.to_owned()).or_insert((day, Spent::default()));
+        if today.0 != day {
+            *today = (day, Spent::default());
+        }
+        add(&mut today.1, more);
+        add(usage.unsaved.entry((day, key_id.to_owned())).or_default(), more);
     }
 }

@@ -17,18 +17,25 @@
 
 pub mod cli;
 pub mod demo;
+pub mod deploy;
 pub mod desk;
 pub mod devices;
 pub mod error;
 pub mod files;
 pub mod flow;
+pub mod identity;
 pub mod ids;
 pub mod keys;
+pub mod monitor;
+pub mod onnx;
 pub mod predict;
 pub mod registry;
+pub mod rollout;
 pub mod runs;
+pub mod schedule;
 pub mod serving;
 pub mod site;
+pub mod transport;
 pub mod worker;
 pub mod workspace;
 

@@ -1,28 +1,18 @@
-//! Batch prediction: a table in, a table out, in batches, so that the table may be larger than memory.
+//! Batch prediction with a registered version: a table in, a table out, in batches, so that the table may be larger than
+//! memory. Broken off and asked for again, it goes on where it was.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
+use std::path::Path;
 
-use athanor_datasets::{Replay, TableWriter, read_batches};
-use athanor_learn::{
-    predictor::{Outputs, Predictor},
-    train::StopFlag,
-};
-use athanor_protocol::{
-    Code,
-    columns::{Column, ColumnData, Frame},
-    signature::{OUTPUT_LABEL, OUTPUT_VALUE},
-    table::{DataSource, DataType},
-};
-use serde::Serialize;
+use athanor_learn::train::StopFlag;
+use athanor_protocol::table::DataSource;
+use athanor_serve::batch::{BatchJob, BatchReport, predict_table, report_path};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::{EngineError, Result},
-    registry,
+    error::{EngineError, IoContext, Result},
+    files, registry,
     workspace::Workspace,
 };
-
-/// Rows in one batch.
-const BATCH_ROWS: usize = 8_192;
 
 /// What is to be predicted.
 #[derive(Debug, Clone, Copy)]
@@ -40,107 +30,144 @@ pub struct Job<'a> {
 }
 
 /// What a batch prediction did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Predicted {
     /// The model's name.
     pub model: String,
     /// Its version.
     pub version: u32,
-    /// Rows that were predicted.
-    pub n_rows: u64,
-    /// Columns and how many of their values were missing though training knew all of them: these were imputed, where the
-    /// endpoint would have refused the row.
-    pub missing: BTreeMap<String, u64>,
-    /// How long it took.
-    pub seconds: f64,
+    /// Rows, time, and what was found in the rows.
+    #[serde(flatten)]
+    pub report: BatchReport,
 }
 
 /// Predicts every row of a table and writes the predictions.
 ///
 /// # Errors
 /// If the model or the table cannot be read, a column is missing or of another type, or the output cannot be written;
-/// the output is then not there.
+/// the output is then as it was.
 pub fn predict_file(
     workspace: &Workspace,
     job: &Job<'_>,
     stop: &StopFlag,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Predicted> {
-    let began = Instant::now();
-    let version = registry::resolve(workspace, job.reference)?;
-    let (_, package) = registry::load(workspace, &version)?;
-    let predictor = Predictor::from_package(&package, job.device)?;
-    let replay = Replay::new(predictor.recipe())?;
-    // A code column of text must not become numbers because this file happens to hold digits only.
-    let inputs = &predictor.signature().inputs;
-    let mut source = job.source.clone();
-    let text = inputs.iter().filter(|input| input.dtype == DataType::Text).map(|input| input.name.clone());
-    source.csv.text_columns.extend(text);
-    if let (Ok(from), Ok(to)) = (std::fs::canonicalize(&source.path), std::fs::canonicalize(job.to))
+    if let (Ok(from), Ok(to)) = (std::fs::canonicalize(&job.source.path), std::fs::canonicalize(job.to))
         && from == to
     {
         return Err(EngineError::Usage(format!("the output would replace the input: {}", job.to.display())));
     }
-    let mut missing: BTreeMap<String, u64> = BTreeMap::new();
-    let mut writer = TableWriter::create(job.to)?;
-    let mut n_rows = 0u64;
-    for batch in read_batches(&source, BATCH_ROWS)? {
-        if let Some(reason) = stop.reason() {
-            return Err(EngineError::new(Code::Cancelled, reason));
-        }
-        let batch = batch?;
-        for input in inputs.iter().filter(|input| !input.nullable) {
-            if let Some(column) = batch.column(&input.name) {
-                let n = (0..batch.n_rows()).filter(|row| column.data.is_missing(*row)).count() as u64;
-                if n > 0 {
-                    *missing.entry(input.name.clone()).or_default() += n;
-                }
-            }
-        }
-        let outputs = predictor.predict(&replay.apply(&batch)?)?;
-        n_rows += batch.n_rows() as u64;
-        writer.write(&table(job.keep_input.then_some(batch), &outputs)?)?;
-        progress(n_rows);
-    }
-    if n_rows == 0 {
-        // An empty table still has the columns that a reader expects.
-        let schema = athanor_datasets::open(&source)?.head(0)?;
-        let outputs = predictor.predict(&replay.apply(&schema)?)?;
-        writer.write(&table(job.keep_input.then_some(schema), &outputs)?)?;
-    }
-    writer.finish()?;
-    Ok(Predicted {
-        model: version.model,
-        version: version.version,
-        n_rows,
-        missing,
-        seconds: began.elapsed().as_secs_f64(),
-    })
+    let version = registry::resolve(workspace, job.reference)?;
+    let (_, package) = registry::load(workspace, &version)?;
+    let batch =
+        BatchJob { package: &package, source: job.source, to: job.to, keep_input: job.keep_input, device: job.device };
+    let report = predict_table(&batch, stop, progress)?;
+    Ok(Predicted { model: version.model, version: version.version, report })
 }
 
-/// Predictions as columns: `label` and one `probability_<class>` for each class, or `value`. A name that the input has
-/// already gets `predicted_` in front.
-fn table(input: Option<Frame>, outputs: &Outputs) -> Result<Frame> {
-    let mut columns = input.map(Frame::into_columns).unwrap_or_default();
-    let mut push = |name: &str, data: ColumnData| {
-        let mut name = name.to_owned();
-        while columns.iter().any(|column| *column.name == *name) {
-            name = format!("predicted_{name}");
+/// Writes what a batch prediction did beside its output.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_report(predicted: &Predicted, to: &Path) -> Result<()> {
+    let path = report_path(to);
+    let mut text = serde_json::to_vec_pretty(predicted).map_err(std::io::Error::from).at("write", &path)?;
+    text.push(b'\n');
+    files::write_atomic(&path, &text)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use athanor_protocol::Code;
+
+    use super::*;
+    use crate::desk::test_models::package;
+
+    const N_ROWS: u64 = 150_000;
+
+    /// A workspace with a model and a table of three parts.
+    fn prepared(folder: &Path) -> (Workspace, DataSource) {
+        let workspace = Workspace::init(&folder.join("w")).unwrap();
+        registry::register(&workspace, "tumours", None, &package(1), &[]).unwrap();
+        let rows: String =
+            (0..N_ROWS).map(|n| format!("{}.5,{}\n", n % 40, ["red", "blue", "pink"][n as usize % 3])).collect();
+        let path = folder.join("in.csv");
+        fs::write(&path, format!("radius,colour\n{rows}")).unwrap();
+        (workspace, DataSource::file(path.to_str().unwrap()))
+    }
+
+    #[test]
+    fn what_was_stopped_goes_on_and_ends_with_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (workspace, source) = prepared(folder.path());
+        for name in ["csv", "parquet"] {
+            let (whole, broken) =
+                (folder.path().join(format!("whole.{name}")), folder.path().join(format!("broken.{name}")));
+            let run = |to: &Path, stop: &StopFlag, progress: &mut dyn FnMut(u64)| {
+                let job = Job { reference: "tumours", source: &source, to, keep_input: true, device: "cpu" };
+                predict_file(&workspace, &job, stop, progress)
+            };
+            let unbroken = run(&whole, &StopFlag::new(), &mut |_| {}).unwrap().report;
+            assert_eq!((unbroken.n_rows, unbroken.n_resumed), (N_ROWS, 0));
+            // Training knew radii below 30 and no pink.
+            assert_eq!(unbroken.new_categories["colour"], N_ROWS / 3);
+            assert_eq!(unbroken.out_of_range["radius"], N_ROWS / 4);
+
+            let stop = StopFlag::new();
+            let stopped = run(&broken, &stop, &mut |done| {
+                if done > 70_000 {
+                    stop.stop("enough")
+                }
+            });
+            assert_eq!(stopped.unwrap_err().code(), Code::Cancelled);
+            assert!(!broken.exists());
+            let resumed = run(&broken, &StopFlag::new(), &mut |_| {}).unwrap().report;
+            assert_eq!(resumed.n_resumed, 65_536);
+            assert_eq!((resumed.n_rows, &resumed.new_categories), (N_ROWS, &unbroken.new_categories));
+            assert_eq!(resumed.out_of_range, unbroken.out_of_range);
+            assert!(fs::read(&broken).unwrap() == fs::read(&whole).unwrap(), "{name}");
         }
-        columns.push(Column { name: name.into(), data });
-    };
-    if let Some(label) = &outputs.label {
-        push(OUTPUT_LABEL, ColumnData::Text(label.iter().map(|label| Some(Arc::clone(label))).collect()));
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 6, "{left:?}");
     }
-    if let Some(probabilities) = &outputs.probabilities {
-        let n_classes = outputs.classes.len();
-        for (at, class) in outputs.classes.iter().enumerate() {
-            let values = probabilities.chunks_exact(n_classes.max(1)).map(|row| f64::from(row[at])).collect();
-            push(&format!("probability_{class}"), ColumnData::Float(values));
-        }
+
+    #[test]
+    fn a_table_that_changed_begins_anew_and_bad_data_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (workspace, source) = prepared(folder.path());
+        let to = folder.path().join("out.csv");
+        let run = |stop: &StopFlag, progress: &mut dyn FnMut(u64)| {
+            let job = Job { reference: "tumours", source: &source, to: &to, keep_input: false, device: "cpu" };
+            predict_file(&workspace, &job, stop, progress)
+        };
+        let stop = StopFlag::new();
+        run(&stop, &mut |done| {
+            if done > 70_000 {
+                stop.stop("enough")
+            }
+        })
+        .unwrap_err();
+        let parts = folder.path().join(".out.csv.athanor-parts");
+        assert!(parts.join("part-000000.csv").exists());
+        fs::write(&source.path, "radius,colour\n1.5,red\n").unwrap();
+        let again = run(&StopFlag::new(), &mut |_| {}).unwrap().report;
+        assert_eq!((again.n_rows, again.n_resumed), (1, 0));
+        assert!(!parts.exists());
+
+        fs::write(&source.path, "radius\n1.5\n").unwrap();
+        let before = fs::read(&to).unwrap();
+        assert!(run(&StopFlag::new(), &mut |_| {}).is_err(), "a column is missing");
+        assert!(!parts.exists());
+        assert_eq!(fs::read(&to).unwrap(), before, "the output is as it was");
+        fs::write(&source.path, "radius,colour\n").unwrap();
+        assert_eq!(run(&StopFlag::new(), &mut |_| {}).unwrap().report.n_rows, 0);
+        assert_eq!(fs::read_to_string(&to).unwrap(), "label,probability_benign,probability_malign\n");
+        let nowhere = folder.path().join("no/where.csv");
+        let job = Job { reference: "tumours", source: &source, to: &nowhere, keep_input: false, device: "cpu" };
+        assert_eq!(predict_file(&workspace, &job, &StopFlag::new(), &mut |_| {}).unwrap_err().code(), Code::NotFound);
+        assert!(!folder.path().join("no").exists());
     }
-    if let Some(value) = &outputs.value {
-        push(OUTPUT_VALUE, ColumnData::Float(value.clone()));
-    }
-    Frame::new(columns).map_err(|err| EngineError::new(Code::Internal, err.to_string()))
 }

@@ -307,7 +307,7 @@ pub fn export(workspace: &Workspace, reference: &str, to: &Path) -> Result<Model
     Ok(version)
 }
 
-/// Registers a package from elsewhere. Its signature must be by a trusted key, or by one that is named here, which is
+/// Registers a package or an ONNX file from elsewhere. A package's signature must be by a trusted key, or by one that is named here, which is
 /// then trusted from now on.
 ///
 /// # Errors
@@ -317,6 +317,9 @@ pub fn import(workspace: &Workspace, path: &Path, name: &str, trust: Option<&str
     let trust = trust.map(str::to_ascii_lowercase);
     let trust = trust.as_deref();
     let bytes = files::read_limited(path, package::MAX_PACKAGE_BYTES)?;
+    if crate::onnx::is_onnx(path, &bytes) {
+        return crate::onnx::import(workspace, path, name, &bytes);
+    }
     let package = named(path, Package::read(bytes.as_slice()).map_err(Into::into))?;
     let mut keys = trusted(workspace)?;
     keys.extend(trust.map(str::to_owned));

@@ -111,8 +111,17 @@ impl SiteBackend for DeskSite {
         Ok(grant)
     }
 
-    fn still(&self, key_id: &str) -> Result<Grant, KeyRefusal> {
-        self.fresh()?.still(key_id)
+    fn login_name(&self, grant: &Grant) -> String {
+        // The ids of keys are hexadecimal digits.
+        format!("{}#{:016x}", grant.key_id, self.keys.stamp(&grant.key_id))
+    }
+
+    fn still(&self, login: &str) -> Result<Grant, KeyRefusal> {
+        let (id, stamp) = login.split_once('#').ok_or(KeyRefusal::Unknown)?;
+        let keys = self.fresh()?;
+        let grant = keys.still(id)?;
+        // A secret that was exchanged takes its logins with it, whatever its grace elsewhere.
+        if format!("{:016x}", keys.stamp(id)) == stamp { Ok(grant) } else { Err(KeyRefusal::Revoked) }
     }
 
     fn handle(&self, request: Request, caller: &Grant) -> Result<Reply, Failure> {

@@ -24,6 +24,7 @@ fn serve(sandbox: &Sandbox) -> Page {
     let mut running = sandbox.start(&["serve", "--bind", "127.0.0.1:0", "--ui-folder", &folder]);
     let line: Value = serde_json::from_str(&running.line()).unwrap();
     let text = |name: &str| line[name].as_str().unwrap().to_owned();
+    athanor_serve::use_ring();
     let client = reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
     Page { _running: running, endpoint: text("endpoint"), url: text("page"), client }
 }
@@ -163,4 +164,56 @@ fn a_page_that_is_wanted_and_not_there_is_an_error_and_none_is_no_matter() {
     let mut running = sandbox.start(&["serve", "--bind", "127.0.0.1:0", "--no-ui"]);
     let line: Value = serde_json::from_str(&running.line()).unwrap();
     assert!(line["endpoint"].is_string() && line["page"].is_null(), "{line}");
+}
+
+#[test]
+fn another_secret_ends_what_the_old_one_logged_into() {
+    let sandbox = Sandbox::new();
+    sandbox.ok(&["init"]);
+    let (first, id) = key(&sandbox, "admin");
+    let page = serve(&sandbox);
+    let before = page.log_in(&first);
+    page.ok(&before, "hello", json!({}));
+    let rotated = sandbox.ok(&["keys", "rotate", &id, "--grace", "1h"]);
+    assert_eq!(page.post("/api/call", &before, &json!({ "method": "hello", "params": {} })).0, 401);
+    for secret in [first.as_str(), rotated["key"].as_str().unwrap()] {
+        let cookie = page.log_in(secret);
+        page.ok(&cookie, "hello", json!({}));
+    }
+    let (read, _) = key(&sandbox, "read");
+    let cookie = page.log_in(&read);
+    let denied = page.outcome(&cookie, "run_list", json!({ "limit": 10 }));
+    assert_eq!(
+        denied["err"]["code"], "permission_denied",
+        "reading the endpoint is not reading the workspace: {denied}"
+    );
+}
+
+#[test]
+fn a_page_has_the_endpoints_certificate() {
+    let sandbox = Sandbox::new();
+    sandbox.ok(&["init"]);
+    let (admin, _) = key(&sandbox, "admin");
+    let index = sandbox.write("ui/index.html", "<!doctype html><title>Athanor</title>");
+    let folder = index.parent().unwrap().to_str().unwrap().to_owned();
+    let mut running = sandbox.start(&["serve", "--bind", "127.0.0.1:0", "--tls", "--ui-folder", &folder]);
+    let line: Value = serde_json::from_str(&running.line()).unwrap();
+    let url = line["page"].as_str().unwrap().to_owned();
+    assert!(url.starts_with("https://"), "{line}");
+    athanor_serve::use_ring();
+    let pem = fs::read(sandbox.workspace().join("keys/tls.crt")).unwrap();
+    let client = reqwest::blocking::Client::builder()
+        .no_proxy()
+        .timeout(PATIENCE)
+        .tls_certs_only([reqwest::Certificate::from_pem(&pem).unwrap()])
+        .build()
+        .unwrap();
+    let answer = client.get(&url).send().unwrap();
+    assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000");
+    let page = Page { _running: running, endpoint: line["endpoint"].as_str().unwrap().to_owned(), url, client };
+    let (status, cookie, _) = page.post("/api/login", "", &json!({ "key": admin }));
+    assert!(status == 200 && cookie.contains("; Secure"), "{cookie}");
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let status = page.ok(&cookie, "endpoint_get", json!({}));
+    assert_eq!(status["url"], json!(page.endpoint));
 }

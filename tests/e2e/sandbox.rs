@@ -149,6 +149,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// A process that was started elsewhere.
+    pub fn of(child: Child) -> Self {
+        Self { child: Some(child) }
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }

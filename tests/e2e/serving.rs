@@ -1,26 +1,33 @@
 //! The endpoint, asked by clients that nobody here wrote and by hand.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
 use crate::sandbox::{PATIENCE, Running, Sandbox, done, sample, samples};
 
-/// A served workspace: its process, its URL and a key.
+/// A served workspace: its process, its URL, its address for gRPC where it has one, and a key.
 struct Serving {
     running: Running,
     url: String,
+    grpc: String,
     key: String,
 }
 
 fn serve(sandbox: &Sandbox) -> Serving {
+    serve_with(sandbox, &[])
+}
+
+fn serve_with(sandbox: &Sandbox, more: &[&str]) -> Serving {
     let key = sandbox.ok(&["keys", "create", "--name", "test"])["key"].as_str().unwrap().to_owned();
-    let mut running = sandbox.start(&["serve", "--bind", "127.0.0.1:0"]);
+    let mut running = sandbox.start(&[&["serve", "--bind", "127.0.0.1:0"], more].concat());
     let line: Value = serde_json::from_str(&running.line()).unwrap();
-    Serving { running, url: line["endpoint"].as_str().unwrap().to_owned(), key }
+    let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    Serving { running, url: text("endpoint"), grpc: text("grpc"), key }
 }
 
 fn client() -> reqwest::blocking::Client {
+    athanor_serve::use_ring();
     reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
 }
 
@@ -50,26 +57,21 @@ fn predicted(sandbox: &Sandbox) -> (Vec<String>, Vec<Vec<f64>>) {
     rows.unzip()
 }
 
-#[test]
-fn tritons_own_client_gets_the_numbers_of_predict() {
-    let sandbox = Sandbox::new();
-    wine(&sandbox);
-    let (labels, probabilities) = predicted(&sandbox);
-    let serving = serve(&sandbox);
+/// Runs Triton's clients, over HTTP and gRPC, or over gRPC with TLS alone, and compares every number with `predict`.
+fn compare_with_triton(sandbox: &Sandbox, serving: &Serving, roots: Option<&Path>, modes: &[&str]) -> Value {
+    let (labels, probabilities) = predicted(sandbox);
     let python = std::env::var_os("ATHANOR_TEST_PYTHON")
         .expect("ATHANOR_TEST_PYTHON names a Python with tritonclient; cargo xtask test sets it");
     let script = "fixtures/triton_client.py";
-    let url = serving.url.strip_prefix("http://").unwrap();
-    let output = Command::new(python)
-        .args([script, url, "wine"])
-        .arg(samples().join("wine.csv"))
-        .arg("cultivar")
-        .env("ATHANOR_KEY", &serving.key)
-        .output()
-        .unwrap();
-    let done = done(output);
+    let (_, url) = serving.url.split_once("://").unwrap();
+    let mut command = Command::new(python);
+    command.args([script, url, "wine"]).arg(samples().join("wine.csv")).args(["cultivar", &serving.grpc]);
+    if let Some(roots) = roots {
+        command.env("ATHANOR_ROOTS", roots);
+    }
+    let done = done(command.env("ATHANOR_KEY", &serving.key).output().unwrap());
     assert_eq!(done.status, 0, "{}", done.stderr);
-    for mode in ["binary", "json"] {
+    for mode in modes {
         let answer = &done.json["answers"][mode];
         let theirs: Vec<&str> =
             answer["label"].as_array().unwrap().iter().map(|label| label.as_str().unwrap()).collect();
@@ -81,7 +83,28 @@ fn tritons_own_client_gets_the_numbers_of_predict() {
             }
         }
     }
-    assert!(!done.json["refused"].is_null(), "a wrong key was accepted");
+    let refused = ["UNAUTHENTICATED", "UNAUTHENTICATED", "NOT_FOUND", "INVALID_ARGUMENT", "UNIMPLEMENTED"];
+    assert_eq!(done.json["refused_grpc"], json!(refused.map(|name| format!("StatusCode.{name}"))));
+    done.json
+}
+
+#[test]
+fn tritons_own_clients_get_the_numbers_of_predict() {
+    let sandbox = Sandbox::new();
+    wine(&sandbox);
+    let serving = serve_with(&sandbox, &["--grpc", "127.0.0.1:0"]);
+    let said = compare_with_triton(&sandbox, &serving, None, &["binary", "json", "grpc", "grpc typed"]);
+    assert!(!said["refused"].is_null(), "a wrong key was accepted");
+}
+
+#[test]
+fn tritons_client_speaks_grpc_over_tls() {
+    let sandbox = Sandbox::new();
+    wine(&sandbox);
+    let serving = serve_with(&sandbox, &["--grpc", "127.0.0.1:0", "--tls"]);
+    assert!(serving.url.starts_with("https://127.0.0.1:"), "{}", serving.url);
+    let roots = sandbox.workspace().join("keys/tls.crt");
+    compare_with_triton(&sandbox, &serving, Some(&roots), &["grpc", "grpc typed"]);
 }
 
 #[test]

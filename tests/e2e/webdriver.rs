@@ -147,6 +147,7 @@ impl Driver {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         command.args(args(port)).stdout(Stdio::null());
         let driver = Group::start(&mut command);
+        athanor_serve::use_ring();
         let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
         let base = format!("http://127.0.0.1:{port}");
         wait("the driver listens", || client.get(format!("{base}/status")).send().ok());

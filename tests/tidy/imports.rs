@@ -34,6 +34,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["athanor-serve"]),
     ("tower", &["athanor-serve"]),
     ("hyper", &["athanor-serve"]),
+    ("tonic", &["athanor-serve"]),
+    ("tokio-rustls", &["athanor-serve"]),
+    ("rcgen", &["athanor-serve"]),
+    ("jsonwebtoken", &["athanor-serve"]),
     ("reqwest", &["athanor-engine", "athanor-tests"]),
     ("tokio", &["athanor-engine", "athanor-serve", "athanor-tests"]),
     ("anyhow", &["athanor-engine", "athanor-tests", "xtask"]),
@@ -43,6 +47,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("js-sys", &["athanor-ui"]),
     ("wasm-bindgen", &["athanor-ui", "xtask"]),
     ("tauri", &["athanor-desktop"]),
+    ("tract", &["athanor-learn"]),
 ];
 
 /// What a member must not bring with it, however far down.

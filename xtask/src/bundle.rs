@@ -18,7 +18,7 @@ use crate::{
 };
 
 const PACKAGE: &str = "athanor";
-const PROGRAMS: &[&str] = &["athanor", "athanor-desktop"];
+const PROGRAMS: &[&str] = &["athanor", "athanor-desktop", "athanor-serve"];
 
 /// Shared libraries that the programs are linked with, and the Debian packages that bring them (older | newer name).
 const LIBRARIES: &[(&str, &str)] = &[

@@ -2,8 +2,8 @@
 //!
 //! **Architecture Invariant:** compiles with nothing but a Rust toolchain and a C linker, because it is what installs
 //! the rest. It builds the workspace only as a whole: choosing single packages would resolve other features of the
-//! heavy libraries and compile them a second time. The one exception is the UI for the web view, which is compiled for
-//! another target into a build folder of its own.
+//! heavy libraries and compile them a second time. The exceptions are the UI for the web view and the slim server, which
+//! are compiled for targets of their own into build folders of their own.
 #![warn(missing_docs)]
 
 mod bench;
@@ -14,6 +14,7 @@ mod dirs;
 mod peers;
 mod report;
 mod setup;
+mod slim;
 mod stages;
 mod tasks;
 mod ui;
@@ -31,6 +32,7 @@ cargo xtask <command>
   demo [-- ARGS]     build everything and start `athanor demo ARGS`
   ui                 build the user interface for the window and for browsers, into ui/dist
   bundle             make a package that installs the programs (release; with --debug of the everyday build)
+  slim [ARCH]        build the slim server as one static program (amd64, arm64), for images and bundles
   test               set up, then everything that continuous integration checks
   check              the quick part of it: format, lints, docs, dependency rules
   bench [NAME…]      run the benchmarks and write docs/benchmarks.md (--release, --list)
@@ -66,6 +68,8 @@ fn dispatch(mut args: Vec<String>) -> Result<ExitCode> {
         ("ui", []) => tasks::ui(&dirs),
         ("bundle", []) => bundle::bundle(&dirs, "release"),
         ("bundle", [flag]) if flag == "--debug" => bundle::bundle(&dirs, "debug"),
+        ("slim", []) => slim::slim(&dirs, None),
+        ("slim", [architecture]) => slim::slim(&dirs, Some(architecture)),
         ("test", []) => tasks::test(&dirs),
         ("check", []) => tasks::check(&dirs),
         ("bench", _) => tasks::bench(&dirs, &args),

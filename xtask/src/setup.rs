@@ -172,6 +172,24 @@ const SYSTEM_TOOLS: &[SystemTool] = &[
         required: false,
     },
     SystemTool {
+        name: "a container registry",
+        why: "images are pushed to it and fetched again",
+        purpose: Purpose::Test,
+        apt: "docker-registry",
+        elsewhere: "dnf install docker-distribution | brew install docker-distribution | not on Windows",
+        found: || on_path("docker-registry").is_some() || on_path("registry").is_some(),
+        required: false,
+    },
+    SystemTool {
+        name: "a container runtime",
+        why: "images are run",
+        purpose: Purpose::Test,
+        apt: "crun",
+        elsewhere: "dnf install crun | on Linux only",
+        found: || !cfg!(target_os = "linux") || on_path("crun").is_some(),
+        required: false,
+    },
+    SystemTool {
         name: "the Vulkan loader",
         why: "training on a GPU is tested on a software device",
         purpose: Purpose::Test,
@@ -198,9 +216,17 @@ const DEBIAN_WASM: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 /// Python packages for building: exactly these, so that the same CMake builds everywhere.
 const PYTHON_BUILD: &[&str] = &["cmake==4.4.4"];
 
-/// Python packages for tests: NVIDIA Triton's client for the Open Inference Protocol, and the arrays that it takes.
-const PYTHON_TEST: &[&str] =
-    &["tritonclient[http]==2.73.0", "numpy==2.2.6; python_version < '3.11'", "numpy==2.4.6; python_version >= '3.11'"];
+/// Python packages for tests: NVIDIA Triton's client for the Open Inference Protocol and the arrays that it takes; ONNX'
+/// own checker and runtime; Prometheus' own parsers of metrics.
+const PYTHON_TEST: &[&str] = &[
+    "tritonclient[http,grpc]==2.73.0",
+    "numpy==2.2.6; python_version < '3.11'",
+    "numpy==2.4.6; python_version >= '3.11'",
+    "onnx==1.23.2",
+    "onnxruntime==1.23.2; python_version < '3.11'",
+    "onnxruntime==1.32.0; python_version >= '3.11'",
+    "prometheus-client==0.23.1",
+];
 
 /// Brings everything that `purpose` needs. Quick and quiet where nothing is missing.
 ///

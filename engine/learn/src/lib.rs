@@ -14,12 +14,14 @@
 #![warn(missing_docs)]
 
 pub mod device;
+pub mod drift;
 pub mod encode;
 pub mod error;
 pub mod explain;
 pub mod metrics;
 pub mod model;
 pub mod network;
+pub mod onnx;
 pub mod package;
 pub mod predictor;
 mod rng;

@@ -17,6 +17,7 @@ use crate::{
     error::LearnError,
     model::{Predictions, TrainedModel},
     network::Head,
+    onnx::OnnxModel,
     package::Package,
 };
 
@@ -40,9 +41,17 @@ pub struct Outputs {
 pub struct Predictor {
     signature: ModelSignature,
     recipe: FittedRecipe,
-    encoder: FittedEncoder,
-    model: TrainedModel,
+    inner: Inner,
     classes: Arc<[Arc<str>]>,
+}
+
+/// What answers.
+#[derive(Debug)]
+enum Inner {
+    /// A model of ours with its encoder.
+    Own { encoder: FittedEncoder, model: TrainedModel },
+    /// A file from elsewhere, which takes the columns as they are. It runs on the CPU, whatever the device.
+    Onnx(OnnxModel),
 }
 
 impl Predictor {
@@ -54,10 +63,28 @@ impl Predictor {
     /// If the encoder, the model or the weights are not what they should be, newer than this program, or do not fit
     /// each other or the manifest's signature; if the device is not there.
     pub fn from_package(package: &Package, device: &str) -> Result<Self, LearnError> {
+        if let Some(bytes) = package.part(PartName::Onnx) {
+            crate::device::resolve(device)?;
+            return Self::from_onnx(package, bytes);
+        }
         let encoder = FittedEncoder::from_json(package.needed(PartName::Encoder)?)?;
         let model =
             TrainedModel::from_parts(package.needed(PartName::Model)?, package.part(PartName::Weights), device)?;
         Self::new(package.manifest().signature.clone(), package.recipe()?, encoder, model)
+    }
+
+    fn from_onnx(package: &Package, bytes: &[u8]) -> Result<Self, LearnError> {
+        let (signature, recipe) = (package.manifest().signature.clone(), package.recipe()?);
+        let model = OnnxModel::open(bytes)?;
+        let is_as_it_is = recipe.steps.is_empty() && recipe.input == recipe.output;
+        let has_columns = recipe.input.columns.iter().map(|column| (&column.name, column.dtype));
+        let is_whole = has_columns.eq(signature.inputs.iter().map(|input| (&input.name, input.dtype)));
+        if *model.signature() != signature || !is_as_it_is || !is_whole {
+            let message = "what it takes and gives is not what the manifest's signature or the recipe says".to_owned();
+            return Err(LearnError::Corrupt { part: "onnx".to_owned(), message });
+        }
+        let classes = signature.classes.iter().map(|class| Arc::from(class.as_str())).collect();
+        Ok(Self { signature, recipe, inner: Inner::Onnx(model), classes })
     }
 
     /// Puts a model together with what was fitted with it.
@@ -106,7 +133,7 @@ impl Predictor {
             }
         }
         let classes = signature.classes.iter().map(|class| Arc::from(class.as_str())).collect();
-        Ok(Self { signature, recipe, encoder, model, classes })
+        Ok(Self { signature, recipe, inner: Inner::Own { encoder, model }, classes })
     }
 
     /// What goes in and comes out.
@@ -119,17 +146,35 @@ impl Predictor {
         &self.recipe
     }
 
+    /// The encoder, and the model behind it; `None` for a file from elsewhere.
+    pub(crate) fn parts(&self) -> Option<(&FittedEncoder, &TrainedModel)> {
+        match &self.inner {
+            Inner::Own { encoder, model } => Some((encoder, model)),
+            Inner::Onnx(_) => None,
+        }
+    }
+
     /// Predicts rows that the recipe was replayed on. Columns that the encoder does not need are not looked at.
     ///
     /// # Errors
     /// If a column that the encoder needs is missing or of another type (named), the device fails, or the model gives
     /// something that is not a finite number (the row is named, counted from 0).
     pub fn predict(&self, prepared: &Frame) -> Result<Outputs, LearnError> {
-        let samples = self.encoder.encode(prepared)?;
-        self.outputs(self.model.predict(&samples)?)
+        match &self.inner {
+            Inner::Own { encoder, model } => {
+                let samples = encoder.encode(prepared)?;
+                self.outputs(model.predict(&samples)?, None)
+            }
+            Inner::Onnx(model) => {
+                let Outputs { n_rows, label, probabilities, value, .. } = model.predict(prepared)?;
+                let probabilities = probabilities.unwrap_or_default();
+                self.outputs(Predictions { n_rows, probabilities, values: value.unwrap_or_default() }, label)
+            }
+        }
     }
 
-    fn outputs(&self, predictions: Predictions) -> Result<Outputs, LearnError> {
+    /// `label` where the model chooses the class itself.
+    fn outputs(&self, predictions: Predictions, label: Option<Vec<Arc<str>>>) -> Result<Outputs, LearnError> {
         let Predictions { n_rows, probabilities, values } = predictions;
         let classes = Arc::clone(&self.classes);
         let not_finite = |row: usize| LearnError::BadData {
@@ -151,7 +196,9 @@ impl Predictor {
         if let Some(at) = probabilities.iter().position(|probability| !probability.is_finite()) {
             return Err(not_finite(at / classes.len()));
         }
-        let label = probabilities.chunks_exact(classes.len()).map(|row| Arc::clone(&classes[greatest(row)])).collect();
+        let label = label.unwrap_or_else(|| {
+            probabilities.chunks_exact(classes.len()).map(|row| Arc::clone(&classes[greatest(row)])).collect()
+        });
         Ok(Outputs { n_rows, classes, label: Some(label), probabilities: Some(probabilities), value: None })
     }
 }

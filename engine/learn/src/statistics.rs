@@ -2,7 +2,8 @@
 //!
 //! They are taken of the raw columns, before the recipe, because that is what requests look like, and of the model's own
 //! predictions. Rules that compare distributions (PSI, Jensen-Shannon, chi-squared, Kolmogorov-Smirnov on bins) need the
-//! counts of bins or of categories, and counts of missing values; nothing here names a single row.
+//! counts of bins or of categories, and counts of missing values; those on samples need some values, which are kept sorted
+//! by column, so that nothing here tells which of them were one row's.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -25,6 +26,10 @@ const MAX_CATEGORIES: usize = 100;
 const MAX_CATEGORY_BYTES: usize = 256;
 /// The most classes whose probabilities get statistics of their own.
 const MAX_CLASSES: usize = 100;
+/// The most values of a column that are kept as its sample.
+pub const MAX_SAMPLE: usize = 1_000;
+/// The most such values of all columns of a table together: a wide table keeps fewer of each.
+const MAX_SAMPLES: usize = 200_000;
 
 /// Takes the statistics of the columns of `inputs` (raw training rows, before the recipe) and of the model's
 /// predictions.
@@ -34,8 +39,9 @@ const MAX_CLASSES: usize = 100;
 /// # Errors
 /// [`LearnError::MissingColumn`] if a column of `inputs` is not in `raw`.
 pub fn collect(raw: &Frame, inputs: &TableSchema, outputs: &Outputs) -> Result<Statistics, LearnError> {
+    let most = (MAX_SAMPLES / inputs.columns.len().max(1)).clamp(1, MAX_SAMPLE);
     let of_input = |name: &str, dtype: DataType| match raw.column(name) {
-        Some(column) => Ok(of_column(name, dtype, &column.data)),
+        Some(column) => Ok(thinned(of_column(name, dtype, &column.data), most)),
         None => Err(LearnError::MissingColumn { column: name.to_owned() }),
     };
     let inputs = inputs.columns.iter().map(|column| of_input(&column.name, column.dtype)).collect::<Result<_, _>>()?;
@@ -75,6 +81,8 @@ pub fn of_column(name: &str, dtype: DataType, data: &ColumnData) -> ColumnStatis
         edges: Vec::new(),
         counts: Vec::new(),
         categories: Vec::new(),
+        sample: Vec::new(),
+        n_different: None,
     };
     match data {
         ColumnData::Text(_) | ColumnData::Bool(_) => statistics.categories = categories(data),
@@ -84,9 +92,25 @@ pub fn of_column(name: &str, dtype: DataType, data: &ColumnData) -> ColumnStatis
             values.sort_unstable_by(f64::total_cmp);
             statistics.numbers = numbers(&values);
             (statistics.edges, statistics.counts) = bins(&values);
+            let n_steps = values.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64;
+            statistics.n_different = (!values.is_empty()).then_some(n_steps + 1);
+            statistics.sample = spread(values, MAX_SAMPLE);
         }
     }
     statistics
+}
+
+/// At most `most` of sorted values, at even steps with the first and the last.
+fn spread(sorted: Vec<f64>, most: usize) -> Vec<f64> {
+    let n = sorted.len();
+    if n <= most {
+        return sorted;
+    }
+    (0..most).map(|at| sorted[at * (n - 1) / (most - 1).max(1)]).collect()
+}
+
+fn thinned(statistics: ColumnStatistics, most: usize) -> ColumnStatistics {
+    ColumnStatistics { sample: spread(statistics.sample, most), ..statistics }
 }
 
 /// Mean, sample standard deviation, least and greatest of sorted finite values.

@@ -18,6 +18,8 @@ pub enum PartName {
     Weights,
     /// Training statistics for drift, JSON.
     Statistics,
+    /// An ONNX file from elsewhere, in place of encoder, model and weights.
+    Onnx,
 }
 
 impl PartName {
@@ -29,6 +31,7 @@ impl PartName {
             Self::Model => "model",
             Self::Weights => "weights",
             Self::Statistics => "statistics",
+            Self::Onnx => "onnx",
         }
     }
 }
@@ -68,8 +71,9 @@ pub struct Lineage {
     pub datasets: Vec<DatasetUsed>,
     /// Program and library versions: `athanor`, `burn`, `polars`, `lightgbm`.
     pub versions: Vec<(String, String)>,
-    /// Everything that training depended on.
-    pub train: TrainSpec,
+    /// Everything that training depended on; `None` for a model that was trained elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<TrainSpec>,
 }
 
 /// A metric's final value.
@@ -123,6 +127,13 @@ pub struct ColumnStatistics {
     /// For text and truth values: the most frequent values and their counts, at most 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<(String, u64)>,
+    /// For numbers: sorted finite values; all of them where there are at most 1,000, else as many at even steps of their
+    /// order. Missing in packages of earlier programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sample: Vec<f64>,
+    /// For numbers: how many different finite values there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_different: Option<u64>,
 }
 
 /// Training statistics: inputs before the recipe, and the model's own predictions on the validation (or training) rows.

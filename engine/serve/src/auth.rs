@@ -8,13 +8,16 @@ use std::{
     time::Instant,
 };
 
-use athanor_protocol::{Code, registry::Scope};
-use axum::http::{HeaderMap, StatusCode, header};
+use athanor_protocol::{
+    Code,
+    registry::{KeyLimits, Scope},
+};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 
-use crate::refusal::Refusal;
+use crate::{limits::Spent, refusal::Refusal, tls::ClientCertificate};
 
-/// Longest key that is looked at.
-const MAX_TOKEN_BYTES: usize = 512;
+/// Longest key that is looked at: tokens of identity providers are some thousand bytes.
+const MAX_TOKEN_BYTES: usize = 8 << 10;
 /// Most peers whose failures are remembered.
 const MAX_PEERS: usize = 4_096;
 /// Most keys that are remembered as good.
@@ -28,6 +31,67 @@ pub trait Keys: Send + Sync {
     /// # Errors
     /// [`KeyRefusal`]. `Expired` and `Revoked` may be said only where the secret was right: the client is told.
     fn check(&self, token: &str) -> Result<Grant, KeyRefusal>;
+
+    /// What a key that was checked may ask for in a second and in a day; `None` where there are no limits. As quick as
+    /// [`Self::check`].
+    fn limits(&self, key_id: &str) -> Option<KeyLimits> {
+        let _ = key_id;
+        None
+    }
+
+    /// What a key has asked for before on this day (days since the Unix epoch): read once when the key is first seen.
+    fn spent(&self, key_id: &str, day: u32) -> Spent {
+        let _ = (key_id, day);
+        Spent::default()
+    }
+
+    /// Notes what a key asks for, so that a quota outlives the process. As quick as [`Self::check`].
+    fn spend(&self, key_id: &str, day: u32, more: Spent) {
+        let _ = (key_id, day, more);
+    }
+}
+
+/// What a request asks of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Predictions.
+    Predictions,
+    /// What models take, and how the endpoint is.
+    Metadata,
+    /// How a rollout goes.
+    Rollouts,
+}
+
+impl Need {
+    /// What a route over HTTP asks of a key: metadata, unless something is sent to it.
+    pub(crate) fn of(method: &Method, path: &str) -> Self {
+        let below_model = path.strip_prefix("/v1/models/").and_then(|rest| rest.split_once('/'));
+        if below_model.is_some_and(|(_, last)| last == "rollout") {
+            return Self::Rollouts;
+        }
+        // One contract predicts from the words of the address.
+        let is_looking = matches!(*method, Method::GET | Method::HEAD) && path != "/score";
+        if is_looking { Self::Metadata } else { Self::Predictions }
+    }
+
+    /// Whether a key may.
+    fn is_met_by(self, grant: &Grant) -> bool {
+        let has = |scope| grant.scopes.contains(&scope);
+        match self {
+            Self::Predictions => has(Scope::Predict),
+            Self::Metadata => has(Scope::Predict) || has(Scope::Read),
+            Self::Rollouts => has(Scope::Admin) || has(Scope::Read),
+        }
+    }
+
+    /// What is said to a key that may not, and the way out.
+    const fn refusal(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Predictions => ("the key may not ask for predictions", "use a key with the scope 'predict'"),
+            Self::Metadata => ("the key may not look at models", "use a key with the scope 'predict' or 'read'"),
+            Self::Rollouts => ("the key may not look at rollouts", "use a key with the scope 'read' or 'admin'"),
+        }
+    }
 }
 
 /// What a key allows.
@@ -81,12 +145,13 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     Ok(token)
 }
 
-/// Checks the key of a request and that it may predict.
+/// Checks the key of a request and that it may do what the request needs.
 pub(crate) fn authorize(
     keys: &dyn Keys,
     throttle: &Throttle,
     peer: IpAddr,
     headers: &HeaderMap,
+    need: Need,
     now: Instant,
 ) -> Result<Grant, Refusal> {
     let token = bearer(headers)?;
@@ -102,11 +167,11 @@ pub(crate) fn authorize(
     match keys.check(token) {
         Ok(grant) => {
             throttle.succeeded(token);
-            if grant.scopes.contains(&Scope::Predict) {
+            if need.is_met_by(&grant) {
                 return Ok(grant);
             }
-            Err(Refusal::new(StatusCode::FORBIDDEN, Code::PermissionDenied, "the key may not ask for predictions")
-                .hint("use a key with the scope 'predict'"))
+            let (message, hint) = need.refusal();
+            Err(Refusal::new(StatusCode::FORBIDDEN, Code::PermissionDenied, message).hint(hint))
         }
         Err(KeyRefusal::Unavailable) => {
             Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, KeyRefusal::Unavailable.to_string())
@@ -200,6 +265,23 @@ fn network(peer: IpAddr) -> IpAddr {
 /// The address of a connection, put into its requests by the server. Requests without one count as one peer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) peer: Peer,
+    pub(crate) certificate: Option<ClientCertificate>,
+}
+
+impl Caller {
+    /// Puts it into a request.
+    pub(crate) fn mark<B>(&self, request: &mut Request<B>) {
+        request.extensions_mut().insert(self.peer);
+        if let Some(certificate) = &self.certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
+    }
+}
 
 impl Default for Peer {
     fn default() -> Self {

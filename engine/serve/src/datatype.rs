@@ -96,14 +96,15 @@ impl Datatype {
         }
     }
 
-    /// Whether a JSON value is one of this datatype; null (missing) is one of each.
+    /// Whether a value is one of this datatype; null (missing) is one of each. What is not finite is no JSON, but tensors
+    /// have it, and whether it may stand there is not a question of the datatype.
     pub(crate) fn holds(self, value: &Scalar) -> bool {
         let within = |v: i128| self.range().is_none_or(|(min, max)| (min..=max).contains(&v));
         match (self, value) {
             (_, Scalar::Null) => true,
             (Self::Bool, Scalar::Bool(_)) | (Self::Bytes, Scalar::Text(_)) => true,
             (Self::Bool | Self::Bytes, _) => false,
-            (Self::Fp32, Scalar::Float(v)) => (*v as f32).is_finite(),
+            (Self::Fp32, Scalar::Float(v)) => !v.is_finite() || (*v as f32).is_finite(),
             (Self::Fp64, Scalar::Float(_)) => true,
             (_, Scalar::Int(v)) => within(i128::from(*v)),
             (_, Scalar::Big(v)) => within(i128::from(*v)),

@@ -36,6 +36,12 @@ pub enum ServeError {
     /// A package does not become a model.
     #[error("{0}")]
     Package(Failure),
+    /// Certificates or keys for TLS can't be used.
+    #[error("{0}")]
+    Tls(String),
+    /// Where tokens of an identity provider are checked, its keys or settings can't be used.
+    #[error("tokens can't be checked: {0}")]
+    Tokens(String),
     /// The socket failed.
     #[error("the endpoint can't listen: {0}")]
     Listen(#[source] std::io::Error),
@@ -48,7 +54,7 @@ impl ServeError {
     /// The kind of error.
     pub fn code(&self) -> Code {
         match self {
-            Self::Setting { .. } | Self::Name(_) => Code::InvalidArgument,
+            Self::Setting { .. } | Self::Name(_) | Self::Tls(_) | Self::Tokens(_) => Code::InvalidArgument,
             Self::Unservable { .. } => Code::Unsupported,
             Self::Twice { .. } => Code::Conflict,
             Self::Package(failure) => failure.code,
@@ -65,6 +71,10 @@ impl ServeError {
             }
             Self::Listen(_) => Some("choose another address or port".to_owned()),
             Self::Package(failure) => failure.hint.clone(),
+            Self::Tls(_) => {
+                Some("certificate and key are files in PEM form, the certificate first in its file".to_owned())
+            }
+            Self::Tokens(_) => Some("the keys are a JWK set with keys for RS256, ES256 or EdDSA".to_owned()),
             Self::Setting { .. } | Self::Name(_) | Self::Twice { .. } | Self::Threads(_) => None,
         }
     }
@@ -78,7 +88,11 @@ impl From<ServeError> for Failure {
             ServeError::Unservable { model, .. } | ServeError::Twice { model, .. } => Some(model),
             ServeError::Package(inner) => inner.subject,
             ServeError::Setting { name, .. } => Some(name.to_owned()),
-            ServeError::Name(_) | ServeError::Listen(_) | ServeError::Threads(_) => None,
+            ServeError::Name(_)
+            | ServeError::Tls(_)
+            | ServeError::Tokens(_)
+            | ServeError::Listen(_)
+            | ServeError::Threads(_) => None,
         };
         failure
     }

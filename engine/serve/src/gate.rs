@@ -4,13 +4,13 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use athanor_protocol::Code;
+use athanor_protocol::{Code, registry::Scope};
 use axum::{
     extract::{Request, State as Held},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header},
@@ -20,26 +20,98 @@ use axum::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    auth::{self, Grant, Peer},
+    auth::{self, Grant, Need, Peer},
+    config::{Access, ServeConfig},
+    contracts,
     error::ServeError,
+    limits::{Meter, Moment, Rate},
+    monitor,
     refusal::Refusal,
     router::State,
+    tls::ClientCertificate,
 };
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const MAX_REQUEST_ID_BYTES: usize = 100;
+pub(crate) const MAX_REQUEST_ID_BYTES: usize = 100;
+/// Who asks where the platform in front has authenticated everybody.
+const PLATFORM: &str = "platform";
+/// Any host.
+const ANY_HOST: &str = "*";
+/// Said with every answer over TLS: a browser never comes to this host without it again, for a year.
+pub(crate) const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// A place in the house, held while a request is worked on (also by a thread that outlives its client).
 #[derive(Clone)]
-pub(crate) struct Admission(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
+pub(crate) struct Admission {
+    permit: Arc<OwnedSemaphorePermit>,
+    meter: Meter,
+}
+
+impl Admission {
+    /// Lets so many rows of the request in, as far as its key's limits go.
+    pub(crate) fn rows(&self, n_rows: usize) -> Result<(), Refusal> {
+        self.meter.rows(n_rows)
+    }
+
+    /// The same place, not held: who waits in a line must not keep others out once their client has gone.
+    pub(crate) fn unheld(&self) -> Weak<OwnedSemaphorePermit> {
+        Arc::downgrade(&self.permit)
+    }
+}
+
+/// What is learnt of a request on its way through the gate.
+#[derive(Default)]
+pub(crate) struct Passage {
+    key_id: Option<String>,
+    /// A client's certificate, where it is asked for one.
+    certificate: Option<ClientCertificate>,
+    rate: Option<Rate>,
+}
+
+impl Passage {
+    /// Who asks, for the log: the key, or the certificate where there is no key.
+    pub(crate) fn who(&self) -> Option<&str> {
+        self.key_id.as_deref().or_else(|| self.certificate.as_ref().map(|certificate| &**certificate.id()))
+    }
+
+    /// Says in an answer what the key has left.
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        if let Some(rate) = self.rate {
+            rate.write(headers);
+        }
+    }
+}
 
 /// When a request must be answered.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline(pub(crate) tokio::time::Instant);
 
+/// The request's id, for whoever decides or counts by it.
+#[derive(Clone)]
+pub(crate) struct RequestId(pub(crate) Arc<str>);
+
+/// How long a client gives its request, in milliseconds; never more than the endpoint does.
+const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
+
+/// Time for a request: the endpoint's, or less where the client says so.
+fn patience(headers: &HeaderMap, most: Duration) -> Result<Duration, Refusal> {
+    let mut all = headers.get_all(TIMEOUT).iter();
+    let Some(value) = all.next() else { return Ok(most) };
+    let text = value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+    let millis = text.filter(|_| all.next().is_none()).map(|text| text.parse().unwrap_or(u64::MAX));
+    match millis {
+        Some(millis) if millis > 0 => Ok(most.min(Duration::from_millis(millis))),
+        _ => {
+            let message = "the header 'x-request-timeout-ms' is no number of milliseconds from 1";
+            Err(Refusal::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, message))
+        }
+    }
+}
+
 /// Hosts and origins that may call.
 pub(crate) struct Callers {
     hosts: Vec<(String, Option<u16>)>,
+    is_any: bool,
     origins: Vec<String>,
     port: u16,
 }
@@ -48,6 +120,7 @@ impl Callers {
     pub(crate) fn new(bound: SocketAddr, hosts: &[String], origins: &[String]) -> Result<Self, ServeError> {
         let hosts = hosts
             .iter()
+            .filter(|text| *text != ANY_HOST)
             .map(|text| {
                 split_host(text).ok_or_else(|| ServeError::Setting {
                     name: "allowed_hosts",
@@ -68,10 +141,23 @@ impl Callers {
                 }
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { hosts, origins, port: bound.port() })
+        Ok(Self { hosts, is_any: false, origins, port: bound.port() })
+    }
+
+    /// Takes `*` among the allowed hosts at its word, which only an endpoint without keys of its own may have.
+    pub(crate) fn any_host(mut self, config: &ServeConfig) -> Result<Self, ServeError> {
+        self.is_any = config.allowed_hosts.iter().any(|text| text == ANY_HOST);
+        if self.is_any && config.access != Access::Platform {
+            let reason = "\"*\" is only for an endpoint that a platform stands in front of".to_owned();
+            return Err(ServeError::Setting { name: "allowed_hosts", reason });
+        }
+        Ok(self)
     }
 
     fn allows_host(&self, text: &str) -> bool {
+        if self.is_any {
+            return true;
+        }
         let Some((host, port)) = split_host(text) else {
             return false;
         };
@@ -142,7 +228,8 @@ impl Callers {
         }
         let host = host.unwrap_or_default().to_ascii_lowercase();
         let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) == Some(host.as_str());
-        if own && !host.is_empty() { Ok(None) } else { Err(refused()) }
+        // Where any host may be named, a page that had its own name point here would pass for ours.
+        if own && !host.is_empty() && !self.is_any { Ok(None) } else { Err(refused()) }
     }
 }
 
@@ -210,28 +297,33 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     let started = Instant::now();
     let id = state.ids().of(request.headers());
     let id_text = id.to_str().unwrap_or("-").to_owned();
-    let is_v2 = request.uri().path().starts_with("/v2");
-    let counts = is_counted(request.method(), request.uri().path());
+    request.extensions_mut().insert(RequestId(Arc::from(id_text.as_str())));
+    let shape = contracts::shape(request.uri().path());
+    let counts = is_counted(&state, request.method(), request.uri().path());
     // Whoever sends both a length and chunks wants us to disagree with a proxy about where the request ends; the parser
     // follows the chunks, and closing the connection leaves nothing behind them to be taken for another request.
     let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     let method = request.method().clone();
+    let note = monitor::Note::new(&id_text);
+    let route = monitor::Route::of(request.uri().path());
+    let _in_flight = state.monitor().enter();
+    let place = state.monitor().spans.begin(request.headers());
+    let mut code = None;
     let mut foreign = None;
-    let mut key_id = None;
-    let mut response = match check(&state, &mut request, &mut foreign) {
+    let mut passage = Passage::default();
+    let mut response = match check(&state, &mut request, &mut foreign, &mut passage) {
         Ok(Passed::Preflight) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Passed::Route(grant)) => {
-            key_id = grant.map(|grant| grant.key_id);
-            next.run(request).await
-        }
+        Ok(Passed::Route) => monitor::scope(note.clone(), next.run(request)).await,
         Err(refusal) => refusal.into_response(),
     };
+    let key_id = passage.who();
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         if let Some(cause) = &refusal.cause {
             tracing::error!(request_id = %id_text, key_id, status = refusal.status.as_u16(), cause, "request failed");
         }
+        code = Some(refusal.failure.code);
         let allow = response.headers().get(header::ALLOW).cloned();
-        response = refusal.render(is_v2, &id_text);
+        response = refusal.render(shape, &id_text);
         if let Some(allow) = allow {
             response.headers_mut().insert(header::ALLOW, allow);
         }
@@ -244,21 +336,40 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     if counts {
         state.load().answered(status, took);
     }
+    state.monitor().finished(&note, route, status, code, took);
     let micros = took.as_micros() as u64;
     tracing::debug!(request_id = %id_text, key_id, %method, status, micros, "request");
     let headers = response.headers_mut();
+    if let Some(place) = place {
+        headers.extend(place.header().map(|value| (monitor::TRACEPARENT, value)));
+        state.monitor().spans.end(place, took, |bare| monitor::Span {
+            route: route.as_str(),
+            method: method.to_string(),
+            status,
+            model: note.reached(),
+            request_id: id_text,
+            ..bare
+        });
+    }
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if state.config().tls.is_some() {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    }
+    passage.write(headers);
     if is_chunked {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(origin) = foreign {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::VARY, HeaderValue::from_static("origin"));
+        let shown = "retry-after, x-athanor-version, x-request-id";
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(shown));
         if method == Method::OPTIONS {
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST"));
-            let allowed = "authorization, content-type, inference-header-content-length, x-request-id";
+            let allowed = "authorization, content-type, inference-header-content-length, x-athanor-alias, \
+                           x-request-id, x-request-timeout-ms";
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
         }
     }
@@ -266,18 +377,60 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
 }
 
 /// Whether a request is one of those that the endpoint is there for: predictions and what models take.
-fn is_counted(method: &Method, path: &str) -> bool {
-    method != Method::OPTIONS && (path.starts_with("/v1/models") || path.starts_with("/v2/models") || path == "/v2")
+fn is_counted(state: &State, method: &Method, path: &str) -> bool {
+    let is_ours = path.starts_with("/v1/models") || path.starts_with("/v2/models") || path == "/v2";
+    method != Method::OPTIONS && (is_ours || contracts::is_counted(state.config(), path))
 }
 
 enum Passed {
     /// A browser asks whether an allowed page may call.
     Preflight,
     /// On to the route.
-    Route(Option<Grant>),
+    Route,
 }
 
-fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>) -> Result<Passed, Refusal> {
+/// Checks the key of a request, or the certificate that stands for one, and gives the request a place.
+pub(crate) fn admit<B>(
+    state: &State,
+    request: &mut axum::http::Request<B>,
+    need: Need,
+    now: tokio::time::Instant,
+    passage: &mut Passage,
+) -> Result<Admission, Refusal> {
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+    passage.certificate = request.extensions().get::<ClientCertificate>().cloned();
+    let grant = match &passage.certificate {
+        _ if state.config().access == Access::Platform => {
+            Grant { key_id: PLATFORM.to_owned(), scopes: vec![Scope::Predict, Scope::Read] }
+        }
+        Some(certificate) if state.is_key(request.headers()) => {
+            Grant { key_id: certificate.id().to_string(), scopes: vec![Scope::Predict] }
+        }
+        _ => auth::authorize(state.keys(), state.throttle(), peer.0, request.headers(), need, now.into_std())?,
+    };
+    let key_id: Arc<str> = Arc::from(grant.key_id.as_str());
+    passage.key_id = Some(grant.key_id);
+    let Ok(permit) = state.admission().clone().try_acquire_owned() else {
+        return Err(Refusal::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            Code::Overloaded,
+            "the endpoint is working on as many requests as it may",
+        )
+        .hint("try again after a second")
+        .retry_after(1));
+    };
+    let (rate, let_in) = state.limiter().request(state.keys(), &key_id, Moment::at(now.into_std()));
+    passage.rate = rate;
+    let_in?;
+    Ok(Admission { permit: Arc::new(permit), meter: state.meter(key_id) })
+}
+
+fn check(
+    state: &State,
+    request: &mut Request,
+    foreign: &mut Option<HeaderValue>,
+    passage: &mut Passage,
+) -> Result<Passed, Refusal> {
     let now = tokio::time::Instant::now();
     if request.version() > Version::HTTP_11 || request.version() < Version::HTTP_10 {
         return Err(Refusal::new(
@@ -293,27 +446,18 @@ fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>
     if method == Method::OPTIONS && foreign.is_some() {
         return Ok(Passed::Preflight);
     }
-    let is_probe = matches!(request.uri().path(), "/v2/health/live" | "/v2/health/ready")
-        && (method == Method::GET || method == Method::HEAD);
-    let grant = if is_probe {
-        None
-    } else {
-        let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
-        let grant = auth::authorize(state.keys(), state.throttle(), peer.0, request.headers(), now.into_std())?;
-        let Ok(permit) = state.admission().clone().try_acquire_owned() else {
-            return Err(Refusal::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                Code::Overloaded,
-                "the endpoint is working on as many requests as it may",
-            )
-            .hint("try again after a second")
-            .retry_after(1));
-        };
-        request.extensions_mut().insert(Admission(Arc::new(permit)));
-        Some(grant)
-    };
-    request.extensions_mut().insert(Deadline(now + state.config().request_timeout));
-    Ok(Passed::Route(grant))
+    let path = request.uri().path();
+    let is_open = matches!(path, "/v2/health/live" | "/v2/health/ready")
+        || contracts::is_open(state.config(), path, request.headers());
+    let is_probe = is_open && (method == Method::GET || method == Method::HEAD);
+    if !is_probe {
+        let need = Need::of(method, path);
+        let admission = admit(state, request, need, now, passage)?;
+        request.extensions_mut().insert(admission);
+    }
+    let patience = patience(request.headers(), state.config().request_timeout)?;
+    request.extensions_mut().insert(Deadline(now + patience));
+    Ok(Passed::Route)
 }
 
 #[cfg(test)]

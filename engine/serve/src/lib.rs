@@ -1,11 +1,13 @@
 //! The public endpoint, built from model packages alone.
 //!
-//! Two dialects over one pipeline: Open Inference Protocol v2 with the binary tensor extension (`/v2/…`), and a friendly
-//! one with named columns (`/v1/models/{name}/predict`). A request is checked for its host, origin and key, admitted,
+//! Many dialects over one pipeline: Open Inference Protocol v2 with the binary tensor extension (`/v2/…`), also over gRPC
+//! ([`serve_grpc`]), a friendly one with named columns (`/v1/models/{name}/predict`), and the contracts of platforms
+//! ([`Contract`]). A request is checked for its host, origin and key, admitted,
 //! read within limits, turned into the model's raw columns, predicted, and answered in the dialect that it came in.
 //!
-//! **Architecture Invariant:** knows packages, not workflows, runs, stores or tables: a [`Model`] and a [`Keys`] are
-//! all that it is given.
+//! **Architecture Invariant:** the endpoint knows packages, not workflows, runs, stores or tables: a [`Model`] and a
+//! [`Keys`] are all that it is given. Two modules stand beside it: [`slim`], a program around it that reads packages and
+//! keys from files, and [`batch`], which predicts whole tables without it.
 //!
 //! **Architecture Invariant:** every limit (bytes, chunks, depth, values, time, requests, connections) is checked before
 //! the memory or the time that it bounds is spent.
@@ -35,14 +37,23 @@
 #![warn(missing_docs)]
 
 mod auth;
+pub mod batch;
 mod body;
+mod compression;
 mod config;
+mod contracts;
+mod crypto;
 mod datatype;
 mod error;
 mod gate;
+mod grpc;
 mod infer;
+pub mod keyfile;
+mod limits;
 mod load;
+mod lookup;
 mod moment;
+pub mod monitor;
 mod named;
 mod named_body;
 mod oip;
@@ -50,18 +61,30 @@ mod oip_body;
 mod oip_reply;
 mod packaged;
 mod plan;
+mod queue;
 mod refusal;
+mod rollout;
 mod router;
 mod server;
 pub mod site;
+pub mod slim;
 mod table;
+pub mod tls;
+mod together;
+pub mod tokens;
 mod values;
 
 pub use auth::{Grant, KeyRefusal, Keys};
-pub use config::ServeConfig;
+pub use config::{Access, Contract, ServeConfig};
+pub use crypto::use_ring;
 pub use error::ServeError;
+pub use grpc::serve_grpc;
+pub use limits::Spent;
 pub use load::Load;
+pub use monitor::Monitor;
 pub use packaged::PackagedModel;
+pub use rollout::Trial;
 pub use router::{State, router};
 pub use server::serve;
-pub use table::{Model, ModelTable, Outputs, Served};
+pub use table::{Lineup, Model, ModelTable, Outputs, Served};
+pub use tls::{Tls, TlsMaterial};

@@ -16,7 +16,7 @@ const MAX_SECONDS: i64 = 15 * 60;
 /// Steps within each power of two, as a power of two: a percentile is within three percent of the true one.
 const STEP_BITS: u32 = 4;
 /// Buckets up to 2^37 microseconds, more than a day.
-const N_BUCKETS: usize = (37 - STEP_BITS as usize + 1) << STEP_BITS;
+pub(crate) const N_BUCKETS: usize = (37 - STEP_BITS as usize + 1) << STEP_BITS;
 
 /// Counts the requests of an endpoint. Health probes, and requests that were refused before they named one of the
 /// endpoint's addresses, do not count.
@@ -50,7 +50,7 @@ const fn empty(at_secs: i64) -> EndpointSecond {
 }
 
 /// The bucket of a latency: exact below 2^[`STEP_BITS`], then by the leading bits.
-fn bucket(micros: u64) -> usize {
+pub(crate) fn bucket(micros: u64) -> usize {
     let steps = 1_u64 << STEP_BITS;
     if micros < steps {
         return micros as usize;
@@ -61,7 +61,7 @@ fn bucket(micros: u64) -> usize {
 }
 
 /// The middle of a bucket.
-fn micros_of(bucket: usize) -> u64 {
+pub(crate) fn micros_of(bucket: usize) -> u64 {
     let (bucket, steps) = (bucket as u64, 1_u64 << STEP_BITS);
     if bucket < steps {
         return bucket;

@@ -1,6 +1,6 @@
 //! Routes of the Open Inference Protocol, version 2, with its binary tensor extension.
 
-use athanor_protocol::{Code, Failure, columns::Frame};
+use athanor_protocol::{Code, Failure, columns::Frame, names::check_alias};
 use axum::{
     Extension,
     body::Body,
@@ -11,12 +11,14 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    body::{BodyKind, body_kind, inference_header_length, read_body},
-    gate::{Admission, Deadline},
-    infer::{self, Dialect},
+    body::{BodyKind, inference_header_length, kind_of},
+    compression,
+    gate::{Admission, Deadline, RequestId},
+    infer::Dialect,
     oip_body::{self, Wanted},
     oip_reply,
     refusal::{Refusal, bad},
+    rollout::{self, Named},
     router::{State, path},
     table::{Outputs, Served},
 };
@@ -26,6 +28,7 @@ use crate::{
 pub(crate) struct Words {
     model: String,
     version: Option<String>,
+    alias: Option<String>,
 }
 
 impl Words {
@@ -33,8 +36,21 @@ impl Words {
         &self.model
     }
 
-    pub(crate) fn version(&self) -> Option<&str> {
-        self.version.as_deref()
+    /// The version or alias of the address.
+    ///
+    /// # Errors
+    /// 404 where a number stands in an alias's place.
+    pub(crate) fn version(&self) -> Result<Option<&str>, Refusal> {
+        if self.alias.as_deref().is_some_and(|alias| check_alias(alias).is_err()) {
+            return Err(Refusal::new(StatusCode::NOT_FOUND, Code::NotFound, "the model has no alias of that name")
+                .hint("versions have addresses of their own: …/versions/NUMBER"));
+        }
+        Ok(self.alias.as_deref().or(self.version.as_deref()))
+    }
+
+    /// What the address and the headers say about the version.
+    pub(crate) fn named<'a>(&'a self, headers: &'a HeaderMap) -> Result<Named<'a>, Refusal> {
+        rollout::named(self.version()?, headers)
     }
 }
 
@@ -76,7 +92,7 @@ pub(crate) async fn ready(Held(state): Held<State>) -> Result<Response, Refusal>
 
 pub(crate) async fn metadata(Held(state): Held<State>, target: Target) -> Result<Response, Refusal> {
     let words = path(target)?;
-    let served = state.served(words.model(), words.version())?;
+    let served = state.served(words.model(), words.version()?)?;
     let all = state.models().all();
     let versions = all.get(served.name()).into_iter().flatten().map(|served| served.version().to_string());
     oip_reply::metadata(&served, versions.collect())
@@ -90,7 +106,7 @@ struct ModelReady<'a> {
 
 pub(crate) async fn model_ready(Held(state): Held<State>, target: Target) -> Result<Response, Refusal> {
     let words = path(target)?;
-    let served = state.served(words.model(), words.version())?;
+    let served = state.served(words.model(), words.version()?)?;
     oip_reply::json(&ModelReady { name: served.name(), ready: true })
 }
 
@@ -123,18 +139,19 @@ pub(crate) async fn infer(
     target: Target,
     Extension(admission): Extension<Admission>,
     Extension(deadline): Extension<Deadline>,
+    Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let words = path(target)?;
-    let served = state.served(words.model(), words.version())?;
+    let routed = state.route(words.model(), words.named(&headers)?, &headers, &request_id.0)?;
     let json_length = inference_header_length(&headers)?;
     // Clients of this protocol often send no content type at all; the length header tells which of the two it is.
-    if body_kind(&headers)? == Some(BodyKind::Bytes) && json_length.is_none() {
+    if kind_of(&headers)? == Some(BodyKind::Bytes) && json_length.is_none() {
         let failure = bad("a binary body needs the header 'Inference-Header-Content-Length'");
         return Err(failure.hint("or send 'Content-Type: application/json'").into());
     }
-    let body = read_body(body, state.config(), deadline).await?;
+    let body = compression::read(&state, &headers, body, &admission, deadline).await?;
     let dialect = Oip { json_length, max_depth: state.config().max_json_depth };
-    infer::answer(&state, served, dialect, body, admission, deadline).await
+    rollout::answer(&state, routed, dialect, body, admission, deadline).await
 }

@@ -122,12 +122,20 @@ pub(crate) fn read(
     let request: InferJson<'_> = serde_json::from_slice(json).map_err(|err| not_json(&err))?;
     let wanted = wanted(&request, signature)?;
     let tensors = attach(request.inputs, raw)?;
-    let frame = match tensors.as_slice() {
-        [] => return Err(bad("'inputs' is empty").hint(columns_hint(plan))),
-        [one] if COMBINED.contains(&&*one.name) && plan.find(&one.name, 0).is_none() => combined(plan, one)?,
-        several => by_column(plan, several)?,
-    };
+    let frame = frame(plan, &tensors)?;
     Ok(InferRequest { id: request.id, wanted, frame })
+}
+
+/// A model's raw columns from tensors: one for each column, or one with all of them.
+///
+/// # Errors
+/// Names the input, column or row that is wrong.
+pub(crate) fn frame(plan: &Plan, tensors: &[Tensor<'_>]) -> Result<Frame, Failure> {
+    match tensors {
+        [] => Err(bad("'inputs' is empty").hint(columns_hint(plan))),
+        [one] if COMBINED.contains(&&*one.name) && plan.find(&one.name, 0).is_none() => combined(plan, one),
+        several => by_column(plan, several),
+    }
 }
 
 fn columns_hint(plan: &Plan) -> String {
@@ -137,27 +145,36 @@ fn columns_hint(plan: &Plan) -> String {
     )
 }
 
+/// One of the model's outputs by the name that a client gives, where it was not asked for before.
+///
+/// # Errors
+/// If the model has no such output, or `before` has it already.
+pub(crate) fn output(signature: &ModelSignature, name: &str, before: &[Wanted]) -> Result<&'static str, Failure> {
+    let known = output_names(signature);
+    let Some(&found) = known.iter().find(|&&known| known == name) else {
+        let failure = bad(format!("the model has no output {}", quoted(name)));
+        return Err(failure.hint(format!("its outputs are {}", known.join(" and "))));
+    };
+    if before.iter().any(|other| other.name == found) {
+        return Err(bad(format!("output {found:?} is asked for twice")));
+    }
+    Ok(found)
+}
+
 /// The outputs that are asked for, or all.
 fn wanted(request: &InferJson<'_>, signature: &ModelSignature) -> Result<Vec<Wanted>, Failure> {
-    let known = output_names(signature);
     let all_raw = request.parameters.as_ref().is_some_and(|parameters| parameters.binary_data_output);
     let asked = request.outputs.as_deref().unwrap_or_default();
     if asked.is_empty() {
-        return Ok(known.iter().map(|&name| Wanted { name, is_raw: all_raw }).collect());
+        return Ok(output_names(signature).iter().map(|&name| Wanted { name, is_raw: all_raw }).collect());
     }
     let mut wanted: Vec<Wanted> = vec![];
-    for output in asked {
-        let Some(&name) = known.iter().find(|&&name| name == output.name) else {
-            let failure = bad(format!("the model has no output {}", quoted(&output.name)));
-            return Err(failure.hint(format!("its outputs are {}", known.join(" and "))));
-        };
-        if wanted.iter().any(|other| other.name == name) {
-            return Err(bad(format!("output {name:?} is asked for twice")));
-        }
+    for asked in asked {
+        let name = output(signature, &asked.name, &wanted)?;
         let mut is_raw = all_raw;
-        if let Some(parameters) = &output.parameters {
+        if let Some(parameters) = &asked.parameters {
             if parameters.classification.is_some() {
-                return Err(bad("the parameter 'classification' is not known here").hint("ask for the output 'label'"));
+                return Err(no_classification());
             }
             if parameters.shared_memory_region.is_some() {
                 return Err(no_shared_memory());
@@ -169,17 +186,24 @@ fn wanted(request: &InferJson<'_>, signature: &ModelSignature) -> Result<Vec<Wan
     Ok(wanted)
 }
 
-fn no_shared_memory() -> Failure {
+pub(crate) fn no_classification() -> Failure {
+    bad("the parameter 'classification' is not known here").hint("ask for the output 'label'")
+}
+
+pub(crate) fn no_shared_memory() -> Failure {
     bad("shared memory is not used here").hint("send and ask for data in the body")
 }
 
-enum Payload<'a> {
-    Json(TensorValues),
+/// The values of a tensor as they came.
+pub(crate) enum Payload<'a> {
+    /// One by one.
+    Values(TensorValues),
+    /// Little-endian bytes.
     Raw(&'a [u8]),
 }
 
 /// A tensor whose shape and number of values are right.
-struct Tensor<'a> {
+pub(crate) struct Tensor<'a> {
     name: Cow<'a, str>,
     datatype: Datatype,
     n_rows: usize,
@@ -187,17 +211,46 @@ struct Tensor<'a> {
     payload: Payload<'a>,
 }
 
-/// Gives each tensor its part of the raw bytes, in order, and checks shapes against counts before anything is read.
+/// Says of which input something is wrong.
+pub(crate) fn of_input(name: &str, failure: Failure) -> Failure {
+    Failure { message: format!("input {}: {}", quoted(name), failure.message), ..failure }
+}
+
+impl<'a> Tensor<'a> {
+    /// Checks datatype and shape, and the shape against the number of values, before anything is read.
+    ///
+    /// # Errors
+    /// Names the input.
+    pub(crate) fn new(
+        name: Cow<'a, str>,
+        datatype: &str,
+        shape: &[i64],
+        payload: Payload<'a>,
+    ) -> Result<Self, Failure> {
+        let named = |failure: Failure| of_input(&name, failure);
+        let datatype = Datatype::parse(datatype).map_err(named)?;
+        let (n_rows, n_columns) = dimensions(shape).map_err(named)?;
+        if let Payload::Values(data) = &payload {
+            let (n_values, n_found) = (n_rows * n_columns, data.values.len());
+            if n_found != n_values {
+                return Err(named(bad(format!("its shape has {n_values} values, its data {n_found}"))));
+            }
+            if let Some(found) = data.nesting
+                && (shape.len() != 2 || found != (n_rows, n_columns))
+            {
+                let message = format!("its data is nested as [{}, {}], which is not its shape", found.0, found.1);
+                return Err(named(bad(message)));
+            }
+        }
+        Ok(Self { name, datatype, n_rows, n_columns, payload })
+    }
+}
+
+/// Gives each tensor its part of the raw bytes, in order.
 fn attach<'a>(inputs: Vec<TensorJson<'a>>, mut raw: &'a [u8]) -> Result<Vec<Tensor<'a>>, Failure> {
     let mut tensors = Vec::with_capacity(inputs.len());
     for input in inputs {
-        let named = |failure: Failure| Failure {
-            message: format!("input {}: {}", quoted(&input.name), failure.message),
-            ..failure
-        };
-        let datatype = Datatype::parse(&input.datatype).map_err(named)?;
-        let (n_rows, n_columns) = dimensions(&input.shape).map_err(named)?;
-        let n_values = n_rows * n_columns;
+        let named = |failure: Failure| of_input(&input.name, failure);
         let parameters = input.parameters.unwrap_or_default();
         if parameters.shared_memory_region.is_some() {
             return Err(no_shared_memory());
@@ -213,22 +266,9 @@ fn attach<'a>(inputs: Vec<TensorJson<'a>>, mut raw: &'a [u8]) -> Result<Vec<Tens
                 raw = rest;
                 Payload::Raw(own)
             }
-            (None, Some(data)) => {
-                let n_found = data.values.len();
-                if n_found != n_values {
-                    return Err(named(bad(format!("its shape has {n_values} values, its data {n_found}"))));
-                }
-                match data.nesting {
-                    Some(found) if input.shape.len() != 2 || found != (n_rows, n_columns) => {
-                        let message =
-                            format!("its data is nested as [{}, {}], which is not its shape", found.0, found.1);
-                        return Err(named(bad(message)));
-                    }
-                    _ => Payload::Json(data),
-                }
-            }
+            (None, Some(data)) => Payload::Values(data),
         };
-        tensors.push(Tensor { name: input.name, datatype, n_rows, n_columns, payload });
+        tensors.push(Tensor::new(input.name, &input.datatype, &input.shape, payload)?);
     }
     if raw.is_empty() { Ok(tensors) } else { Err(bad(format!("{} bytes follow the last raw tensor", raw.len()))) }
 }
@@ -261,15 +301,12 @@ impl Tensor<'_> {
         &self,
         mut take: impl FnMut(usize, &crate::values::Scalar) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let named = |failure: Failure| Failure {
-            message: format!("input {}: {}", quoted(&self.name), failure.message),
-            ..failure
-        };
+        let named = |failure: Failure| of_input(&self.name, failure);
         match &self.payload {
             Payload::Raw(bytes) => {
                 self.datatype.read_raw(bytes, self.n_rows * self.n_columns, |at, value| take(at, &value)).map_err(named)
             }
-            Payload::Json(data) => {
+            Payload::Values(data) => {
                 for (at, value) in data.values.iter().enumerate() {
                     if !self.datatype.holds(value) {
                         let message =

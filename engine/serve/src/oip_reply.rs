@@ -15,11 +15,12 @@ use crate::{
     table::{Outputs, Served},
 };
 
+/// Name, datatype and shape of a tensor (-1: any number of rows).
 #[derive(Serialize)]
-struct TensorMetadata<'a> {
-    name: &'a str,
-    datatype: &'static str,
-    shape: Vec<i64>,
+pub(crate) struct TensorMetadata<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) datatype: &'static str,
+    pub(crate) shape: Vec<i64>,
 }
 
 #[derive(Serialize)]
@@ -32,7 +33,7 @@ struct Metadata<'a> {
 }
 
 /// Datatype and shape of an output for a number of rows (-1: any number).
-fn describe(served: &Served, name: &'static str, n_rows: i64) -> TensorMetadata<'static> {
+pub(crate) fn describe(served: &Served, name: &'static str, n_rows: i64) -> TensorMetadata<'static> {
     let (datatype, shape) = match name {
         OUTPUT_LABEL => (Datatype::Bytes, vec![n_rows]),
         OUTPUT_VALUE => (Datatype::Fp64, vec![n_rows]),
@@ -42,20 +43,28 @@ fn describe(served: &Served, name: &'static str, n_rows: i64) -> TensorMetadata<
     TensorMetadata { name, datatype: datatype.as_str(), shape }
 }
 
-/// The metadata of a model.
-pub(crate) fn metadata(served: &Served, versions: Vec<String>) -> Result<Response, Refusal> {
-    let inputs = served.plan().inputs().iter().map(|input| TensorMetadata {
+/// What a model takes.
+pub(crate) fn inputs(served: &Served) -> impl Iterator<Item = TensorMetadata<'_>> {
+    served.plan().inputs().iter().map(|input| TensorMetadata {
         name: &input.name,
         datatype: Datatype::of_column(input.dtype).as_str(),
         shape: vec![-1],
-    });
-    let outputs = output_names(served.signature()).iter().map(|&name| describe(served, name, -1));
+    })
+}
+
+/// What a model gives.
+pub(crate) fn outputs(served: &Served) -> impl Iterator<Item = TensorMetadata<'static>> {
+    output_names(served.signature()).iter().map(|&name| describe(served, name, -1))
+}
+
+/// The metadata of a model.
+pub(crate) fn metadata(served: &Served, versions: Vec<String>) -> Result<Response, Refusal> {
     json(&Metadata {
         name: served.name(),
         versions,
         platform: "athanor",
-        inputs: inputs.collect(),
-        outputs: outputs.collect(),
+        inputs: inputs(served).collect(),
+        outputs: outputs(served).collect(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use athanor_datasets::Replay;
 use athanor_learn::{package::Package, predictor::Predictor};
-use athanor_protocol::{Failure, columns::Frame, recipe::FittedStep, signature::ModelSignature};
+use athanor_protocol::{Failure, columns::Frame, package::Statistics, recipe::FittedStep, signature::ModelSignature};
 
 use crate::{
     error::ServeError,
@@ -13,6 +13,7 @@ use crate::{
 pub struct PackagedModel {
     replay: Replay,
     predictor: Predictor,
+    statistics: Option<Statistics>,
 }
 
 impl PackagedModel {
@@ -23,7 +24,9 @@ impl PackagedModel {
     pub fn new(package: &Package, device: &str) -> Result<Self, ServeError> {
         let predictor = Predictor::from_package(package, device).map_err(|err| ServeError::Package(err.into()))?;
         let replay = Replay::new(predictor.recipe()).map_err(|err| ServeError::Package(err.into()))?;
-        Ok(Self { replay, predictor })
+        // A model answers without them as well: only new values are not told then.
+        let statistics = package.statistics().ok();
+        Ok(Self { replay, predictor, statistics })
     }
 
     /// Reads a package file's bytes, checks that one of the `trusted` public keys (lower-case hex) signed it, and loads
@@ -46,6 +49,10 @@ impl Model for PackagedModel {
     /// Derived columns are computed by a query engine that asks its thread's runtime to let it block.
     fn may_block(&self) -> bool {
         self.predictor.recipe().steps.iter().any(|step| matches!(step, FittedStep::Derive { .. }))
+    }
+
+    fn statistics(&self) -> Option<&Statistics> {
+        self.statistics.as_ref()
     }
 
     fn predict(&self, frame: &Frame) -> Result<Outputs, Failure> {

@@ -16,12 +16,19 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     auth::{Keys, Throttle},
     config::ServeConfig,
+    contracts,
     error::ServeError,
     gate::{self, Callers, RequestIds},
+    limits::{Limiter, Meter},
     load::Load,
+    lookup,
+    monitor::{self, Monitor},
     named, oip,
+    queue::Queue,
     refusal::Refusal,
+    rollout,
     table::{ModelTable, Served},
+    together::Limits,
 };
 
 /// Everything that the routes share. Clones are the same state.
@@ -34,10 +41,15 @@ struct Inner {
     models: Arc<ModelTable>,
     callers: Callers,
     throttle: Throttle,
+    limiter: Arc<Limiter>,
     ids: RequestIds,
     load: Load,
+    monitor: Arc<Monitor>,
     admission: Arc<Semaphore>,
-    processors: Arc<Semaphore>,
+    queue: Arc<Queue>,
+    trial_queue: Arc<Queue>,
+    shadow_places: Arc<Semaphore>,
+    shadow_turn: Semaphore,
     is_draining: std::sync::atomic::AtomicBool,
 }
 
@@ -47,6 +59,19 @@ impl State {
     /// # Errors
     /// If a setting is malformed or zero.
     pub fn new(config: ServeConfig, keys: Arc<dyn Keys>, models: Arc<ModelTable>) -> Result<Self, ServeError> {
+        Self::watched(config, keys, models, Arc::new(Monitor::new(0)))
+    }
+
+    /// [`Self::new`] with a monitor that somebody else looks at too.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn watched(
+        config: ServeConfig,
+        keys: Arc<dyn Keys>,
+        models: Arc<ModelTable>,
+        monitor: Arc<Monitor>,
+    ) -> Result<Self, ServeError> {
         let limits = [
             ("max_body_bytes", config.max_body_bytes),
             ("max_body_chunks", config.max_body_chunks),
@@ -64,17 +89,24 @@ impl State {
             let reason = "it is at most 120".to_owned();
             return Err(ServeError::Setting { name: "max_json_depth", reason });
         }
-        let callers = Callers::new(config.bound, &config.allowed_hosts, &config.allowed_origins)?;
+        let callers = Callers::new(config.bound, &config.allowed_hosts, &config.allowed_origins)?.any_host(&config)?;
+        contracts::check_settings(&config)?;
         let n_processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self(Arc::new(Inner {
             keys,
             models,
             callers,
             throttle: Throttle::new(config.max_failed_attempts),
+            limiter: Arc::default(),
             ids: RequestIds::new(),
             load: Load::new(),
+            monitor,
             admission: Arc::new(Semaphore::new(config.max_concurrent)),
-            processors: Arc::new(Semaphore::new(n_processors)),
+            queue: Queue::new(n_processors),
+            // Of its own: a candidate that hangs takes no place from the version that answers.
+            trial_queue: Queue::new(n_processors),
+            shadow_places: Arc::new(Semaphore::new(rollout::MAX_SHADOWS)),
+            shadow_turn: Semaphore::new(1),
             is_draining: false.into(),
             config,
         })))
@@ -90,9 +122,21 @@ impl State {
         &self.0.models
     }
 
+    /// Single rows of a model that wait for the next call of the version that answers for it; 0 for an unknown one.
+    pub fn n_waiting_rows(&self, model: &str) -> usize {
+        let lineup = self.models().now();
+        let version = lineup.default_of(model);
+        version.and_then(|version| lineup.version(model, version)).map_or(0, |served| served.batches().n_waiting())
+    }
+
     /// How busy it is.
     pub fn load(&self) -> &Load {
         &self.0.load
+    }
+
+    /// What is watched.
+    pub fn monitor(&self) -> &Arc<Monitor> {
+        &self.0.monitor
     }
 
     pub(crate) fn keys(&self) -> &dyn Keys {
@@ -107,6 +151,21 @@ impl State {
         &self.0.throttle
     }
 
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.0.limiter
+    }
+
+    /// What a request of this key may spend.
+    pub(crate) fn meter(&self, key_id: Arc<str>) -> Meter {
+        Meter { keys: Arc::clone(&self.0.keys), limiter: Arc::clone(&self.0.limiter), key_id }
+    }
+
+    /// Whether a request's client certificate stands for its key: where that is set, and it brings no key.
+    pub(crate) fn is_key(&self, headers: &axum::http::HeaderMap) -> bool {
+        let is_set = self.config().tls.as_ref().is_some_and(crate::tls::Tls::client_is_key);
+        is_set && !headers.contains_key(axum::http::header::AUTHORIZATION)
+    }
+
     pub(crate) fn ids(&self) -> &RequestIds {
         &self.0.ids
     }
@@ -115,8 +174,30 @@ impl State {
         &self.0.admission
     }
 
-    pub(crate) fn processors(&self) -> &Arc<Semaphore> {
-        &self.0.processors
+    /// Who waits for a processor.
+    pub(crate) fn queue(&self) -> &Arc<Queue> {
+        &self.0.queue
+    }
+
+    /// Who waits for one to be answered by a candidate.
+    pub(crate) fn trial_queue(&self) -> &Arc<Queue> {
+        &self.0.trial_queue
+    }
+
+    /// How far single rows are predicted together.
+    pub(crate) fn batch_limits(&self) -> Limits {
+        let (rows, budget) = (self.0.config.batch_rows, self.0.config.batch_budget);
+        Limits { rows, budget, n_calls: self.0.queue.n_places() }
+    }
+
+    /// Places for requests that wait for a shadow.
+    pub(crate) fn shadow_places(&self) -> &Arc<Semaphore> {
+        &self.0.shadow_places
+    }
+
+    /// Held by the shadow that works.
+    pub(crate) fn shadow_turn(&self) -> &Semaphore {
+        &self.0.shadow_turn
     }
 
     /// From now on not ready: load balancers look elsewhere while requests under way end.
@@ -128,30 +209,10 @@ impl State {
         self.models().is_filled() && !self.0.is_draining.load(std::sync::atomic::Ordering::Acquire)
     }
 
-    /// A model by the words of a path; its first version where none is named.
+    /// A model by the words of a path: by a version's number or an alias; the version that answers for the model where
+    /// none is named. Rollouts have no say here: that is [`State::route`].
     pub(crate) fn served(&self, name: &str, version: Option<&str>) -> Result<Arc<Served>, Refusal> {
-        let not_found = |message: &str| Refusal::new(StatusCode::NOT_FOUND, Code::NotFound, message);
-        let all = self.models().all();
-        let versions = all.get(name).filter(|versions| !versions.is_empty());
-        let Some(versions) = versions else {
-            let near = crate::plan::near_names(name, all.keys().map(String::as_str));
-            let refusal = not_found("no model of that name is served here");
-            let hint = if near.is_empty() {
-                "GET /v1/models lists them".to_owned()
-            } else {
-                format!("did you mean {}", near.join(" or "))
-            };
-            return Err(refusal.hint(hint));
-        };
-        let found = match version {
-            None => versions.first(),
-            // Only the number's own spelling: "+1" and "01" are no versions.
-            Some(version) => versions.iter().find(|served| served.version().to_string() == version),
-        };
-        found.cloned().ok_or_else(|| {
-            let list: Vec<String> = versions.iter().map(|served| served.version().to_string()).collect();
-            not_found("that version of the model is not served here").hint(format!("served: {}", list.join(", ")))
-        })
+        lookup::find(self.models(), &self.models().now(), name, version)
     }
 }
 
@@ -187,10 +248,17 @@ pub fn router(state: &State) -> Router {
         .route("/v1/models", get(named::list))
         .route("/v1/models/{model}", get(named::show))
         .route("/v1/models/{model}/predict", post(named::predict))
+        .route("/v1/models/{model}/feedback", post(monitor::feedback))
+        .route("/metrics", get(monitor::metrics))
         .route("/v1/models/{model}/versions/{version}", get(named::show))
         .route("/v1/models/{model}/versions/{version}/predict", post(named::predict))
+        .route("/v1/models/{model}/aliases/{alias}", get(named::show))
+        .route("/v1/models/{model}/aliases/{alias}/predict", post(named::predict))
+        .route("/v1/models/{model}/rollout", get(rollout::show))
+        .merge(contracts::routes(state.config()))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(state.clone(), contracts::verbs))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             use axum::response::IntoResponse;
             Refusal::internal("a request panicked").into_response()

@@ -1,4 +1,5 @@
-//! The socket: HTTP/1.1 connections with limits on their number, on silence and on slowness.
+//! The socket: connections with limits on their number, on silence and on slowness; TLS where it is set; then HTTP/1.1,
+//! or HTTP/2 for gRPC.
 
 use std::{
     future::Future,
@@ -23,16 +24,31 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use crate::{
-    auth::Peer,
+    auth::{Caller, Peer},
     config::{MAX_HEADER_BYTES, MAX_HEADERS, ServeConfig},
     error::ServeError,
+    grpc::{self, Grpc},
     router::{State, router},
+    tls::Tls,
 };
+
+/// What is spoken on a socket. Clones are the same.
+#[derive(Clone)]
+pub(crate) enum Speech {
+    /// HTTP/1.1, with these routes.
+    Http1(Router),
+    /// gRPC over HTTP/2.
+    Grpc(Arc<Grpc>),
+}
 
 /// Said to a connection beyond the limit, before it is closed.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
     content-type: application/json\r\nx-content-type-options: nosniff\r\ncontent-length: 52\r\n\r\n\
     {\"error\":\"the endpoint has as many clients as may\"}\n";
+/// Said to a client that speaks plain HTTP where TLS is spoken, before it is closed.
+const TLS_ONLY: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n\
+    x-content-type-options: nosniff\r\ncontent-length: 56\r\n\r\n\
+    {\"error\":\"this endpoint speaks TLS; begin with https:\"}\n";
 /// Pause after a failed accept (for example: no file descriptors left), so that it does not fill the log and a processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -45,13 +61,13 @@ pub async fn serve(
     state: &State,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    answer(listener, router(state), state.config(), || state.drain(), shutdown).await
+    answer(listener, Speech::Http1(router(state)), state.config(), || state.drain(), shutdown).await
 }
 
-/// [`serve`] for any routes. `drain` is called when no more connections are taken.
+/// [`serve`] for whatever is spoken. `drain` is called when no more connections are taken.
 pub(crate) async fn answer(
     listener: TcpListener,
-    router: Router,
+    speech: Speech,
     config: &ServeConfig,
     drain: impl FnOnce() + Send,
     shutdown: impl Future<Output = ()> + Send,
@@ -70,10 +86,15 @@ pub(crate) async fn answer(
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
                     Ok(place) => {
-                        connections.spawn(connection(stream, peer, router.clone(), patience, stopped.clone(), place));
+                        let (speech, tls) = (speech.clone(), config.tls.clone());
+                        connections.spawn(connection(stream, peer, speech, tls, patience, stopped.clone(), place));
                     }
-                    // A new socket's buffer takes these bytes at once, or the client never learns why.
-                    Err(_) => drop(stream.try_write(FULL)),
+                    // A new socket's buffer takes these bytes at once, or the client never learns why. Behind TLS and on
+                    // HTTP/2 they would be noise: such a client is only closed.
+                    Err(_) if config.tls.is_none() && matches!(speech, Speech::Http1(_)) => {
+                        drop(stream.try_write(FULL));
+                    }
+                    Err(_) => {}
                 },
                 Err(err) => {
                     tracing::warn!(error = %err, "a connection could not be accepted");
@@ -105,20 +126,52 @@ struct Patience {
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    speech: Speech,
+    tls: Option<Tls>,
     patience: Patience,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 ) {
     if let Err(err) = stream.set_nodelay(true) {
         tracing::debug!(error = %err, "a connection was closed before it began");
         return;
     }
+    let caller = Caller { peer: Peer(peer.ip()), certificate: None };
+    let Some(tls) = tls else {
+        let stream = Impatient { stream, patience: patience.stalled, stalled: None };
+        return talk(stream, caller, speech, patience, stopped).await;
+    };
+    // Plain HTTP, which begins with a verb, is told what is spoken here; anything else is left to the handshake.
+    let mut first = [0];
+    match tokio::time::timeout(patience.header, stream.peek(&mut first)).await {
+        Ok(Ok(1)) if first[0].is_ascii_uppercase() => {
+            drop(stream.try_write(TLS_ONLY));
+            return;
+        }
+        Ok(Ok(1)) => {}
+        Ok(_) | Err(_) => return,
+    }
+    let stream = Impatient { stream, patience: patience.stalled, stalled: None };
+    match tls.accept(stream, matches!(speech, Speech::Grpc(_)), patience.header).await {
+        Ok((stream, certificate)) => talk(stream, Caller { certificate, ..caller }, speech, patience, stopped).await,
+        Err(err) => tracing::debug!(error = %err, "a TLS handshake failed"),
+    }
+}
+
+/// Speaks until the client goes, it is silent for too long, or `stopped` is told.
+async fn talk<S>(stream: S, caller: Caller, speech: Speech, patience: Patience, mut stopped: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let router = match speech {
+        Speech::Http1(router) => router,
+        Speech::Grpc(grpc) => return grpc::talk(stream, caller, grpc, stopped).await,
+    };
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer.ip()));
+        caller.mark(&mut request);
         router.clone().oneshot(request)
     });
-    let stream = TokioIo::new(Impatient { stream, patience: patience.stalled, stalled: None });
+    let stream = TokioIo::new(stream);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.header)

@@ -1,17 +1,19 @@
 //! What is served: models by name and version, replaced as a whole while requests run.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use athanor_protocol::{Failure, columns::Frame, names, signature::ModelSignature};
+use athanor_protocol::{
+    Failure, columns::Frame, names, package::Statistics, registry::PRODUCTION, signature::ModelSignature,
+};
 
-use crate::{config::MAX_INLINE_ROWS, error::ServeError, plan::Plan};
+use crate::{config::MAX_INLINE_ROWS, error::ServeError, plan::Plan, rollout::Trial, together::Batches};
 
 /// Something that predicts.
 pub trait Model: Send + Sync {
@@ -30,6 +32,11 @@ pub trait Model: Send + Sync {
     /// it is never called on a thread that answers requests. Must not change.
     fn may_block(&self) -> bool {
         false
+    }
+
+    /// What training saw, where that is known: new values are told by it. Must not change.
+    fn statistics(&self) -> Option<&Statistics> {
+        None
     }
 }
 
@@ -81,6 +88,7 @@ pub struct Served {
     model: Arc<dyn Model>,
     plan: Plan,
     cost: Cost,
+    batches: Batches,
 }
 
 impl Served {
@@ -93,7 +101,7 @@ impl Served {
         names::check_model_name(&name)?;
         let plan =
             Plan::new(model.signature()).map_err(|reason| ServeError::Unservable { model: name.clone(), reason })?;
-        Ok(Self { name, version, model, plan, cost: Cost::default() })
+        Ok(Self { name, version, model, plan, cost: Cost::default(), batches: Batches::default() })
     }
 
     /// The model's name.
@@ -111,6 +119,11 @@ impl Served {
         self.model.signature()
     }
 
+    /// What training saw, where that is known.
+    pub fn statistics(&self) -> Option<&Statistics> {
+        self.model.statistics()
+    }
+
     pub(crate) fn model(&self) -> &dyn Model {
         &*self.model
     }
@@ -121,6 +134,10 @@ impl Served {
 
     pub(crate) fn cost(&self) -> &Cost {
         &self.cost
+    }
+
+    pub(crate) fn batches(&self) -> &Batches {
+        &self.batches
     }
 }
 
@@ -149,6 +166,12 @@ impl Cost {
         nanos > 0 && nanos < MAX_INLINE.as_nanos() as u64
     }
 
+    /// How long so many rows took lately, where that is known.
+    pub(crate) fn known(&self, n_rows: usize) -> Option<Duration> {
+        let nanos = self.slot(n_rows)?.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
+    }
+
     /// Keeps a moving mean of eight; an outlier (the thread was not scheduled) counts at most twice the mean. Racing
     /// updates may lose one, which a mean can stand.
     pub(crate) fn took(&self, n_rows: usize, time: Duration) {
@@ -163,10 +186,92 @@ impl Cost {
 /// Versions of one model.
 type Versions = Vec<Arc<Served>>;
 
+/// Most versions that are asked for and not loaded yet; more are not remembered.
+const MAX_WANTED: usize = 64;
+
+/// Everything that is served at one moment.
+#[derive(Debug, Default)]
+pub struct Lineup {
+    models: Arc<BTreeMap<String, Versions>>,
+    aliases: BTreeMap<String, BTreeMap<String, u32>>,
+    defaults: BTreeMap<String, u32>,
+    trials: BTreeMap<String, Arc<Trial>>,
+}
+
+impl Lineup {
+    /// Versions and rollouts that run. Of several versions of one model, the first one answers requests that name none.
+    ///
+    /// # Errors
+    /// If a model's version is listed twice.
+    pub fn new(models: Vec<Arc<Served>>) -> Result<Self, ServeError> {
+        let mut table: BTreeMap<String, Versions> = BTreeMap::new();
+        for served in models {
+            let versions = table.entry(served.name.clone()).or_default();
+            if versions.iter().any(|other| other.version == served.version) {
+                return Err(ServeError::Twice { model: served.name.clone(), version: served.version });
+            }
+            versions.push(served);
+        }
+        let first = |(name, versions): (&String, &Versions)| Some((name.clone(), versions.first()?.version));
+        let defaults = table.iter().filter_map(first).collect();
+        Ok(Self { models: Arc::new(table), defaults, ..Self::default() })
+    }
+
+    /// The same with aliases: model, alias, version. A version that is not loaded is loaded once somebody asks for it. Of
+    /// a model with aliases, the alias `production` answers requests that name nothing, and nobody where there is none.
+    #[must_use]
+    pub fn with_aliases(mut self, aliases: impl IntoIterator<Item = (String, String, u32)>) -> Self {
+        for (model, alias, version) in aliases {
+            self.aliases.entry(model).or_default().insert(alias, version);
+        }
+        for (model, aliases) in &self.aliases {
+            match aliases.get(PRODUCTION) {
+                Some(version) => self.defaults.insert(model.clone(), *version),
+                None => self.defaults.remove(model),
+            };
+        }
+        self
+    }
+
+    /// The same with rollouts that run, one for each model at most.
+    #[must_use]
+    pub fn with_trials(mut self, trials: impl IntoIterator<Item = Arc<Trial>>) -> Self {
+        self.trials = trials.into_iter().map(|trial| (trial.rollout().model.clone(), trial)).collect();
+        self
+    }
+
+    /// A model's rollout, where one runs.
+    pub fn trial(&self, model: &str) -> Option<&Arc<Trial>> {
+        self.trials.get(model)
+    }
+
+    pub(crate) fn versions(&self, model: &str) -> Option<&[Arc<Served>]> {
+        self.models.get(model).map(Vec::as_slice).filter(|versions| !versions.is_empty())
+    }
+
+    pub(crate) fn version(&self, model: &str, version: u32) -> Option<&Arc<Served>> {
+        self.models.get(model)?.iter().find(|served| served.version == version)
+    }
+
+    pub(crate) fn aliases(&self, model: &str) -> Option<&BTreeMap<String, u32>> {
+        self.aliases.get(model)
+    }
+
+    /// The version that answers for a model where a request names none.
+    pub fn default_of(&self, model: &str) -> Option<u32> {
+        self.defaults.get(model).copied()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.models.keys().map(String::as_str)
+    }
+}
+
 /// All models of an endpoint. Requests that began keep the model that they found; the next ones find the new table.
 #[derive(Default)]
 pub struct ModelTable {
-    models: RwLock<Arc<BTreeMap<String, Versions>>>,
+    lineup: RwLock<Arc<Lineup>>,
+    wanted: Mutex<BTreeSet<(String, u32)>>,
     is_filled: AtomicBool,
 }
 
@@ -182,20 +287,17 @@ impl ModelTable {
     /// # Errors
     /// If a model's version is listed twice; then nothing is replaced.
     pub fn replace(&self, models: Vec<Served>) -> Result<(), ServeError> {
-        let mut table: BTreeMap<String, Versions> = BTreeMap::new();
-        for served in models {
-            let versions = table.entry(served.name.clone()).or_default();
-            if versions.iter().any(|other| other.version == served.version) {
-                return Err(ServeError::Twice { model: served.name, version: served.version });
-            }
-            versions.push(Arc::new(served));
-        }
-        let table = Arc::new(table);
+        self.swap(Lineup::new(models.into_iter().map(Arc::new).collect())?);
+        Ok(())
+    }
+
+    /// Replaces everything at once: versions, aliases and rollouts are always those of one moment.
+    pub fn swap(&self, lineup: Lineup) {
+        let lineup = Arc::new(lineup);
         // The old models are freed after the lock: that may take long.
-        let old = std::mem::replace(&mut *self.models.write().unwrap_or_else(PoisonError::into_inner), table);
+        let old = std::mem::replace(&mut *self.lineup.write().unwrap_or_else(PoisonError::into_inner), lineup);
         self.is_filled.store(true, Ordering::Release);
         drop(old);
-        Ok(())
     }
 
     /// Whether the table was filled.
@@ -203,9 +305,27 @@ impl ModelTable {
         self.is_filled.load(Ordering::Acquire)
     }
 
+    /// What is served now.
+    pub fn now(&self) -> Arc<Lineup> {
+        Arc::clone(&self.lineup.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Versions that somebody asked for by an alias and that are not loaded; they are told once.
+    pub fn take_wanted(&self) -> Vec<(String, u32)> {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *wanted).into_iter().collect()
+    }
+
+    pub(crate) fn want(&self, model: &str, version: u32) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted.len() < MAX_WANTED {
+            wanted.insert((model.to_owned(), version));
+        }
+    }
+
     /// Everything that is served, by name.
     pub(crate) fn all(&self) -> Arc<BTreeMap<String, Versions>> {
-        Arc::clone(&self.models.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.now().models)
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use athanor_protocol::registry::Scope;
+use athanor_protocol::registry::{KeyLimits, Scope};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use super::monitor_args::{ConfigureArgs, MonitorCommand};
 
 /// Athanor: from a table to a signed model on a secured endpoint.
 #[derive(Debug, Parser)]
@@ -58,14 +60,34 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ModelsCommand,
     },
+    /// Watch served models: drift, quality, alerts.
+    Monitor {
+        #[command(subcommand)]
+        command: MonitorCommand,
+    },
     /// Predict every row of a table.
     Predict(PredictArgs),
+    /// Predict tables by the clock.
+    Schedule {
+        #[command(subcommand)]
+        command: ScheduleCommand,
+    },
     /// Serve every model with the alias 'production'.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
+    /// Let a new version take over step by step, and take it back.
+    Rollout {
+        #[command(subcommand)]
+        command: RolloutCommand,
+    },
     /// Make, list and revoke API keys.
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// Make container images and bundles of models, without Docker.
+    Deploy {
+        #[command(subcommand)]
+        command: super::deploy_args::DeployCommand,
     },
     /// Say what this machine has and what is missing.
     Doctor,
@@ -250,20 +272,31 @@ pub(crate) enum ModelsCommand {
         #[arg(long, conflicts_with = "version")]
         remove: bool,
     },
-    /// Write a version's signed package to a file.
+    /// Write a version to a file: its signed package, or an ONNX file for other programs.
+    #[command(after_help = "Example: athanor models export wine@production --onnx -o wine.onnx")]
     Export {
         /// NAME, NAME@ALIAS or NAME:VERSION.
         model: String,
+        /// Write preparation, encoder and model as one ONNX file, and compare its answers with the model's own.
+        #[arg(long)]
+        onnx: bool,
+        /// What the model is meant for; goes into the ONNX file.
+        #[arg(long, value_name = "TEXT", requires = "onnx", default_value = "", hide_default_value = true)]
+        intended_use: String,
         /// The file.
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
-    /// Register a package from elsewhere.
+    /// Register a package or an ONNX file from elsewhere.
     Import {
-        /// The package.
+        /// The package, or an ONNX file.
         file: PathBuf,
         /// The model's name.
-        name: String,
+        #[arg(required_unless_present = "named")]
+        name: Option<String>,
+        /// The model's name, as an option.
+        #[arg(long = "name", id = "named", value_name = "NAME", conflicts_with = "name")]
+        named: Option<String>,
         /// Trust this public key from now on; 'verify' shows which key signed a package.
         #[arg(long, value_name = "KEY")]
         trust: Option<String>,
@@ -296,11 +329,47 @@ pub(crate) struct PredictArgs {
     pub(crate) device: String,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduleCommand {
+    /// Add a schedule; 'athanor serve' and the window carry it out.
+    #[command(after_help = "\
+Example: athanor schedule add --cron '0 3 * * *' predict wine@production new_wines.csv -o predicted.csv
+
+The five fields are those of cron: minute hour day month weekday, in UTC.")]
+    Add {
+        /// When: minute hour day month weekday, in UTC; or @hourly, @daily, @weekly, @monthly.
+        #[arg(long, value_name = "FIELDS")]
+        cron: String,
+        #[command(subcommand)]
+        what: ScheduledCommand,
+    },
+    /// List schedules, when they are due, and what came of them.
+    List,
+    /// Remove a schedule.
+    Remove {
+        /// The schedule's id, as 'list' shows it.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduledCommand {
+    /// Predict every row of a table, which is read anew each time.
+    Predict(PredictArgs),
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// The address and port; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub(crate) bind: String,
+    /// Serve gRPC (Open Inference Protocol) as well, on this address; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) grpc: Option<String>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    #[command(flatten)]
+    pub(crate) tokens: TokenArgs,
     /// Another name by which clients may call this host; may be given several times.
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
@@ -310,6 +379,12 @@ pub(crate) struct ServeArgs {
     /// Largest request body, in MiB.
     #[arg(long, default_value_t = 16, value_name = "MIB")]
     pub(crate) max_body: usize,
+    /// Most single rows of different requests that are predicted together, up to 64; 1 keeps each alone.
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) batch_rows: u8,
+    /// Longest that such a prediction may be known to take, in milliseconds.
+    #[arg(long, default_value_t = 20, value_name = "MS")]
+    pub(crate) batch_millis: u32,
     /// Serve the user interface to browsers as well; done anyway where its files are found.
     #[arg(long, conflicts_with = "no_ui")]
     pub(crate) ui: bool,
@@ -319,6 +394,9 @@ pub(crate) struct ServeArgs {
     /// Where the user interface's files are; found beside the program where this is not given.
     #[arg(long, env = "ATHANOR_UI", value_name = "DIR")]
     pub(crate) ui_folder: Option<PathBuf>,
+    /// Send a trace span of each request to this OpenTelemetry collector (OTLP over HTTP, JSON).
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_name = "URL")]
+    pub(crate) traces: Option<String>,
     /// The user interface's port. Where this is not given: the one after the endpoint's, or a free one with port 0.
     #[arg(long, value_name = "PORT")]
     pub(crate) ui_port: Option<u16>,
@@ -327,10 +405,95 @@ pub(crate) struct ServeArgs {
     pub(crate) device: String,
 }
 
+/// Transport security.
+#[derive(Debug, Args)]
+pub(crate) struct TlsArgs {
+    /// Speak TLS, with a certificate that is made for the allowed hosts and signed by itself.
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
+    pub(crate) tls: bool,
+    /// Speak TLS with the certificate in this file (PEM); read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Ask clients for a certificate by one of the authorities in this file (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// A client's certificate stands for a key that may predict.
+    #[arg(long, requires = "tls_client_ca")]
+    pub(crate) tls_client_is_key: bool,
+}
+
+/// Tokens of an identity provider.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// Take tokens by this issuer in the place of keys.
+    #[arg(long, value_name = "ISSUER", requires_all = ["token_audience", "token_keys"])]
+    pub(crate) token_issuer: Option<String>,
+    /// For whom a token must be.
+    #[arg(long, value_name = "AUDIENCE", requires = "token_issuer")]
+    pub(crate) token_audience: Option<String>,
+    /// The issuer's public keys (JWKS): a file, or an https address.
+    #[arg(long, value_name = "FILE|URL", requires = "token_issuer")]
+    pub(crate) token_keys: Option<String>,
+    /// The claim with what a token may do.
+    #[arg(long, value_name = "CLAIM", default_value = "scope", requires = "token_issuer")]
+    pub(crate) token_scope_claim: String,
+    /// What stands before 'predict', 'read' and 'admin' in that claim.
+    #[arg(long, value_name = "TEXT", default_value = "athanor:", requires = "token_issuer")]
+    pub(crate) token_scope_prefix: String,
+}
+
+/// What a key may ask for; what is not named is not limited.
+#[derive(Debug, Args)]
+pub(crate) struct LimitArgs {
+    /// Requests in a second.
+    #[arg(long, value_name = "N")]
+    pub(crate) requests_per_second: Option<f64>,
+    /// Rows in a second.
+    #[arg(long, value_name = "N")]
+    pub(crate) rows_per_second: Option<f64>,
+    /// Requests in a day (UTC).
+    #[arg(long, value_name = "N")]
+    pub(crate) requests_per_day: Option<u64>,
+    /// Rows in a day (UTC).
+    #[arg(long, value_name = "N")]
+    pub(crate) rows_per_day: Option<u64>,
+}
+
+impl From<&LimitArgs> for KeyLimits {
+    fn from(args: &LimitArgs) -> Self {
+        Self {
+            requests_per_second: args.requests_per_second,
+            rows_per_second: args.rows_per_second,
+            requests_per_day: args.requests_per_day,
+            rows_per_day: args.rows_per_day,
+        }
+    }
+}
+
+/// A span of time such as `24h`, `30m`, `7d` or `90s`, in milliseconds.
+fn parse_span(text: &str) -> Result<i64, String> {
+    let usage = || "write a number and s, m, h or d, for example 24h".to_owned();
+    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(usage)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(usage()),
+    };
+    let n: u32 = digits.parse().map_err(|_| usage())?;
+    Ok(i64::from(n) * seconds * 1_000)
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum ScopeArg {
     /// Ask for predictions.
     Predict,
+    /// Read what models take and how the endpoint is, and nothing else.
+    Read,
     /// Change what is served.
     Admin,
 }
@@ -339,9 +502,128 @@ impl From<ScopeArg> for Scope {
     fn from(scope: ScopeArg) -> Self {
         match scope {
             ScopeArg::Predict => Self::Predict,
+            ScopeArg::Read => Self::Read,
             ScopeArg::Admin => Self::Admin,
         }
     }
+}
+
+/// A time: `90`, `90s`, `5m`, `2h` or `1d`, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Secs(pub(crate) u32);
+
+impl std::str::FromStr for Secs {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match text.get(digits.len()..) {
+            Some("" | "s") => Some(1),
+            Some("m") => Some(60),
+            Some("h") => Some(3_600),
+            Some("d") => Some(86_400),
+            _ => None,
+        };
+        let number = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse::<u32>().ok() } else { None };
+        let secs = number.zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+        secs.map(Self).ok_or_else(|| "a time is a whole number with s, m, h or d, for example 90s".to_owned())
+    }
+}
+
+/// A limit that can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Limit(pub(crate) Option<f64>);
+
+impl std::str::FromStr for Limit {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|limit| Self(Some(limit))).map_err(|_| "a limit is a number, or 'off'".to_owned())
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  athanor rollout start wine --to 3 --canary 10 --bake 10m
+  athanor rollout start wine --to 3 --linear 10,50,100 --every 60s --sticky x-user-id
+  athanor rollout start wine --to 3 --shadow")]
+pub(crate) struct RolloutStartArgs {
+    /// The model's name.
+    pub(crate) model: String,
+    /// The new version.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) to: u32,
+    /// A fixed share of requests is answered by it, in percent; 10 where nothing else is said.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) canary: Option<u8>,
+    /// Shares that follow each other by themselves.
+    #[arg(
+        long,
+        value_name = "PERCENT,…",
+        value_delimiter = ',',
+        conflicts_with = "canary",
+        value_parser = clap::value_parser!(u8).range(1..=100)
+    )]
+    pub(crate) linear: Option<Vec<u8>>,
+    /// How long each share lasts.
+    #[arg(long, value_name = "TIME", default_value = "60s", requires = "linear")]
+    pub(crate) every: Secs,
+    /// It is asked as well and never answers; of a share of requests where one is given.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        num_args = 0..=1,
+        default_missing_value = "100",
+        conflicts_with_all = ["canary", "linear", "bake"],
+        value_parser = clap::value_parser!(u8).range(1..=100)
+    )]
+    pub(crate) shadow: Option<u8>,
+    /// It takes over by itself after so long at the last share without a tripped guard.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) bake: Option<Secs>,
+    /// The header whose value keeps a client on one side.
+    #[arg(long, value_name = "HEADER")]
+    pub(crate) sticky: Option<String>,
+    /// Largest share of failures, 0 to 1, or 'off'.
+    #[arg(long, value_name = "RATE", default_value = "0.02")]
+    pub(crate) max_error_rate: Limit,
+    /// The 99th percentile of latency may be so many times the stable version's.
+    #[arg(long, value_name = "RATIO")]
+    pub(crate) max_p99_ratio: Option<f64>,
+    /// Largest drift of the inputs, as the monitor measures it.
+    #[arg(long, value_name = "DRIFT")]
+    pub(crate) max_drift: Option<f64>,
+    /// Requests before a guard may judge.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) min_requests: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RolloutCommand {
+    /// Start one from the version in production; endpoints take it up within a second.
+    Start(RolloutStartArgs),
+    /// How the newest one stands.
+    Status {
+        /// The model's name.
+        model: String,
+    },
+    /// Let the new version take over now.
+    Promote {
+        /// The model's name.
+        model: String,
+    },
+    /// End it: the version in production answers everything.
+    Abort {
+        /// The model's name.
+        model: String,
+    },
+    /// One step back: to the share before, or from a promotion to the version before.
+    Back {
+        /// The model's name.
+        model: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -357,9 +639,34 @@ pub(crate) enum KeysCommand {
         /// Ends by itself after so many days.
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
         expires: Option<u32>,
+        #[command(flatten)]
+        limits: LimitArgs,
+    },
+    /// Give a key another secret, which is shown once; the old one stays valid for a while.
+    #[command(after_help = "Example: athanor keys rotate 0a1b2c3d4e5f --grace 24h")]
+    Rotate {
+        /// The key's id, as 'list' shows it.
+        id: String,
+        /// How long the old secret stays valid (s, m, h, d), at most 30 days; 0s ends it now.
+        #[arg(long, default_value = "24h", value_name = "TIME", value_parser = parse_span)]
+        grace: i64,
+    },
+    /// Limit what a key may ask for; without options it is not limited any more.
+    #[command(after_help = "Example: athanor keys limit 0a1b2c3d4e5f --requests-per-second 20 --rows-per-day 1000000")]
+    Limit {
+        /// The key's id, as 'list' shows it.
+        id: String,
+        #[command(flatten)]
+        limits: LimitArgs,
     },
     /// List keys, never their secrets.
     List,
+    /// Write the valid keys, hashed, for a server without a workspace ('athanor-serve').
+    Export {
+        /// The file; standard output where it is not given.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// End a key now.
     Revoke {
         /// The key's id, as 'list' shows it.

@@ -5,12 +5,19 @@
 
 mod args;
 mod data;
+mod deploy;
+mod deploy_args;
 mod doctor;
 mod keys;
 mod models;
+mod monitor;
+mod monitor_args;
+mod onnx;
 pub(crate) mod output;
+mod rollout;
 mod run;
 mod runs;
+mod schedule;
 mod serve;
 
 pub(crate) use self::{
@@ -60,6 +67,8 @@ impl Context {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // Before the first client of HTTP is made.
+    athanor_serve::use_ring();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(err) => {
@@ -78,6 +87,8 @@ pub fn main() -> ExitCode {
         return be_worker(&args);
     }
     logging();
+    // Before the first client of HTTP is made.
+    athanor_serve::use_ring();
     let out = Output::new(cli.json);
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("athanor"));
     let workspace = match (&cli.command, cli.workspace) {
@@ -111,9 +122,13 @@ fn dispatch(context: &Context, command: Command) -> Result<bool> {
         Command::Run(args) => run::run(context, &args),
         Command::Runs { command } => runs::run(context, command),
         Command::Models { command } => models::run(context, command),
+        Command::Monitor { command } => monitor::run(context, command),
         Command::Predict(args) => models::predict(context, &args).map(|()| true),
+        Command::Schedule { command } => schedule::run(context, command).map(|()| true),
         Command::Serve(args) => serve::run(context, &args).map(|()| true),
+        Command::Rollout { command } => rollout::run(context, command).map(|()| true),
         Command::Keys { command } => keys::run(context, command).map(|()| true),
+        Command::Deploy { command } => deploy::run(context, command).map(|()| true),
         Command::Doctor => doctor::run(context),
         Command::Worker(args) => {
             // The worker is handled before logging is set up, because its standard output is a protocol.

@@ -8,13 +8,14 @@ use super::{
     Context,
     args::{ModelsCommand, PredictArgs},
     data::source,
+    onnx,
     output::{bytes, number, table, time},
     stop_on_signal,
 };
 use crate::{
     devices,
     error::{EngineError, Result},
-    predict::{Job, predict_file},
+    predict::{Job, predict_file, write_report},
     registry,
     runs::effects,
     workspace::Workspace,
@@ -42,7 +43,11 @@ pub(crate) fn run(context: &Context, command: ModelsCommand) -> Result<bool> {
             registered(context, &version, existed);
         }
         ModelsCommand::Alias { name, alias, version, remove } => alias_to(context, &name, &alias, version, remove)?,
-        ModelsCommand::Export { model, output } => {
+        ModelsCommand::Export { model, onnx: true, intended_use, output } => {
+            known_form(&model)?;
+            onnx::export(context, &model, &intended_use, &output)?;
+        }
+        ModelsCommand::Export { model, output, .. } => {
             known_form(&model)?;
             let version = registry::export(&context.open()?, &model, &output)?;
             let value = json!({ "model": version.model, "version": version.version, "file": output, "sha256": version.sha256, "n_bytes": version.n_bytes });
@@ -56,7 +61,8 @@ pub(crate) fn run(context: &Context, command: ModelsCommand) -> Result<bool> {
                 )
             });
         }
-        ModelsCommand::Import { file, name, trust } => {
+        ModelsCommand::Import { file, name, named, trust } => {
+            let name = name.or(named).unwrap_or_default();
             let workspace = context.open_or_init()?;
             let (version, existed) = registry::import(&workspace, &file, &name, trust.as_deref())?;
             registered(context, &version, existed);
@@ -187,21 +193,32 @@ pub(crate) fn predict(context: &Context, args: &PredictArgs) -> Result<()> {
         predict_file(&workspace, &job, &context.stop, &mut |n_rows| bar.set_message(format!("{n_rows} rows")));
     bar.finish_and_clear();
     let predicted = predicted?;
+    write_report(&predicted, &args.output)?;
+    let report = &predicted.report;
     let mut value = serde_json::to_value(&predicted).unwrap_or_default();
     value["output"] = json!(args.output);
     context.out.result(&value, || {
         let mut text = String::new();
-        for (column, n) in &predicted.missing {
+        for (column, n) in &report.missing {
             text += &format!(
                 "note: column {column:?} lacks {n} values, and training knew all of them; they were imputed\n"
             );
         }
+        for (column, n) in &report.new_categories {
+            text += &format!("note: column {column:?} has {n} values that training has never seen\n");
+        }
+        for (column, n) in &report.out_of_range {
+            text += &format!("note: column {column:?} has {n} values outside of what training has seen\n");
+        }
+        if report.n_resumed > 0 {
+            text += &format!("note: {} rows were done before and are taken as they are\n", report.n_resumed);
+        }
         text + &format!(
             "{} rows by {}:{} in {:.2} s → {}",
-            predicted.n_rows,
+            report.n_rows,
             predicted.model,
             predicted.version,
-            predicted.seconds,
+            report.seconds,
             args.output.display()
         )
     });

@@ -15,13 +15,14 @@ use athanor_protocol::{
     },
     names::check_model_name,
     registry::PRODUCTION,
+    rollout::Rollout,
 };
 use athanor_serve::{ServeConfig, State};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::Desk;
-use crate::{EngineError, serving::Endpoint, workspace::Workspace};
+use super::{Desk, rollout};
+use crate::{EngineError, serving::Endpoint, transport::Transport, workspace::Workspace};
 
 /// Longest that an answer of our own endpoint is waited for: longer than it gives itself.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,6 +60,10 @@ pub struct EndpointSetup {
     pub config: ServeConfig,
     /// The device by name.
     pub device: String,
+    /// The collector that a span of each request is sent to.
+    pub traces: Option<String>,
+    /// What it has besides.
+    pub transport: Transport,
 }
 
 impl Endpoints {
@@ -71,8 +76,18 @@ impl Endpoints {
     }
 }
 
-fn url(bound: SocketAddr) -> String {
-    format!("http://{bound}")
+fn url(bound: SocketAddr, has_tls: bool) -> String {
+    format!("{}://{bound}", if has_tls { "https" } else { "http" })
+}
+
+impl Running {
+    fn has_tls(&self) -> bool {
+        self.state.config().tls.is_some()
+    }
+
+    fn url(&self) -> String {
+        url(self.bound, self.has_tls())
+    }
 }
 
 pub(super) fn endpoint_get(desk: &Arc<Desk>, _: EndpointGet) -> Result<EndpointStatus, Failure> {
@@ -80,7 +95,7 @@ pub(super) fn endpoint_get(desk: &Arc<Desk>, _: EndpointGet) -> Result<EndpointS
         let now = desk.endpoint.now();
         match &now.running {
             Some(running) => {
-                let (url, since_millis) = (Some(url(running.bound)), Some(running.since_millis));
+                let (url, since_millis) = (Some(running.url()), Some(running.since_millis));
                 (EndpointStatus { url, since_millis, models: running.endpoint.served(), problem: None }, true)
             }
             None => (EndpointStatus { problem: now.problem.clone(), ..EndpointStatus::default() }, false),
@@ -105,7 +120,7 @@ pub(super) fn endpoint_start(desk: &Arc<Desk>, ask: EndpointStart) -> Result<End
     desk.workspace()?;
     let _turn = desk.endpoint.turn();
     if let Some(running) = &desk.endpoint.now().running {
-        return Err(Failure::new(Code::Conflict, format!("the endpoint runs already at {}", url(running.bound)))
+        return Err(Failure::new(Code::Conflict, format!("the endpoint runs already at {}", running.url()))
             .hint("stop it first to start it on another port"));
     }
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ask.port));
@@ -121,7 +136,8 @@ pub(super) fn endpoint_start(desk: &Arc<Desk>, ask: EndpointStart) -> Result<End
     };
     let listener = TcpListener::bind(address).map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
-    start(desk, EndpointSetup { listener, config: ServeConfig::new(bound), device: "cpu".to_owned() })
+    let (config, transport) = (ServeConfig::new(bound), Transport::default());
+    start(desk, EndpointSetup { listener, config, device: "cpu".to_owned(), traces: None, transport })
 }
 
 /// Starts on a socket that is bound already; the caller has the turn.
@@ -129,7 +145,10 @@ fn start(desk: &Arc<Desk>, setup: EndpointSetup) -> Result<EndpointStatus, Failu
     let workspace = desk.workspace()?;
     let bound = setup.config.bound;
     let endpoint = Arc::new(Endpoint::new(Arc::clone(&workspace), &setup.device)?);
-    let state = endpoint.state(setup.config)?;
+    if let Some(collector) = &setup.traces {
+        endpoint.trace_to(collector)?;
+    }
+    let state = endpoint.state_with(setup.config, &setup.transport)?;
     let (stop, stopped) = watch::channel(false);
     let runtime = crate::cli::runtime()?;
     let observer = Arc::downgrade(desk);
@@ -138,7 +157,19 @@ fn start(desk: &Arc<Desk>, setup: EndpointSetup) -> Result<EndpointStatus, Failu
             tell(&desk);
         }
     }));
-    let serve = Arc::clone(&endpoint).serve_as(setup.listener, state.clone(), stopped);
+    let observer = Arc::downgrade(desk);
+    endpoint.on_rollout(Box::new(move |changed| {
+        if let Some(desk) = observer.upgrade() {
+            rollout::tell(&desk, changed);
+        }
+    }));
+    let observer = Arc::downgrade(desk);
+    endpoint.watcher().on_alert(Box::new(move |alert| {
+        if let Some(desk) = observer.upgrade() {
+            desk.publish(Event::AlertChanged { alert: Box::new(alert.clone()) });
+        }
+    }));
+    let serve = Arc::clone(&endpoint).serve_with(setup.listener, setup.transport, state.clone(), stopped);
     let observer = Arc::downgrade(desk);
     let work = move || {
         let ended = runtime.block_on(serve);
@@ -197,6 +228,12 @@ pub(super) fn refresh(desk: &Desk) {
     }
 }
 
+/// A model's rollout as it is in this process, where the endpoint runs.
+pub(super) fn rollout(desk: &Desk, model: &str) -> Option<Rollout> {
+    let endpoint = desk.endpoint.now().running.as_ref().map(|running| Arc::clone(&running.endpoint));
+    endpoint?.rollout(model)
+}
+
 /// Tells all clients how the endpoint is now.
 pub(super) fn tell(desk: &Arc<Desk>) {
     match endpoint_get(desk, EndpointGet {}) {
@@ -218,24 +255,28 @@ pub(super) fn endpoint_load(desk: &Arc<Desk>, _: EndpointLoad) -> Result<Endpoin
 pub(super) fn endpoint_try(desk: &Arc<Desk>, ask: EndpointTry) -> Result<TryAnswer, Failure> {
     // A model's name may stand in an address, whatever somebody typed.
     check_model_name(&ask.model).map_err(EngineError::from)?;
-    let (bound, endpoint, workspace) = {
+    let (url, has_tls, endpoint, workspace) = {
         let now = desk.endpoint.now();
         let running = now.running.as_ref().ok_or_else(|| {
             Failure::new(Code::Conflict, "the endpoint does not run").hint("start it on the Endpoints page")
         })?;
-        (running.bound, Arc::clone(&running.endpoint), Arc::clone(&running.workspace))
+        (running.url(), running.has_tls(), Arc::clone(&running.endpoint), Arc::clone(&running.workspace))
     };
     let key = endpoint.keys().passing_key(&*workspace.ids)?;
     let failed = |err: reqwest::Error| {
         let code = if err.is_timeout() { Code::Timeout } else { Code::Unavailable };
-        let message = format!("the endpoint at {} did not answer: {}", url(bound), err.without_url());
+        let message = format!("the endpoint at {url} did not answer: {}", err.without_url());
         Failure::new(code, message).on(ask.model.clone())
     };
-    let client = reqwest::blocking::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(failed)?;
+    athanor_serve::use_ring();
+    let client = reqwest::blocking::Client::builder().timeout(PATIENCE).no_proxy();
+    // It is our own socket, whose certificate may be for other names, and the key is worth nothing anywhere else.
+    let client = if has_tls { client.tls_danger_accept_invalid_certs(true) } else { client };
+    let client = client.build().map_err(failed)?;
     let sent = json!({ "row": ask.values });
     let began = Instant::now();
     let answer = client
-        .post(format!("{}/v1/models/{}/predict", url(bound), ask.model))
+        .post(format!("{url}/v1/models/{}/predict", ask.model))
         .bearer_auth(key.token())
         .json(&sent)
         .send()

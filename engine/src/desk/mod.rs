@@ -15,12 +15,14 @@ mod events;
 mod flow;
 mod host;
 mod models;
+mod monitor;
 mod reading;
+mod rollout;
 mod runs;
 #[cfg(test)]
 mod test_desk;
 #[cfg(test)]
-mod test_models;
+pub(crate) mod test_models;
 mod works;
 
 use std::{
@@ -93,6 +95,8 @@ impl Desk {
     /// # Errors
     /// If the settings' folder cannot be made. Settings that cannot be read are replaced by the defaults and set aside.
     pub fn new(options: DeskOptions) -> Result<Arc<Self>, Failure> {
+        // Before the first client of HTTP is made.
+        athanor_serve::use_ring();
         Ok(Arc::new(Self {
             host: host::HostState::new(&options)?,
             options,
@@ -144,6 +148,7 @@ impl Desk {
     /// Stops the endpoint and the runs of this process in order: workers keep their checkpoints, runs their true state.
     pub fn shut_down(self: &Arc<Self>) {
         endpoint::shut_down(self);
+        self.host.stop_schedules();
         runs::shut_down(self);
     }
 
@@ -230,9 +235,18 @@ impl Desk {
             EndpointStop => endpoint::endpoint_stop,
             EndpointLoad => endpoint::endpoint_load,
             EndpointTry => endpoint::endpoint_try,
+            RolloutGet => rollout::rollout_get,
+            RolloutStart => rollout::rollout_start,
+            RolloutPromote => rollout::rollout_promote,
+            RolloutAbort => rollout::rollout_abort,
+            RolloutBack => rollout::rollout_back,
             KeyList => models::key_list,
             KeyCreate => models::key_create,
             KeyRevoke => models::key_revoke,
+            MonitorGet => monitor::monitor_get,
+            MonitorConfigure => monitor::monitor_configure,
+            AlertList => monitor::alert_list,
+            AlertAcknowledge => monitor::alert_acknowledge,
         }
     }
 }

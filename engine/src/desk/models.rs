@@ -94,6 +94,8 @@ pub(super) fn model_alias(desk: &Arc<Desk>, ask: ModelAlias) -> Result<AliasMove
     desk.publish(Event::ModelsChanged {});
     if ask.alias == PRODUCTION && previous != ask.version {
         serves_something_else(desk);
+    } else {
+        endpoint::refresh(desk);
     }
     Ok(AliasMoved { previous })
 }
@@ -167,7 +169,7 @@ pub(super) fn model_predict(desk: &Arc<Desk>, ask: ModelPredict) -> Result<Predi
         }
     };
     let working = desk.works.begin(&ask.token);
-    let predicted = predict_file(&workspace, &job, &working.flag, &mut progress)?;
+    let predicted = predict_file(&workspace, &job, &working.flag, &mut progress)?.report;
     Ok(PredictAnswer { n_rows: predicted.n_rows, seconds: predicted.seconds, missing: predicted.missing })
 }
 

@@ -35,7 +35,7 @@ fn raw() -> Frame {
 }
 
 /// An unsigned package that tells `benign` from `malign` by the radius; another seed is another package.
-pub(super) fn package(seed: u64) -> Vec<u8> {
+pub(crate) fn package(seed: u64) -> Vec<u8> {
     let input = TableSchema {
         columns: vec![
             ColumnSchema { name: "radius".to_owned(), dtype: DataType::Float },
@@ -97,7 +97,7 @@ pub(super) fn package(seed: u64) -> Vec<u8> {
         workflow_digest: String::new(),
         datasets: vec![],
         versions: vec![],
-        train: spec,
+        train: Some(spec),
     };
     package_run(RunPackage {
         model: &model,

@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 use athanor_protocol::{
     Failure,
     metric::{MetricPoint, Split},
+    monitor::{Alert, MonitorConfig, MonitorReport},
     names::{ModelRef, RunId},
-    registry::{ApiKeyInfo, AuditEntry, ModelSummary, ModelVersion},
+    registry::{ApiKeyInfo, AuditEntry, KeyLimits, ModelSummary, ModelVersion},
     rollout::{Rollout, RolloutFigures, RolloutSpec},
     run::{NewRun, Owner, RunDetail, RunStatus, RunSummary, SeriesBucket},
 };
@@ -14,8 +15,9 @@ use athanor_protocol::{
 use crate::{
     error::Result,
     types::{
-        ActiveRun, Batch, Expected, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest, Recorded,
-        RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
+        ActiveRun, AlertQuery, Batch, Expected, KeyUsage, LogRecord, NewAlert, NewApiKey, NewAudit, NewVersion, Page,
+        PageRequest, PreviousSecret, Recorded, RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket,
+        TrustedSigner,
     },
 };
 
@@ -400,6 +402,48 @@ pub trait Store: Send + Sync {
     /// None of its own.
     fn touch_key(&self, id: &str, at_millis: i64) -> Result<()>;
 
+    /// Limits what a key may ask for; limits without any end what was limited.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for what is out of range.
+    fn set_key_limits(&self, id: &str, limits: &KeyLimits) -> Result<()>;
+
+    /// The limits of all keys that have any, sorted by key.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn key_limits(&self) -> Result<Vec<(String, KeyLimits)>>;
+
+    /// Gives a key another secret; the one that it had stays valid until a moment, the one before that ends now.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` for a key that was revoked or has expired.
+    fn rotate_key(
+        &self,
+        id: &str,
+        secret_sha256: &[u8; 32],
+        at_millis: i64,
+        old_valid_until_millis: i64,
+    ) -> Result<ApiKeyInfo>;
+
+    /// The secrets that keys had before and that are valid after this moment, sorted by key.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn previous_secrets(&self, at_millis: i64) -> Result<Vec<PreviousSecret>>;
+
+    /// What keys have asked for on a day (days since the Unix epoch, by UTC), sorted by key.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn key_usage(&self, day: u32) -> Result<Vec<KeyUsage>>;
+
+    /// Adds to what keys have asked for on a day, all or nothing. What is older than 400 days goes.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn add_key_usage(&self, day: u32, usage: &[KeyUsage]) -> Result<()>;
+
     /// Accepts packages signed by this public key (64 lower-case hex digits). A known key gets the new name.
     ///
     /// # Errors
@@ -431,4 +475,68 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Invalid` for a page size or token that is not allowed.
     fn audit(&self, page: &PageRequest) -> Result<Page<AuditEntry>>;
+
+    // --- Monitoring ---
+
+    /// Sets how a model is watched.
+    ///
+    /// # Errors
+    /// `NotFound` for the model; `Invalid` for a setting that is out of range.
+    fn set_monitor_config(&self, model: &str, config: &MonitorConfig, at_millis: i64) -> Result<()>;
+
+    /// The models for which it was set, sorted by name.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn monitor_configs(&self) -> Result<Vec<(String, MonitorConfig)>>;
+
+    /// How a model is watched; `None` where nobody has set it.
+    ///
+    /// # Errors
+    /// `NotFound` for the model.
+    fn monitor_config(&self, model: &str) -> Result<Option<MonitorConfig>>;
+
+    /// Keeps a report and returns its number; the one in the document does not count. Of a version the last
+    /// [`limits::REPORTS_PER_VERSION`](crate::limits::REPORTS_PER_VERSION) are kept.
+    ///
+    /// # Errors
+    /// `NotFound` for the model or its version; `TooLarge`.
+    fn add_monitor_report(&self, report: &MonitorReport) -> Result<u64>;
+
+    /// Reports of a model, or of one of its versions, newest first.
+    ///
+    /// # Errors
+    /// `NotFound` for the model; `Invalid` for a limit that is no page size.
+    fn monitor_reports(&self, model: &str, version: Option<u32>, limit: u32) -> Result<Vec<MonitorReport>>;
+
+    /// Raises an alert. Where one of the same version, kind and column is open already, nothing is written and that one
+    /// comes back, with `false`.
+    ///
+    /// # Errors
+    /// `NotFound` for the model or its version; `Name` for texts that cannot be kept.
+    fn raise_alert(&self, alert: &NewAlert) -> Result<(Alert, bool)>;
+
+    /// An alert is over; the first time stays.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn resolve_alert(&self, id: u64, at_millis: i64) -> Result<Alert>;
+
+    /// Somebody has seen an alert; the first one stays.
+    ///
+    /// # Errors
+    /// `NotFound`; `Name` for who.
+    fn acknowledge_alert(&self, id: u64, by: &str, at_millis: i64) -> Result<Alert>;
+
+    /// An alert by its number.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn alert(&self, id: u64) -> Result<Alert>;
+
+    /// Alerts, newest first.
+    ///
+    /// # Errors
+    /// `Invalid` for a page size or token that is not allowed.
+    fn alerts(&self, query: &AlertQuery) -> Result<Page<Alert>>;
 }

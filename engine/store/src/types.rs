@@ -5,6 +5,7 @@ use std::fmt;
 use athanor_protocol::{
     learner::Reproducibility,
     metric::{MetricPoint, Split},
+    monitor::AlertKind,
     names::RunId,
     package::{DatasetUsed, FinalMetric},
     registry::{ApiKeyInfo, Scope},
@@ -39,6 +40,10 @@ pub mod limits {
     pub const SHOWN_VALUE_CHARS: usize = 200;
     /// Most buckets of a decimated series.
     pub const BUCKETS: u32 = 10_000;
+    /// Most bytes of a monitor report.
+    pub const REPORT_BYTES: usize = 16 << 20;
+    /// Most monitor reports of a version; older ones go.
+    pub const REPORTS_PER_VERSION: i64 = 1000;
 }
 
 /// Which part of a list is asked for.
@@ -289,7 +294,35 @@ pub struct StoredApiKey {
     pub secret_sha256: [u8; 32],
 }
 
+/// The secret that a key had before its last rotation.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PreviousSecret {
+    /// The key.
+    pub key_id: String,
+    /// SHA-256 of the secret part.
+    pub secret_sha256: [u8; 32],
+    /// Until when it is valid, milliseconds since the Unix epoch.
+    pub valid_until_millis: i64,
+}
+
+/// What a key has asked for on a day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUsage {
+    /// The key.
+    pub key_id: String,
+    /// Requests.
+    pub n_requests: u64,
+    /// Rows.
+    pub n_rows: u64,
+}
+
 // By hand, so that a digest of a secret does not end up in a log.
+impl fmt::Debug for PreviousSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreviousSecret").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for NewApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NewApiKey").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
@@ -339,4 +372,34 @@ pub struct RolloutEnd {
     pub figures: Option<RolloutFigures>,
     /// When, milliseconds since the Unix epoch.
     pub at_millis: i64,
+}
+
+/// An alert to be raised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAlert {
+    /// The model.
+    pub model: String,
+    /// Its version.
+    pub model_version: u32,
+    /// What it is about.
+    pub kind: AlertKind,
+    /// The column; empty where it is about the model as a whole.
+    pub column: String,
+    /// One sentence for people.
+    pub message: String,
+    /// The report that raises it.
+    pub report_id: u64,
+    /// When, milliseconds since the Unix epoch.
+    pub raised_at_millis: i64,
+}
+
+/// Which alerts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertQuery {
+    /// Only those of this model; none where there is no such model.
+    pub model: Option<String>,
+    /// Only those that were not resolved.
+    pub open: bool,
+    /// Which part.
+    pub page: PageRequest,
 }

@@ -110,7 +110,7 @@ impl EncodeOptions {
 /// How one column becomes features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-enum Encoding {
+pub(crate) enum Encoding {
     /// `(x - offset) / scale`; then, if `indicator`, 1 where it was missing.
     Number { fill: Option<f64>, offset: f64, scale: f64, indicator: bool },
     /// A 0/1 column for each category in order, then "missing", then "other", where they are.
@@ -120,10 +120,10 @@ enum Encoding {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct EncodedColumn {
-    name: String,
+pub(crate) struct EncodedColumn {
+    pub(crate) name: String,
     dtype: DataType,
-    encoding: Encoding,
+    pub(crate) encoding: Encoding,
 }
 
 impl EncodedColumn {
@@ -256,6 +256,11 @@ impl FittedEncoder {
             (column.name.clone(), from..start)
         };
         self.columns.iter().map(span).collect()
+    }
+
+    /// How each column becomes features.
+    pub(crate) fn columns(&self) -> &[EncodedColumn] {
+        &self.columns
     }
 
     /// How it encodes.
@@ -420,7 +425,7 @@ impl Cells<'_> {
     }
 
     fn number(&mut self, data: &ColumnData, fill: Option<f64>, offset: f64, scale: f64, indicator: bool, how: Scale) {
-        let limit = if how == Scale::None { f64::from(f32::MAX) } else { MAX_SCALED };
+        let limit = limit(how);
         self.each(|row, out| {
             let raw = data.number(row);
             let is_missing = !raw.is_finite();
@@ -451,6 +456,11 @@ impl Cells<'_> {
             out[0] = position.map_or(f32::NAN, |position| position as f32);
         });
     }
+}
+
+/// Encoded numbers are cut to plus and minus this.
+pub(crate) fn limit(scale: Scale) -> f64 {
+    if scale == Scale::None { f64::from(f32::MAX) } else { MAX_SCALED }
 }
 
 /// The value's text; infinities count as missing, as everywhere.

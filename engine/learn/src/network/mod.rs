@@ -12,6 +12,6 @@ mod value;
 
 pub use model::{Head, NetworkModel, NetworkStructure};
 pub(crate) use model::{forward_rows, from_safetensors, host_values, to_safetensors};
-pub(crate) use plan::{Plan, Slot};
-pub(crate) use run::{BatchStatistics, Training};
+pub(crate) use plan::{Op, Plan, Slot};
+pub(crate) use run::{BatchStatistics, EPSILON, Training};
 pub(crate) use value::Value;

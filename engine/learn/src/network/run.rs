@@ -13,7 +13,7 @@ use super::{
 use crate::rng::Rng;
 
 /// Added to variances before dividing, as PyTorch does.
-const EPSILON: f64 = 1e-5;
+pub(crate) const EPSILON: f64 = 1e-5;
 /// Keeps the draws for dropout apart from those for weights and order.
 const DROPOUT_STREAM: u64 = 3;
 

@@ -65,7 +65,7 @@ fn not_json(part: &str, bytes: &[u8], err: &serde_json::Error) -> LearnError {
 }
 
 /// What a file of another kind is, told by its content. Pickles can run code when they are read, so they get a name.
-pub(super) fn foreign(bytes: &[u8]) -> Option<&'static str> {
+pub(crate) fn foreign(bytes: &[u8]) -> Option<&'static str> {
     const KNOWN: [(&[u8], &str); 7] = [
         (b"PK\x03\x04", "a zip archive (.zip, .pt, .keras, .mar, .npz), which may hold pickles or scripts"),
         (b"\x1f\x8b", "a gzip file (.tar.gz, .joblib), which may hold pickles or scripts"),
@@ -108,13 +108,21 @@ pub(super) fn check_manifest(manifest: &Manifest) -> Result<(), LearnError> {
             return refuse(format!("the part {:?} is there twice or not in its place", pair[1].part.as_str()));
         }
     }
-    for needed in [PartName::Recipe, PartName::Encoder, PartName::Model, PartName::Statistics] {
-        if !manifest.parts.iter().any(|entry| entry.part == needed) {
-            return Err(corrupt(needed.as_str(), "it is missing"));
+    let has = |part: PartName| manifest.parts.iter().any(|entry| entry.part == part);
+    let ours = [PartName::Encoder, PartName::Model];
+    let mut needed = vec![PartName::Recipe, PartName::Statistics];
+    if has(PartName::Onnx) {
+        if let Some(part) = ours.into_iter().chain([PartName::Weights]).find(|part| has(*part)) {
+            return Err(corrupt(part.as_str(), "it is there beside an ONNX file"));
         }
+    } else {
+        needed.splice(1..1, ours);
+    }
+    if let Some(part) = needed.into_iter().find(|part| !has(*part)) {
+        return Err(corrupt(part.as_str(), "it is missing"));
     }
     for entry in &manifest.parts {
-        let is_document = !matches!(entry.part, PartName::Model | PartName::Weights);
+        let is_document = !matches!(entry.part, PartName::Model | PartName::Weights | PartName::Onnx);
         if is_document && entry.n_bytes > MAX_DOCUMENT_BYTES {
             return Err(too_large(entry.part.as_str(), entry.n_bytes, MAX_DOCUMENT_BYTES));
         }
@@ -155,6 +163,7 @@ pub(super) fn check_part(part: PartName, bytes: &[u8]) -> Result<(), LearnError>
         PartName::Statistics => read_canonical::<Statistics>(name, bytes, STATISTICS_VERSION).map(|_| ()),
         PartName::Encoder | PartName::Model => document_version(name, bytes, None),
         PartName::Weights => check_weights(name, bytes),
+        PartName::Onnx => crate::onnx::inspect(bytes).map(drop),
     }
 }
 

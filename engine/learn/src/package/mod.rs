@@ -23,6 +23,7 @@ use athanor_protocol::{
     recipe::FittedRecipe,
 };
 
+pub(crate) use self::check::foreign;
 pub use self::{
     assemble::{RunPackage, package_run, serving_recipe, signature},
     keys::SigningKey,

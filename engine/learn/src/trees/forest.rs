@@ -19,7 +19,7 @@ const MAX_OUTPUTS: u32 = 65_536;
 /// Most splits or leaves in all trees together: indices must fit 31 bits, and a bigger file is a mistake or an attack.
 const MAX_NODES: usize = 200_000_000;
 /// Numbers this close to zero are zero (LightGBM's `kZeroThreshold`, a 32-bit constant there).
-const ZERO: f64 = 1e-35_f32 as f64;
+pub(crate) const ZERO: f64 = 1e-35_f32 as f64;
 /// Rows that fall through one tree before the next tree is looked at, so that the tree stays in the cache.
 const BLOCK_ROWS: usize = 64;
 
@@ -150,6 +150,11 @@ impl Forest {
     /// The trees in the order in which they were grown.
     pub fn trees(&self) -> &[Tree] {
         &self.document.trees
+    }
+
+    /// What each output begins with.
+    pub(crate) fn base_scores(&self) -> &[f64] {
+        &self.document.base_scores
     }
 
     /// Number of leaf values: what a forest has in place of parameters.

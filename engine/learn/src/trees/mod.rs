@@ -21,6 +21,7 @@ mod quality_tests;
 
 use athanor_protocol::learner::TreesConfig;
 
+pub(crate) use self::forest::ZERO;
 pub use self::forest::{Forest, Link, MISSING_GOES_LEFT, Tree, ZERO_IS_MISSING};
 use crate::error::LearnError;
 use crate::train::{TrainJob, TrainOutcome};

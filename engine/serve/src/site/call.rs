@@ -139,7 +139,8 @@ pub(super) async fn log_in(Held(site): Held<Site>, request: axum::extract::Reque
         site.0.sessions.end(&before.name);
     }
     let random = |buffer: &mut [u8]| site.0.backend.secret(buffer);
-    let cookie = site.0.sessions.begin(&grant.key_id, random, is_secure(&parts.headers), now);
+    let login = site.0.backend.login_name(&grant);
+    let cookie = site.0.sessions.begin(&login, random, is_secure(&parts.headers), now);
     let cookie = cookie.map_err(|err| Refusal::internal(format!("no randomness for a session: {err}")))?;
     tracing::info!(key_id = grant.key_id, "logged in");
     with_cookie(answer(json(&Outcome::Ok(LoggedIn { may_change: may_change(&grant) }))?), &cookie)

@@ -13,7 +13,11 @@ use axum::{
 use serde::Serialize;
 
 use super::Site;
-use crate::{auth::Peer, gate::REQUEST_ID, refusal::Refusal};
+use crate::{
+    auth::Peer,
+    gate::{HSTS, REQUEST_ID},
+    refusal::Refusal,
+};
 
 /// The page runs its own WebAssembly and nothing else, talks to its own origin and nobody else, and stands in no frame.
 const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; \
@@ -69,6 +73,9 @@ pub(super) async fn pass(Held(site): Held<Site>, request: Request, next: Next) -
         ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if site.0.config.tls.is_some() {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
     }
     // What may be kept says so itself.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -48,7 +48,8 @@ use crate::{
     error::ServeError,
     gate::{Callers, RequestIds},
     refusal::Refusal,
-    server,
+    server::{self, Speech},
+    tls::Tls,
 };
 
 /// What answers behind the page.
@@ -59,12 +60,18 @@ pub trait SiteBackend: Send + Sync + 'static {
     /// Why the key is refused.
     fn log_in(&self, key: &str) -> Result<Grant, KeyRefusal>;
 
-    /// What a key that logged in before may do now: asked with every request of its session and once a second while it
+    /// What a login is called from now on, for [`Self::still`]: the key's id, or more, where a key that has another secret
+    /// is another one.
+    fn login_name(&self, grant: &Grant) -> String {
+        grant.key_id.clone()
+    }
+
+    /// What a key that logged in before may do now, by the name of its login: asked with every request of its session and once a second while it
     /// listens, so that a revoked key's sessions end.
     ///
     /// # Errors
     /// Why the key is refused.
-    fn still(&self, key_id: &str) -> Result<Grant, KeyRefusal>;
+    fn still(&self, login: &str) -> Result<Grant, KeyRefusal>;
 
     /// Answers a request of somebody whose key was checked and who may ask this; may block.
     ///
@@ -96,6 +103,8 @@ pub struct SiteConfig {
     pub bound: SocketAddr,
     /// Names that the `Host` header may have, besides the bound address and the names of the loopback interface.
     pub allowed_hosts: Vec<String>,
+    /// Transport security; without it the page is sent in the clear.
+    pub tls: Option<Tls>,
     /// How long a login lasts.
     pub session_time: Duration,
     /// Largest request.
@@ -118,6 +127,7 @@ impl SiteConfig {
         Self {
             bound,
             allowed_hosts: vec![],
+            tls: None,
             session_time: Duration::from_secs(12 * 3600),
             max_body_bytes: MAX_REQUEST_BYTES,
             max_held_bytes: 2 * MAX_REQUEST_BYTES,
@@ -161,6 +171,7 @@ impl Site {
         let mut wire = ServeConfig::new(config.bound);
         wire.allowed_hosts.extend(config.allowed_hosts.iter().cloned());
         wire.max_body_bytes = config.max_body_bytes;
+        wire.tls.clone_from(&config.tls);
         // A large table on a slow line takes its time; who sends nothing at all is cut off by the same limit.
         wire.request_timeout = Duration::from_secs(300);
         // A browser keeps some connections without asking anything; more than these is no browser.
@@ -239,5 +250,5 @@ pub async fn serve_site(
     site: &Site,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    server::answer(listener, site_router(site), &site.0.wire, || site.close(), shutdown).await
+    server::answer(listener, Speech::Http1(site_router(site)), &site.0.wire, || site.close(), shutdown).await
 }

@@ -287,3 +287,67 @@ fn hostile_paths_name_no_model() {
         }
     }
 }
+
+#[test]
+fn a_key_that_may_read_gets_no_predictions_on_any_route() {
+    let house = house(vec![numbers(1)]);
+    for ask in everywhere() {
+        let ask = ask.set("authorization", "Bearer k-read");
+        let is_probe = ask.uri.starts_with("/v2/health");
+        let answer = house.call(ask.clone());
+        match ask.method.as_str() {
+            "GET" | "HEAD" => assert_ne!(answer.status, 403, "{} {}", ask.method, ask.uri),
+            // A probe is one only for those who look.
+            _ if is_probe => assert!([403, 405].contains(&answer.status), "{} {}", ask.method, ask.uri),
+            _ => assert_eq!(answer.status, 403, "{} {}", ask.method, ask.uri),
+        }
+    }
+    let answer = house.call(get("/v1/models/numbers").set("authorization", "Bearer k-read"));
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn a_route_has_no_other_spelling_and_no_other_method() {
+    let house = house(vec![numbers(1)]);
+    for uri in [
+        "/v1/models/",
+        "//v1/models",
+        "/v1//models",
+        "/V1/models",
+        "/v1/models/numbers/",
+        "/%76%31/models",
+        "/v1/models/.",
+    ] {
+        let answer = house.call(get(uri).without("authorization"));
+        assert!([401, 404].contains(&answer.status), "{uri} {}", answer.status);
+        assert_ne!(house.call(get(uri)).status, 200, "{uri}");
+    }
+    let override_it = post("/v1/models/numbers", "{}").with("x-http-method-override", "GET");
+    assert_eq!(house.call(override_it).status, 405);
+}
+
+#[test]
+fn a_keys_limits_are_told_with_every_answer() {
+    let house = house(vec![numbers(1)]);
+    let row = r#"{"row":{"a":1,"b":1,"c":true}}"#;
+    let ask = |n: usize| {
+        let rows = vec![r#"{"a":1,"b":1,"c":true}"#; n].join(",");
+        let body = if n == 1 { row.to_owned() } else { format!("{{\"rows\":[{rows}]}}") };
+        house.call(post("/v1/models/numbers/predict", body).set("authorization", "Bearer k-limited"))
+    };
+    let told = |answer: &crate::house::Answer| {
+        ["ratelimit-limit", "ratelimit-remaining"].map(|name| answer.header(name).to_owned())
+    };
+    let answer = ask(2);
+    assert_eq!((answer.status, told(&answer)), (200, ["3".to_owned(), "2".to_owned()]));
+    let reset: u64 = answer.header("ratelimit-reset").parse().unwrap();
+    assert!((1..=86_400).contains(&reset), "{reset}");
+    let answer = ask(2);
+    assert_eq!((answer.status, told(&answer)[1].as_str()), (429, "1"), "{}", answer.text());
+    assert!(answer.error().starts_with("the key may ask for 3 rows in a day, and has 1 left"), "{}", answer.error());
+    assert_eq!(ask(1).status, 200);
+    let answer = ask(1);
+    assert_eq!((answer.status, answer.error()), (429, "the key may ask 3 times in a day, and has done so".to_owned()));
+    assert!((1..=86_400).contains(&answer.header("retry-after").parse::<u64>().unwrap()));
+    assert!(house.call(get("/v1/models")).header("ratelimit-limit").is_empty(), "others have no limits");
+}

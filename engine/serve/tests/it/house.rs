@@ -10,7 +10,7 @@ use std::{
 use athanor_protocol::{
     Code, Failure,
     columns::{ColumnData, Frame},
-    registry::Scope,
+    registry::{KeyLimits, Scope},
     signature::{InputColumn, ModelSignature, Task},
     table::DataType,
 };
@@ -28,11 +28,18 @@ impl Keys for TestKeys {
         match token {
             GOOD => grant(Scope::Predict),
             "k-admin" => grant(Scope::Admin),
+            "k-read" => grant(Scope::Read),
+            "k-limited" => Ok(Grant { key_id: "limited".to_owned(), scopes: vec![Scope::Predict] }),
             "k-expired" => Err(KeyRefusal::Expired),
             "k-revoked" => Err(KeyRefusal::Revoked),
             "k-unavailable" => Err(KeyRefusal::Unavailable),
             _ => Err(KeyRefusal::Unknown),
         }
+    }
+
+    fn limits(&self, key_id: &str) -> Option<KeyLimits> {
+        let limits = KeyLimits { requests_per_day: Some(3), rows_per_day: Some(3), ..KeyLimits::default() };
+        (key_id == "limited").then_some(limits)
     }
 }
 

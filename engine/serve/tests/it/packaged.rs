@@ -108,7 +108,7 @@ fn package() -> (Vec<u8>, String, Outputs) {
         workflow_digest: String::new(),
         datasets: vec![DatasetUsed { name: "made.csv".to_owned(), digest: String::new(), n_rows: 60 }],
         versions: vec![],
-        train: spec,
+        train: Some(spec),
     };
     let bytes = package_run(RunPackage {
         model: &model,

@@ -170,12 +170,14 @@ fn model(folder: &Path) -> Result<Preview, Failure> {
     let package = Package::read(bytes)?;
     let manifest = package.manifest();
     let mut facts = vec![
-        ("learner".to_owned(), manifest.lineage.train.learner.name().to_owned()),
         ("target".to_owned(), manifest.signature.target.clone()),
         ("inputs".to_owned(), manifest.signature.inputs.len().to_string()),
-        ("device".to_owned(), manifest.lineage.train.device.clone()),
-        ("seed".to_owned(), manifest.lineage.train.seed.to_string()),
     ];
+    if let Some(train) = &manifest.lineage.train {
+        facts.insert(0, ("learner".to_owned(), train.learner.name().to_owned()));
+        facts.push(("device".to_owned(), train.device.clone()));
+        facts.push(("seed".to_owned(), train.seed.to_string()));
+    }
     for dataset in &manifest.lineage.datasets {
         facts.push((format!("table {}", dataset.name), format!("{} rows", dataset.n_rows)));
     }

@@ -33,6 +33,7 @@ use crate::{
     error::IoContext,
     files,
     ids::{Clock, System},
+    schedule::Scheduler,
 };
 
 const SETTINGS: &str = "settings.json";
@@ -59,6 +60,8 @@ pub(super) struct HostState {
 
 struct Open {
     info: WorkspaceInfo,
+    /// Carries out what is due; `None` where nothing can be written. Ends before the lock is let go.
+    schedules: Option<Scheduler>,
     /// Held for as long as the workspace is open here; `None` where nothing can be written.
     _lock: Option<File>,
 }
@@ -105,6 +108,13 @@ impl HostState {
     /// How the open workspace is shown.
     pub(super) fn info(&self) -> Option<WorkspaceInfo> {
         lock(&self.open).as_ref().map(|open| open.info.clone())
+    }
+
+    /// Ends carrying out schedules; what is at work goes on the next time.
+    pub(super) fn stop_schedules(&self) {
+        // Taken out first: others must not wait for what it is at.
+        let schedules = lock(&self.open).as_mut().and_then(|open| open.schedules.take());
+        drop(schedules);
     }
 
     fn remember(&self, path: &str) {

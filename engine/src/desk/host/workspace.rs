@@ -12,7 +12,7 @@ use athanor_protocol::{
 };
 
 use super::{super::endpoint, Desk, Open, folder_name, lock};
-use crate::{EngineError, runs::reconcile::reconcile, workspace::Workspace};
+use crate::{EngineError, runs::reconcile::reconcile, schedule::Scheduler, workspace::Workspace};
 
 /// The file that the window which has a workspace open holds locked.
 const LOCK: &str = "window.lock";
@@ -52,9 +52,13 @@ pub(super) fn enter(desk: &Arc<Desk>, root: &Path, create: bool) -> Result<Works
         reconcile(&workspace).map_err(EngineError::into_failure)?;
     }
     let mut current = desk.workspace.write().unwrap_or_else(PoisonError::into_inner);
-    *current = Some(Arc::new(workspace));
-    *lock(&desk.host.open) = Some(Open { info: info.clone(), _lock: held });
+    let workspace = Arc::new(workspace);
+    *current = Some(Arc::clone(&workspace));
+    let schedules = (!read_only).then(|| Scheduler::start(workspace));
+    let before = lock(&desk.host.open).replace(Open { info: info.clone(), schedules, _lock: held });
     drop(current);
+    // Waits for what a schedule of the other workspace is at; nobody else has to.
+    drop(before);
     desk.host.remember(&info.path);
     desk.publish(Event::WorkspaceChanged { workspace: Some(info.clone()) });
     Ok(info)

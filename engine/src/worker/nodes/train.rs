@@ -105,7 +105,7 @@ pub(super) fn run(ctx: &StepContext<'_>, learner: &str) -> Result<Outcome> {
         workflow_digest: ctx.job.workflow_digest.clone(),
         datasets: value.datasets.clone(),
         versions: versions.map(|(name, version)| (name.to_owned(), version.to_owned())).to_vec(),
-        train: spec,
+        train: Some(spec),
     };
     let run = RunPackage {
         model: &model,

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use athanor_protocol::{
+    monitor::MonitorConfig,
     names::{MAX_NAME_BYTES, NameError, check_model_name, check_name, check_text},
     run::{Artifact, NewRun, Owner},
     workflow::{MAX_NODES, MAX_WORKFLOW_BYTES},
@@ -10,7 +11,7 @@ use athanor_protocol::{
 
 use crate::{
     error::{Result, StoreError},
-    types::{Batch, NewApiKey, NewAudit, NewVersion, PageRequest, limits},
+    types::{Batch, NewAlert, NewApiKey, NewAudit, NewVersion, PageRequest, limits},
 };
 
 /// A number that SQLite can hold and sort.
@@ -183,4 +184,18 @@ pub(super) fn new_audit(entry: &NewAudit) -> Result<()> {
     label("actor", &entry.actor)?;
     label("action", &entry.action)?;
     text("subject", &entry.subject, 4096)
+}
+
+pub(super) fn monitor_config(config: &MonitorConfig) -> Result<()> {
+    match config.problems().into_iter().next() {
+        Some((setting, rule)) => Err(StoreError::invalid(format!("the monitor setting {setting:?}"), rule)),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn new_alert(alert: &NewAlert) -> Result<()> {
+    // A column may have any name that a table gave it.
+    text("column name", &alert.column, 4096)?;
+    text("message of an alert", &alert.message, 4096)?;
+    whole("the report's number", alert.report_id).map(drop)
 }

@@ -113,7 +113,7 @@ pub(super) fn owner(row: &Row<'_>) -> Inner<Option<Owner>> {
     }))
 }
 
-const SCOPES: [(Scope, &str); 2] = [(Scope::Predict, "predict"), (Scope::Admin, "admin")];
+const SCOPES: [(Scope, &str); 3] = [(Scope::Predict, "predict"), (Scope::Read, "read"), (Scope::Admin, "admin")];
 
 /// Sorted, without repetition, separated by spaces.
 pub(super) fn text_from_scopes(scopes: &[Scope]) -> String {

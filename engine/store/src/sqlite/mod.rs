@@ -2,9 +2,11 @@
 
 mod check;
 mod convert;
+mod key_limits;
 mod keys;
 mod list;
 mod metrics;
+mod monitor;
 mod open;
 mod page;
 mod read;
@@ -24,8 +26,9 @@ use std::{
 use athanor_protocol::{
     Failure,
     metric::{MetricPoint, Split},
+    monitor::{Alert, MonitorConfig, MonitorReport},
     names::{ModelRef, RunId},
-    registry::{ApiKeyInfo, AuditEntry, ModelSummary, ModelVersion},
+    registry::{ApiKeyInfo, AuditEntry, KeyLimits, ModelSummary, ModelVersion},
     rollout::{Rollout, RolloutFigures, RolloutPhase, RolloutSpec},
     run::{NewRun, Owner, RunDetail, RunStatus, RunSummary, SeriesBucket},
 };
@@ -35,8 +38,9 @@ use crate::{
     contract::Store,
     error::{Result, StoreError},
     types::{
-        ActiveRun, Batch, Expected, LogRecord, NewApiKey, NewAudit, NewVersion, Page, PageRequest, Recorded,
-        RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket, TrustedSigner,
+        ActiveRun, AlertQuery, Batch, Expected, KeyUsage, LogRecord, NewAlert, NewApiKey, NewAudit, NewVersion, Page,
+        PageRequest, PreviousSecret, Recorded, RolloutEnd, RunQuery, StepSettings, StoredApiKey, TimedBucket,
+        TrustedSigner,
     },
 };
 
@@ -477,6 +481,37 @@ impl Store for SqliteStore {
         self.write(Process, |tx| keys::touch(tx, id, minute))
     }
 
+    fn set_key_limits(&self, id: &str, limits: &KeyLimits) -> Result<()> {
+        limits.check().map_err(|reason| StoreError::invalid("the key's limits", reason))?;
+        self.write(Power, |tx| key_limits::set(tx, id, limits))
+    }
+
+    fn key_limits(&self) -> Result<Vec<(String, KeyLimits)>> {
+        self.read(key_limits::all)
+    }
+
+    fn rotate_key(
+        &self,
+        id: &str,
+        secret_sha256: &[u8; 32],
+        at_millis: i64,
+        old_valid_until_millis: i64,
+    ) -> Result<ApiKeyInfo> {
+        self.write(Power, |tx| key_limits::rotate(tx, id, secret_sha256, at_millis, old_valid_until_millis))
+    }
+
+    fn previous_secrets(&self, at_millis: i64) -> Result<Vec<PreviousSecret>> {
+        self.read(|tx| key_limits::previous(tx, at_millis))
+    }
+
+    fn key_usage(&self, day: u32) -> Result<Vec<KeyUsage>> {
+        self.read(|tx| key_limits::usage(tx, day))
+    }
+
+    fn add_key_usage(&self, day: u32, usage: &[KeyUsage]) -> Result<()> {
+        self.write(Process, |tx| key_limits::add_usage(tx, day, usage))
+    }
+
     fn trust_signer(&self, public_key: &str, name: &str, at_millis: i64) -> Result<()> {
         check::hex("the public key", public_key, 64)?;
         check::label("signer name", name)?;
@@ -498,5 +533,49 @@ impl Store for SqliteStore {
 
     fn audit(&self, page: &PageRequest) -> Result<Page<AuditEntry>> {
         self.read(|tx| keys::audit(tx, page))
+    }
+
+    fn set_monitor_config(&self, model: &str, config: &MonitorConfig, at_millis: i64) -> Result<()> {
+        check::monitor_config(config)?;
+        self.write(Power, |tx| monitor::set_config(tx, model, config, at_millis))
+    }
+
+    fn monitor_configs(&self) -> Result<Vec<(String, MonitorConfig)>> {
+        self.read(monitor::configs)
+    }
+
+    fn monitor_config(&self, model: &str) -> Result<Option<MonitorConfig>> {
+        self.read(|tx| monitor::config(tx, model))
+    }
+
+    fn add_monitor_report(&self, report: &MonitorReport) -> Result<u64> {
+        self.write(Process, |tx| monitor::add_report(tx, report))
+    }
+
+    fn monitor_reports(&self, model: &str, version: Option<u32>, limit: u32) -> Result<Vec<MonitorReport>> {
+        let limit = check::page_size(&PageRequest::first(limit))?;
+        self.read(|tx| monitor::reports(tx, model, version, limit))
+    }
+
+    fn raise_alert(&self, alert: &NewAlert) -> Result<(Alert, bool)> {
+        check::new_alert(alert)?;
+        self.write(Power, |tx| monitor::raise(tx, alert))
+    }
+
+    fn resolve_alert(&self, id: u64, at_millis: i64) -> Result<Alert> {
+        self.write(Power, |tx| monitor::resolve(tx, id, at_millis))
+    }
+
+    fn acknowledge_alert(&self, id: u64, by: &str, at_millis: i64) -> Result<Alert> {
+        check::label("actor", by)?;
+        self.write(Power, |tx| monitor::acknowledge(tx, id, by, at_millis))
+    }
+
+    fn alert(&self, id: u64) -> Result<Alert> {
+        self.read(|tx| monitor::find_alert(tx, id))
+    }
+
+    fn alerts(&self, query: &AlertQuery) -> Result<Page<Alert>> {
+        self.read(|tx| monitor::alerts(tx, query))
     }
 }

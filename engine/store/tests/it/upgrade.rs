@@ -13,9 +13,11 @@ use athanor_store::{PageRequest, RunQuery, SqliteStore, Store};
 use super::help::id;
 
 /// The migrations as they were released, and the length and sum of each: a released one never changes.
-const RELEASED: [(&str, usize, u64); 2] = [
+const RELEASED: [(&str, usize, u64); 4] = [
     (include_str!("../../src/sqlite/migrations/0001_initial.sql"), 8879, 0xcb88d9f92abd987f),
     (include_str!("../../src/sqlite/migrations/0002_rollouts.sql"), 1486, 0x8330c379065e25d5),
+    (include_str!("../../src/sqlite/migrations/0003_key_limits.sql"), 1530, 0x47716eca98e2ac82),
+    (include_str!("../../src/sqlite/migrations/0004_monitor.sql"), 1452, 0x9499c35a3b434ef7),
 ];
 /// Rows as version 1 wrote them.
 const V1_ROWS: &str = include_str!("../data/v1.sql");
@@ -64,6 +66,7 @@ fn a_database_of_version_1_keeps_everything() {
     assert_eq!((version.version, version.metrics.len(), version.signature.inputs.len()), (1, 1, 1));
     let key = store.find_key("k1").unwrap().unwrap();
     assert_eq!((key.info.scopes, key.secret_sha256), (vec![Scope::Predict, Scope::Admin], [7; 32]));
+    assert_eq!((store.key_limits().unwrap(), store.previous_secrets(0).unwrap()), (vec![], vec![]));
     assert_eq!(store.trusted_signers().unwrap().len(), 1);
     assert_eq!(store.audit(&PageRequest::first(10)).unwrap().items.len(), 1);
     assert!(store.change_counter().unwrap() > 0);

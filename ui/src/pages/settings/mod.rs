@@ -225,7 +225,10 @@ impl Page for SettingsPage {
                 self.audit.invalidate();
             }
             // What these change is in the audit log.
-            Event::ModelsChanged {} | Event::KeysChanged {} | Event::EndpointChanged { .. } => self.audit.invalidate(),
+            Event::ModelsChanged {}
+            | Event::KeysChanged {}
+            | Event::EndpointChanged { .. }
+            | Event::RolloutChanged { .. } => self.audit.invalidate(),
             Event::RunChanged { run } if run.status.is_final() => self.storage.invalidate(),
             _ => {}
         }

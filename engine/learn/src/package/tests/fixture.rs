@@ -57,7 +57,7 @@ pub(super) fn lineage() -> Lineage {
         workflow_digest: digest.clone(),
         datasets: vec![DatasetUsed { name: "/home/me/b\\table.csv".to_owned(), digest, n_rows: 4 }],
         versions: vec![("athanor".to_owned(), "0.1.0".to_owned())],
-        train: TrainSpec {
+        train: Some(TrainSpec {
             learner: LearnerSpec::Constant,
             target: "kind".to_owned(),
             features: vec![],
@@ -65,7 +65,7 @@ pub(super) fn lineage() -> Lineage {
             device: "cpu".to_owned(),
             dtype: FloatType::F32,
             threads: 1,
-        },
+        }),
     }
 }
 

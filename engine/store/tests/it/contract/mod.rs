@@ -2,6 +2,7 @@
 
 mod lists;
 mod metrics;
+mod monitor;
 mod registry;
 mod rollouts;
 mod runs;
@@ -17,11 +18,12 @@ macro_rules! store_contract_tests {
             metrics::a_resumed_run_has_one_history, metrics::non_finite_values_stay_what_they_are, metrics::points_come_in_pages,
             metrics::a_series_is_decimated_without_losing_peaks, runs::logs_are_bounded_and_readable, runs::tags_and_notes_stay_open,
             runs::deletion_is_a_mark, lists::runs_are_found_by_prefix, lists::lists_are_filtered, lists::every_order_pages_without_gap_or_repeat,
-            registry::versions_are_counted_and_immutable, registry::aliases_move_and_move_back, registry::keys_live_and_end, registry::signers_are_trusted_and_not,
+            registry::versions_are_counted_and_immutable, registry::aliases_move_and_move_back, registry::keys_live_and_end, registry::keys_rotate, registry::keys_have_limits, registry::usage_adds_up, registry::signers_are_trusted_and_not,
             registry::the_audit_log_grows, registry::the_change_counter_tells, registry::a_run_knows_what_was_registered_from_it,
             metrics::metrics_are_found_by_a_text_in_their_names, lists::a_page_of_runs_says_what_its_steps_were_set_to,
             registry::every_alias_is_listed, rollouts::one_runs_at_a_time_and_moves_on, rollouts::a_promotion_moves_the_alias_and_back,
-            rollouts::figures_are_noted_without_a_stir);
+            rollouts::figures_are_noted_without_a_stir, monitor::models_are_watched_as_set,
+            monitor::reports_are_kept_newest_first, monitor::an_alert_is_raised_once_resolved_and_raised_again);
     };
     ($mode:ident, $open:expr; $($group:ident::$name:ident),* $(,)?) => {
         mod $mode {

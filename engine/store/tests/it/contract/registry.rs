@@ -1,7 +1,11 @@
 //! Registry, keys, signers, audit.
 
-use athanor_protocol::{Code, metric::MetricValue, registry::Scope};
-use athanor_store::{Expected, NewApiKey, NewAudit, PageRequest, Store};
+use athanor_protocol::{
+    Code,
+    metric::MetricValue,
+    registry::{KeyLimits, Scope},
+};
+use athanor_store::{Expected, KeyUsage, NewApiKey, NewAudit, PageRequest, Store};
 
 use super::code;
 use crate::help::{id, running, version};
@@ -120,6 +124,63 @@ pub fn keys_live_and_end(a: &dyn Store, b: &dyn Store) {
     assert_eq!(a.revoke_key("k1", 80).unwrap().revoked_at_millis, Some(70));
     assert_eq!(b.find_key("k1").unwrap().unwrap().info.revoked_at_millis, Some(70));
     assert_eq!(code(a.revoke_key("k9", 70)), Code::NotFound);
+}
+
+pub fn keys_rotate(a: &dyn Store, b: &dyn Store) {
+    a.create_key(&NewApiKey { expires_at_millis: None, ..key(1, 50) }).unwrap();
+    let counter = b.change_counter().unwrap();
+    assert_eq!(a.rotate_key("k1", &[2; 32], 60, 100).unwrap().id, "k1");
+    assert!(b.change_counter().unwrap() > counter, "a server learns of it");
+    assert_eq!(b.find_key("k1").unwrap().unwrap().secret_sha256, [2; 32]);
+    let previous = |at| {
+        let all = b.previous_secrets(at).unwrap();
+        all.into_iter().map(|old| (old.key_id, old.secret_sha256, old.valid_until_millis)).collect::<Vec<_>>()
+    };
+    assert_eq!(previous(99), [("k1".to_owned(), [1; 32], 100)]);
+    assert_eq!(previous(100), [], "its time is over");
+    a.rotate_key("k1", &[3; 32], 70, 200).unwrap();
+    assert_eq!(previous(70), [("k1".to_owned(), [2; 32], 200)], "there are never more than two");
+    assert!(!format!("{:?}", b.previous_secrets(70).unwrap()).contains("secret"));
+    a.revoke_key("k1", 80).unwrap();
+    assert_eq!(code(a.rotate_key("k1", &[4; 32], 90, 90)), Code::Conflict);
+    a.create_key(&key(2, 50)).unwrap();
+    assert_eq!(code(a.rotate_key("k2", &[4; 32], 100, 100)), Code::Conflict, "it has expired");
+    assert_eq!(code(a.rotate_key("k9", &[4; 32], 90, 90)), Code::NotFound);
+}
+
+pub fn keys_have_limits(a: &dyn Store, b: &dyn Store) {
+    a.create_key(&key(1, 50)).unwrap();
+    let counter = b.change_counter().unwrap();
+    let limits = KeyLimits { requests_per_second: Some(2.5), rows_per_day: Some(1_000), ..KeyLimits::default() };
+    a.set_key_limits("k1", &limits).unwrap();
+    assert_eq!(b.key_limits().unwrap(), [("k1".to_owned(), limits)]);
+    let other = KeyLimits { rows_per_second: Some(7.0), requests_per_day: Some(9), ..KeyLimits::default() };
+    a.set_key_limits("k1", &other).unwrap();
+    assert_eq!(b.key_limits().unwrap(), [("k1".to_owned(), other)], "what is not named any more is not limited");
+    a.set_key_limits("k1", &KeyLimits::default()).unwrap();
+    assert_eq!(b.key_limits().unwrap(), []);
+    assert!(b.change_counter().unwrap() >= counter + 3);
+    assert_eq!(code(a.set_key_limits("k9", &limits)), Code::NotFound);
+    for bad in [f64::NAN, f64::INFINITY, 0.0, -1.0, 1e10] {
+        let limits = KeyLimits { requests_per_second: Some(bad), ..limits };
+        assert_eq!(code(a.set_key_limits("k1", &limits)), Code::InvalidArgument, "{bad}");
+    }
+    for bad in [0, u64::MAX] {
+        let limits = KeyLimits { rows_per_day: Some(bad), ..limits };
+        assert_eq!(code(a.set_key_limits("k1", &limits)), Code::InvalidArgument, "{bad}");
+    }
+}
+
+pub fn usage_adds_up(a: &dyn Store, b: &dyn Store) {
+    let usage = |key_id: &str, n_requests, n_rows| KeyUsage { key_id: key_id.to_owned(), n_requests, n_rows };
+    let counter = b.change_counter().unwrap();
+    a.add_key_usage(20_000, &[usage("k1", 1, 10), usage("jwt:b", 2, 0)]).unwrap();
+    b.add_key_usage(20_000, &[usage("k1", 1, 5)]).unwrap();
+    assert_eq!(b.key_usage(20_000).unwrap(), [usage("jwt:b", 2, 0), usage("k1", 2, 15)]);
+    assert_eq!(b.key_usage(20_001).unwrap(), []);
+    a.add_key_usage(20_401, &[usage("k1", 1, 1)]).unwrap();
+    assert_eq!(b.key_usage(20_000).unwrap(), [], "what is long past goes");
+    assert_eq!(b.change_counter().unwrap(), counter, "no server has to look because of it");
 }
 
 pub fn signers_are_trusted_and_not(a: &dyn Store, b: &dyn Store) {

@@ -44,7 +44,7 @@ pub fn one_runs_at_a_time_and_moves_on(a: &dyn Store, b: &dyn Store) {
     assert_eq!((begun.stable, begun.step, begun.step_since_millis, begun.phase), (1, 0, 10, RolloutPhase::Running));
     assert_eq!((&begun.spec, begun.started_at_millis, begun.ended_at_millis), (&spec(2), 10, None));
     assert_eq!(code(b.start_rollout("wine", &spec(3), 11)), Code::Conflict);
-    assert_eq!(b.running_rollouts().unwrap(), [begun.clone()]);
+    assert_eq!(b.running_rollouts().unwrap(), std::slice::from_ref(&begun));
     assert_eq!(b.newest_rollout("wine").unwrap(), Some(begun.clone()));
 
     assert_eq!(code(b.step_rollout(begun.id, 1, 0, 70)), Code::Conflict, "it is at another step");

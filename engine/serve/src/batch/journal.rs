@@ -1,0 +1,290 @@
+//! Which parts of an output are there already.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{ErrorKind, Read, Write},
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use athanor_protocol::{Code, Failure, table::DataSource};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{BATCH_ROWS, BatchJob, PART_ROWS, output::Format};
+
+/// Of the journal's lines. Another version is another job.
+const VERSION: u32 = 1;
+/// Most bytes of a journal: some hundred for each part, a part for some ten thousand rows.
+const MAX_JOURNAL_BYTES: u64 = 256 << 20;
+
+/// What makes two jobs the same: their outputs have the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fingerprint {
+    version: u32,
+    program: String,
+    package_sha256: String,
+    source: String,
+    n_bytes: u64,
+    modified_nanos: u64,
+    keep_input: bool,
+    device: String,
+    rows: (usize, u64),
+}
+
+impl Fingerprint {
+    pub(super) fn of(job: &BatchJob<'_>, source: &DataSource) -> Result<Self, Failure> {
+        let found = fs::metadata(&source.path).map_err(|err| {
+            Failure::new(Code::from_io(&err), format!("cannot open {}: {err}", source.path)).on(source.path.clone())
+        })?;
+        let modified = found.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        Ok(Self {
+            version: VERSION,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            package_sha256: hex(&Sha256::digest(job.package.as_bytes())),
+            source: serde_json::to_string(source).unwrap_or_default(),
+            n_bytes: found.len(),
+            modified_nanos: modified.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)),
+            keep_input: job.keep_input,
+            device: job.device.to_owned(),
+            rows: (BATCH_ROWS, PART_ROWS),
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A finished part: its size, and what is told of its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct PartRecord {
+    pub(super) n_rows: u64,
+    n_bytes: u64,
+    pub(super) missing: BTreeMap<String, u64>,
+    pub(super) new_categories: BTreeMap<String, u64>,
+    pub(super) out_of_range: BTreeMap<String, u64>,
+}
+
+/// The folder of a job's parts, held by this process.
+pub(super) struct Journal {
+    folder: PathBuf,
+    format: Format,
+    file: File,
+    records: Vec<PartRecord>,
+    /// Let go with the process, however it ends.
+    _lock: File,
+}
+
+/// The folder's name is the output's with a mark: it lies beside it, on the same file system.
+fn folder_of(to: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(to.file_name().unwrap_or_default());
+    name.push(".athanor-parts");
+    to.with_file_name(name)
+}
+
+impl Journal {
+    /// Goes on with the job's journal, or begins one where there is none, or one of another job.
+    pub(super) fn open(to: &Path, format: Format, job: &Fingerprint) -> Result<Self, Failure> {
+        let folder = folder_of(to);
+        let failed = failed(to);
+        // The output's own folder must be there: one that is made by mistake would hide the mistake.
+        match fs::create_dir(&folder) {
+            Err(err) if err.kind() != ErrorKind::AlreadyExists => return Err(failed(err)),
+            _ => {}
+        }
+        let lock = File::options().create(true).append(true).open(folder.join("lock")).map_err(&failed)?;
+        if let Err(err) = lock.try_lock() {
+            return Err(match err {
+                fs::TryLockError::WouldBlock => {
+                    let message = format!("another process writes {} now", to.display());
+                    Failure::new(Code::Conflict, message).hint("wait until it has ended, or name another output")
+                }
+                fs::TryLockError::Error(err) => failed(err),
+            });
+        }
+        let path = folder.join("journal");
+        let (records, n_good) = read(&path, job).map_err(&failed)?;
+        let mut records = records;
+        let is_there = |at: usize, record: &PartRecord| {
+            fs::metadata(part_path(&folder, format, at)).is_ok_and(|file| file.len() == record.n_bytes)
+        };
+        let n_there = records.iter().enumerate().take_while(|(at, record)| is_there(*at, record)).count();
+        let mut file;
+        if n_good == 0 || n_there < records.len() {
+            // Of another job, or not as it was left: nothing of it can be relied on.
+            records.clear();
+            clear(&folder).map_err(&failed)?;
+            file = File::create(&path).map_err(&failed)?;
+            line(&mut file, job).map_err(&failed)?;
+        } else {
+            file = File::options().append(true).open(&path).map_err(&failed)?;
+            // A line that a kill has cut off must not stand in front of the next one.
+            file.set_len(n_good).map_err(&failed)?;
+        }
+        Ok(Self { folder, format, file, records, _lock: lock })
+    }
+
+    pub(super) fn records(&self) -> &[PartRecord] {
+        &self.records
+    }
+
+    /// Rows of all finished parts.
+    pub(super) fn n_rows(&self) -> u64 {
+        self.records.iter().map(|record| record.n_rows).sum()
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Where the next part is written.
+    pub(super) fn next_path(&self) -> PathBuf {
+        part_path(&self.folder, self.format, self.records.len())
+    }
+
+    /// Where the finished parts lie.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        (0..self.records.len()).map(|at| part_path(&self.folder, self.format, at)).collect()
+    }
+
+    /// Notes a part that is whole on the disk.
+    pub(super) fn add(&mut self, n_bytes: u64, mut record: PartRecord) -> Result<(), Failure> {
+        record.n_bytes = n_bytes;
+        line(&mut self.file, &record).map_err(failed(&self.folder))?;
+        self.records.push(record);
+        Ok(())
+    }
+
+    /// Removes everything.
+    pub(super) fn remove(self) {
+        // What cannot be removed is taken for a job of its own, or cleared, by the next run.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn part_path(folder: &Path, format: Format, at: usize) -> PathBuf {
+    folder.join(format!("part-{at:06}.{}", format.ending()))
+}
+
+pub(super) fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Failure + use<> {
+    let folder = folder.display().to_string();
+    move |err| Failure::new(Code::from_io(&err), format!("cannot write {folder}: {err}")).on(folder.clone())
+}
+
+fn line(file: &mut File, value: &impl Serialize) -> std::io::Result<()> {
+    let mut bytes = serde_json::to_vec(value)?;
+    bytes.push(b'\n');
+    file.write_all(&bytes)?;
+    file.sync_data()
+}
+
+/// The records behind a first line that is the job's own, and how many bytes of the file are whole lines; nothing where
+/// the job is another one.
+fn read(path: &Path, job: &Fingerprint) -> std::io::Result<(Vec<PartRecord>, u64)> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(MAX_JOURNAL_BYTES).read_to_end(&mut bytes)?,
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok((vec![], 0)),
+        Err(err) => return Err(err),
+    };
+    let mut lines = bytes.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    let first = lines.next().and_then(|line| Some((serde_json::from_slice::<Fingerprint>(line).ok()?, line.len())));
+    let Some((_, mut n_good)) = first.filter(|(found, _)| found == job) else { return Ok((vec![], 0)) };
+    let mut records = vec![];
+    for line in lines {
+        let Ok(record) = serde_json::from_slice(line) else { break };
+        records.push(record);
+        n_good += line.len();
+    }
+    Ok((records, n_good as u64))
+}
+
+/// Removes everything but the lock.
+fn clear(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() != "lock" {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn job() -> Fingerprint {
+        Fingerprint {
+            version: VERSION,
+            program: "1".to_owned(),
+            package_sha256: "ab".to_owned(),
+            source: "{}".to_owned(),
+            n_bytes: 7,
+            modified_nanos: 8,
+            keep_input: true,
+            device: "cpu".to_owned(),
+            rows: (1, 2),
+        }
+    }
+
+    fn with_two_parts(to: &Path) -> PathBuf {
+        let mut journal = Journal::open(to, Format::Csv, &job()).unwrap();
+        assert_eq!(journal.n_rows(), 0);
+        for n_rows in [5, 6] {
+            fs::write(journal.next_path(), "12345").unwrap();
+            journal.add(5, PartRecord { n_rows, ..PartRecord::default() }).unwrap();
+        }
+        journal.folder().to_owned()
+    }
+
+    #[test]
+    fn the_same_job_goes_on_and_another_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("out.csv");
+        with_two_parts(&to);
+        let journal = Journal::open(&to, Format::Csv, &job()).unwrap();
+        assert_eq!((journal.n_rows(), journal.paths().len()), (11, 2));
+        let twice = Journal::open(&to, Format::Csv, &job()).err().unwrap();
+        assert_eq!(twice.code, Code::Conflict, "{twice}");
+        drop(journal);
+        let other = Fingerprint { n_bytes: 9, ..job() };
+        assert_eq!(Journal::open(&to, Format::Csv, &other).unwrap().n_rows(), 0);
+        assert_eq!(Journal::open(&to, Format::Csv, &job()).unwrap().n_rows(), 0, "the other job has cleared it");
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("out.csv");
+        let parts = with_two_parts(&to);
+        let path = parts.join("journal");
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 4]).unwrap();
+        let mut journal = Journal::open(&to, Format::Csv, &job()).unwrap();
+        assert_eq!(journal.n_rows(), 5);
+        journal.add(5, PartRecord { n_rows: 6, ..PartRecord::default() }).unwrap();
+        drop(journal);
+        assert_eq!(fs::read(&path).unwrap(), whole);
+    }
+
+    #[test]
+    fn a_part_that_is_gone_or_changed_begins_it_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("out.csv");
+        let parts = with_two_parts(&to);
+        fs::write(parts.join("part-000001.csv"), "1234").unwrap();
+        assert_eq!(Journal::open(&to, Format::Csv, &job()).unwrap().n_rows(), 0);
+        assert!(!parts.join("part-000000.csv").exists());
+        Journal::open(&to, Format::Csv, &job()).unwrap().remove();
+        assert!(!parts.exists());
+    }
+}

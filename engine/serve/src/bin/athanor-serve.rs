@@ -1,0 +1,7 @@
+//! The slim server.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    athanor_serve::slim::main()
+}

@@ -1,0 +1,268 @@
+//! Transport security: certificates, their exchange while requests run, and clients that are known by theirs.
+
+use std::{
+    fmt, io,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Semaphore,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        RootCertStore, ServerConfig,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+        server::WebPkiClientVerifier,
+        version::{TLS12, TLS13},
+    },
+    server::TlsStream,
+};
+
+use crate::error::ServeError;
+
+/// Most handshakes at once: each costs a signature, which is thousands of times what it costs the client to ask for it.
+const MAX_HANDSHAKES: usize = 64;
+/// Most certificates in a file.
+const MAX_CERTIFICATES: usize = 1_024;
+
+/// Certificates and keys as the files hold them (PEM).
+#[derive(Clone, PartialEq, Eq)]
+pub struct TlsMaterial {
+    /// The endpoint's certificate, and those between it and its authority.
+    pub certificates: Vec<u8>,
+    /// The private key of the first certificate.
+    pub key: Vec<u8>,
+    /// Authorities; where there are any, a client must have a certificate by one of them.
+    pub client_authorities: Option<Vec<u8>>,
+}
+
+// By hand, so that a private key does not end up in a log.
+impl fmt::Debug for TlsMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsMaterial").finish_non_exhaustive()
+    }
+}
+
+/// The transport security of an endpoint. Clones are the same.
+#[derive(Clone)]
+pub struct Tls(Arc<Inner>);
+
+struct Inner {
+    now: RwLock<Loaded>,
+    client_is_key: bool,
+    handshakes: Semaphore,
+}
+
+/// One configuration for each protocol that may be spoken behind the handshake.
+struct Loaded {
+    http1: Arc<ServerConfig>,
+    http2: Arc<ServerConfig>,
+}
+
+fn unusable(what: &str, reason: impl fmt::Display) -> ServeError {
+    ServeError::Tls(format!("{what}: {reason}"))
+}
+
+fn certificates(what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ServeError> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).take(MAX_CERTIFICATES).collect();
+    match all {
+        Ok(all) if all.is_empty() => Err(unusable(what, "the file holds no certificate in PEM form")),
+        Ok(all) => Ok(all),
+        Err(err) => Err(unusable(what, err)),
+    }
+}
+
+impl Loaded {
+    fn new(material: &TlsMaterial) -> Result<Self, ServeError> {
+        let provider = Arc::new(ring::default_provider());
+        let chain = certificates("the certificate can't be used", &material.certificates)?;
+        let what = "the private key can't be used";
+        let key = PrivateKeyDer::from_pem_slice(&material.key).map_err(|err| unusable(what, err))?;
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(|err| unusable("no version of TLS can be spoken", err))?;
+        let builder = match &material.client_authorities {
+            None => builder.with_no_client_auth(),
+            Some(pem) => {
+                let what = "the authorities of clients can't be used";
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates(what, pem)? {
+                    roots.add(certificate).map_err(|err| unusable(what, err))?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                    .build()
+                    .map_err(|err| unusable(what, err))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let mut http1 = builder
+            .with_single_cert(chain, key)
+            .map_err(|err| unusable("the certificate and the private key do not belong together", err))?;
+        let mut http2 = http1.clone();
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        http2.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Self { http1: Arc::new(http1), http2: Arc::new(http2) })
+    }
+}
+
+impl Tls {
+    /// Takes certificates and keys. `client_is_key`: whether a client's certificate stands for an API key that may
+    /// predict; it counts only with authorities.
+    ///
+    /// # Errors
+    /// If they can't be read or do not belong together.
+    pub fn new(material: &TlsMaterial, client_is_key: bool) -> Result<Self, ServeError> {
+        if client_is_key && material.client_authorities.is_none() {
+            let reason = "without authorities nobody knows whose certificates they are";
+            return Err(unusable("client certificates can't stand for keys", reason));
+        }
+        let now = RwLock::new(Loaded::new(material)?);
+        Ok(Self(Arc::new(Inner { now, client_is_key, handshakes: Semaphore::new(MAX_HANDSHAKES) })))
+    }
+
+    /// Takes others from now on. Connections that are open go on.
+    ///
+    /// # Errors
+    /// If they can't be used; then the old ones stay.
+    pub fn replace(&self, material: &TlsMaterial) -> Result<(), ServeError> {
+        let loaded = Loaded::new(material)?;
+        if self.0.client_is_key && material.client_authorities.is_none() {
+            return Err(unusable("client certificates stand for keys", "the authorities must stay"));
+        }
+        *self.0.now.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        Ok(())
+    }
+
+    /// Whether a client's certificate stands for an API key.
+    pub(crate) fn client_is_key(&self) -> bool {
+        self.0.client_is_key
+    }
+
+    /// Shakes hands within `patience`.
+    pub(crate) async fn accept<S>(
+        &self,
+        stream: S,
+        is_http2: bool,
+        patience: Duration,
+    ) -> io::Result<(TlsStream<S>, Option<ClientCertificate>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = {
+            let now = self.0.now.read().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(if is_http2 { &now.http2 } else { &now.http1 })
+        };
+        let shaken = async {
+            let _turn = self.0.handshakes.acquire().await.map_err(io::Error::other)?;
+            TlsAcceptor::from(config).accept(stream).await
+        };
+        let stream = tokio::time::timeout(patience, shaken).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        let client = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(ClientCertificate::new);
+        Ok((stream, client))
+    }
+}
+
+// Two are the same if one is the other's clone.
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("client_is_key", &self.0.client_is_key).finish_non_exhaustive()
+    }
+}
+
+/// A client's certificate, which was checked in the handshake: its name in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientCertificate(Arc<str>);
+
+impl ClientCertificate {
+    fn new(certificate: &CertificateDer<'_>) -> Self {
+        let digest = Sha256::digest(certificate);
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("cert:{hex}").into())
+    }
+
+    /// `cert:` and the SHA-256 of the certificate, in hex.
+    pub(crate) fn id(&self) -> &Arc<str> {
+        &self.0
+    }
+}
+
+/// A new certificate, signed by itself, for these names and addresses; valid for `days` from `now`. Returns certificate
+/// and private key as PEM.
+///
+/// # Errors
+/// If a name can't stand in a certificate.
+pub fn generate(hosts: &[String], now: std::time::SystemTime, days: u32) -> Result<(String, String), ServeError> {
+    let what = "no certificate can be made";
+    let names: Vec<String> = hosts.iter().map(|host| host.trim_matches(['[', ']']).to_owned()).collect();
+    let mut params = rcgen::CertificateParams::new(names).map_err(|err| unusable(what, err))?;
+    let mut name = rcgen::DistinguishedName::new();
+    name.push(rcgen::DnType::CommonName, "Athanor endpoint");
+    params.distinguished_name = name;
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+    let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let day = Duration::from_secs(86_400);
+    // A client's clock may be behind.
+    let from = rcgen::date_time_ymd(1970, 1, 1) + since.saturating_sub(day);
+    params.not_before = from;
+    params.not_after = from + day * (days + 1);
+    let key = rcgen::KeyPair::generate().map_err(|err| unusable(what, err))?;
+    let certificate = params.self_signed(&key).map_err(|err| unusable(what, err))?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn material(hosts: &[&str]) -> TlsMaterial {
+        let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
+        let (certificates, key) = generate(&hosts, SystemTime::now(), 30).unwrap();
+        TlsMaterial { certificates: certificates.into(), key: key.into(), client_authorities: None }
+    }
+
+    #[test]
+    fn what_is_made_can_be_used() {
+        let tls = Tls::new(&material(&["localhost", "127.0.0.1", "[::1]", "models.example"]), false).unwrap();
+        tls.replace(&material(&["localhost"])).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_and_the_old_stays() {
+        let good = material(&["localhost"]);
+        let other = material(&["localhost"]);
+        let tls = Tls::new(&good, false).unwrap();
+        let before = Arc::clone(&tls.0.now.read().unwrap().http1);
+        let check = |material: &TlsMaterial, expect: &str| {
+            let err = tls.replace(material).unwrap_err().to_string();
+            assert!(err.starts_with(expect), "{err}");
+            let now = Arc::clone(&tls.0.now.read().unwrap().http1);
+            assert!(Arc::ptr_eq(&before, &now), "the old one stays");
+        };
+        check(&TlsMaterial { key: other.key, ..good.clone() }, "the certificate and the private key do not belong");
+        check(
+            &TlsMaterial { certificates: vec![], ..good.clone() },
+            "the certificate can't be used: the file holds no",
+        );
+        check(&TlsMaterial { key: b"x".to_vec(), ..good.clone() }, "the private key can't be used");
+        let half = good.certificates[..good.certificates.len() / 2].to_vec();
+        check(&TlsMaterial { certificates: half, ..good.clone() }, "the certificate can't be used");
+        check(&TlsMaterial { client_authorities: Some(vec![]), ..good.clone() }, "the authorities of clients");
+        assert!(Tls::new(&good, true).is_err(), "keys can't be replaced by certificates that nobody checks");
+        assert!(!format!("{good:?} {tls:?}").contains("PRIVATE"));
+    }
+}
