@@ -28,6 +28,7 @@ pub mod ids;
 pub mod keys;
 pub mod monitor;
 pub mod onnx;
+pub mod mlflow;
 pub mod predict;
 pub mod registry;
 pub mod rollout;
@@ -36,6 +37,7 @@ pub mod schedule;
 pub mod serving;
 pub mod site;
 pub mod transport;
+pub mod steward;
 pub mod worker;
 pub mod workspace;
 

@@ -8,18 +8,18 @@ use athanor_learn::{
 };
 use athanor_protocol::{
     Code, Failure,
-    names::{ModelRef, RunId, check_alias, check_model_name},
+    names::{ModelRef, RunId, check_model_name},
     package::FinalMetric,
-    registry::{ModelVersion, PRODUCTION},
+    registry::ModelVersion,
 };
-use athanor_store::{Expected, NewAudit, NewVersion, PageRequest};
+use athanor_store::{Expected, NewAudit, NewVersion, StoreError};
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::{
     error::{EngineError, Result},
-    files,
+    files, steward,
     workspace::Workspace,
 };
 
@@ -101,28 +101,21 @@ fn keep(workspace: &Workspace, name: &str, run: Option<&RunId>, signed: &[u8]) -
     let manifest = package.manifest();
     let sha256 = sha256(signed);
     workspace.artifacts.put(&sha256, signed)?;
-    let now = workspace.clock.now_millis();
-    let before =
-        workspace.store.versions(name, &PageRequest::first(1)).ok().and_then(|page| page.items.into_iter().next());
-    let version = workspace.store.register_version(
-        name,
-        &NewVersion {
-            run_id: run.cloned(),
-            sha256,
-            n_bytes: signed.len() as u64,
-            signature: manifest.signature.clone(),
-            metrics: manifest.metrics.clone(),
-            signed_by: key.clone(),
-            created_at_millis: now,
-        },
-    )?;
-    // The store gives the next number only to a package that it does not have under this name.
-    let existed = before.is_some_and(|before| version.version <= before.version);
-    if !existed {
-        let detail = json!({ "sha256": version.sha256, "run": run.map(RunId::as_str) });
-        audit(workspace, "model.register", &format!("{name}:{}", version.version), detail)?;
+    let new = NewVersion {
+        run_id: run.cloned(),
+        sha256: sha256.clone(),
+        n_bytes: signed.len() as u64,
+        signature: manifest.signature.clone(),
+        metrics: manifest.metrics.clone(),
+        signed_by: key.clone(),
+        created_at_millis: workspace.clock.now_millis(),
+    };
+    let registered = workspace.store.register_as(name, &new, &steward::act(workspace, ""))?;
+    if registered.restored {
+        // A cleaning that ran in between may have removed the file of a version that was still marked as deleted.
+        workspace.artifacts.put(&sha256, signed)?;
     }
-    Ok((version, existed))
+    Ok((registered.version, registered.existed))
 }
 
 /// Moves an alias. Returns the version that it pointed to before.
@@ -130,20 +123,7 @@ fn keep(workspace: &Workspace, name: &str, run: Option<&RunId>, signed: &[u8]) -
 /// # Errors
 /// If the alias is not allowed or there is no such version.
 pub fn set_alias(workspace: &Workspace, name: &str, alias: &str, version: u32) -> Result<Option<u32>> {
-    check_model_name(name)?;
-    check_alias(alias)?;
-    if alias == PRODUCTION {
-        // What is going to be served must be servable: a version that cannot be loaded is refused here and now.
-        let (_, package) = load(workspace, &resolve(workspace, &format!("{name}:{version}"))?)?;
-        Predictor::from_package(&package, "cpu")?;
-    }
-    let now = workspace.clock.now_millis();
-    let before = workspace.store.set_alias(name, alias, version, Expected::Anything, now)?;
-    if before != Some(version) {
-        let detail = json!({ "alias": alias, "from": before, "to": version });
-        audit(workspace, "model.alias", name, detail)?;
-    }
-    Ok(before)
+    Ok(steward::promote(workspace, name, alias, Some(version), "")?.from)
 }
 
 /// Takes an alias away. Returns the version that it pointed to.
@@ -151,12 +131,17 @@ pub fn set_alias(workspace: &Workspace, name: &str, alias: &str, version: u32) -
 /// # Errors
 /// If there is no such alias.
 pub fn remove_alias(workspace: &Workspace, name: &str, alias: &str) -> Result<u32> {
-    let before = workspace.store.remove_alias(name, alias, Expected::Anything)?.ok_or_else(|| {
+    let none = || {
         let failure = Failure::new(Code::NotFound, format!("the model {name:?} has no alias {alias:?}"));
         EngineError::Failure(failure.hint("'athanor models list' shows aliases"))
-    })?;
-    audit(workspace, "model.alias", name, json!({ "alias": alias, "from": before, "to": null }))?;
-    Ok(before)
+    };
+    check_model_name(name)?;
+    let act = steward::act(workspace, "");
+    match workspace.store.move_alias(name, alias, None, Expected::Anything, &act) {
+        Ok(moved) => moved.from.ok_or_else(none),
+        Err(StoreError::NotFound { what: "alias", .. }) => Err(none()),
+        Err(err) => Err(err.into()),
+    }
 }
 
 /// The bytes of a registered version's package, checked against its digest, its content and the trusted keys.

@@ -21,6 +21,7 @@ mod onnx;
 mod page;
 mod quality;
 mod rollout;
+mod registry;
 mod sandbox;
 mod screen_journey;
 mod serving;

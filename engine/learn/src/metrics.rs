@@ -7,6 +7,8 @@
 
 mod classes;
 mod numbers;
+pub mod paired;
+pub mod scorer;
 #[cfg(test)]
 mod tests;
 

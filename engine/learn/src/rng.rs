@@ -37,7 +37,7 @@ impl Rng {
     }
 
     /// Uniform below `n` (Lemire's multiplication; its bias is below `n / 2^64`).
-    fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
 

@@ -89,6 +89,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: super::deploy_args::DeployCommand,
     },
+    /// Take over what other tools have kept.
+    Import {
+        #[command(subcommand)]
+        command: super::steward_args::ImportCommand,
+    },
+    /// Look at the audit log: who did what, and when.
+    Audit {
+        #[command(subcommand)]
+        command: super::steward_args::AuditCommand,
+    },
     /// Say what this machine has and what is missing.
     Doctor,
     /// Do a job; started by 'run', not by people.
@@ -309,6 +319,8 @@ pub(crate) enum ModelsCommand {
         #[arg(long, value_name = "KEY")]
         trust: Vec<String>,
     },
+    #[command(flatten)]
+    Steward(super::steward_args::StewardCommand),
 }
 
 #[derive(Debug, Args)]

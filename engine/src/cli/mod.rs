@@ -4,6 +4,7 @@
 //! what people read meanwhile goes to standard error.
 
 mod args;
+mod audit;
 mod data;
 mod deploy;
 mod deploy_args;
@@ -19,6 +20,8 @@ mod run;
 mod runs;
 mod schedule;
 mod serve;
+mod steward;
+mod steward_args;
 
 pub(crate) use self::{
     args::DemoArgs,
@@ -129,6 +132,8 @@ fn dispatch(context: &Context, command: Command) -> Result<bool> {
         Command::Rollout { command } => rollout::run(context, command).map(|()| true),
         Command::Keys { command } => keys::run(context, command).map(|()| true),
         Command::Deploy { command } => deploy::run(context, command).map(|()| true),
+        Command::Import { command } => steward::import(context, command).map(|()| true),
+        Command::Audit { command } => audit::run(context, command).map(|()| true),
         Command::Doctor => doctor::run(context),
         Command::Worker(args) => {
             // The worker is handled before logging is set up, because its standard output is a protocol.

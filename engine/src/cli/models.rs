@@ -24,6 +24,7 @@ use crate::{
 pub(crate) fn run(context: &Context, command: ModelsCommand) -> Result<bool> {
     match command {
         ModelsCommand::List => list(context)?,
+        ModelsCommand::Steward(command) => super::steward::run(context, command)?,
         ModelsCommand::Show { model } => {
             known_form(&model)?;
             let workspace = context.open()?;
@@ -129,12 +130,13 @@ fn show(context: &Context, version: &ModelVersion) {
     context.out.result(&serde_json::to_value(version).unwrap_or_default(), || {
         let signature = &version.signature;
         let mut text = format!(
-            "model      {}:{}\npredicts   {} ({})\naliases    {}\nrun        {}\ncreated    {}\nsize       {}\nsha256     {}\nsigned by  {}\n",
+            "model      {}:{}\npredicts   {} ({})\naliases    {}\nstage      {}\nrun        {}\ncreated    {}\nsize       {}\nsha256     {}\nsigned by  {}\n",
             version.model,
             version.version,
             signature.target,
             signature.task.as_str(),
             if version.aliases.is_empty() { "-".to_owned() } else { version.aliases.join(", ") },
+            version.stage.as_str(),
             version.run_id.as_ref().map_or("- (imported)", |run| run.as_str()),
             time(version.created_at_millis),
             bytes(version.n_bytes),

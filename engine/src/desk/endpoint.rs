@@ -242,6 +242,11 @@ pub(super) fn tell(desk: &Arc<Desk>) {
     }
 }
 
+/// Names and versions that a running endpoint answers with now.
+pub(super) fn serving(desk: &Desk) -> Vec<(String, u32)> {
+    desk.endpoint.now().running.as_ref().map(|running| running.endpoint.serving()).unwrap_or_default()
+}
+
 /// Whether it runs.
 pub(super) fn is_running(desk: &Desk) -> bool {
     desk.endpoint.now().running.is_some()

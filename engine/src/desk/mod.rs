@@ -19,6 +19,7 @@ mod monitor;
 mod reading;
 mod rollout;
 mod runs;
+mod steward;
 #[cfg(test)]
 mod test_desk;
 #[cfg(test)]
@@ -84,6 +85,7 @@ fn writes(request: &Request) -> bool {
             | Request::RunSaveArtifact(_)
             | Request::ModelExport(_)
             | Request::ModelPredict(_)
+            | Request::ModelCompare(_)
             | Request::EndpointStop(_)
     );
     !elsewhere && !request.is_reading()
@@ -230,6 +232,16 @@ impl Desk {
             ModelImport => models::model_import,
             ModelRegister => models::model_register,
             ModelPredict => models::model_predict,
+            ModelStage => steward::model_stage,
+            ModelHistory => steward::model_history,
+            ModelRules => steward::model_rules,
+            ModelRollback => steward::model_rollback,
+            ModelDelete => steward::model_delete,
+            ModelRestore => steward::model_restore,
+            ModelClean => steward::model_clean,
+            ModelCardGet => steward::model_card_get,
+            ModelCardEdit => steward::model_card_edit,
+            ModelCompare => steward::model_compare,
             EndpointGet => endpoint::endpoint_get,
             EndpointStart => endpoint::endpoint_start,
             EndpointStop => endpoint::endpoint_stop,

@@ -30,7 +30,7 @@ use crate::{
 /// Models, versions or keys on a page.
 const PAGE: u32 = 100;
 /// Between two words about how far a batch prediction is.
-const PROGRESS: Duration = Duration::from_millis(200);
+pub(super) const PROGRESS: Duration = Duration::from_millis(200);
 
 fn page(after: Option<String>) -> PageRequest {
     PageRequest { size: PAGE, token: after }
@@ -101,7 +101,7 @@ pub(super) fn model_alias(desk: &Arc<Desk>, ask: ModelAlias) -> Result<AliasMove
 }
 
 /// A running endpoint tells by itself once it has changed; one that is stopped would serve something else now.
-fn serves_something_else(desk: &Arc<Desk>) {
+pub(super) fn serves_something_else(desk: &Arc<Desk>) {
     if endpoint::is_running(desk) {
         endpoint::refresh(desk);
     } else {

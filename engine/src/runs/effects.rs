@@ -3,17 +3,19 @@
 use athanor_protocol::{
     Code, Failure,
     check::Problem,
+    governance::Stage,
     job::{JobSpec, JobStep},
     metric::Split,
     names::{check_alias, check_model_name},
     package::FinalMetric,
+    registry::ModelVersion,
     workflow::Workflow,
 };
 use serde::Serialize;
 
 use crate::{
     error::{EngineError, Result},
-    files, registry,
+    files, registry, steward,
     worker::PACKAGE_FILE,
     workspace::Workspace,
 };
@@ -69,18 +71,34 @@ pub fn apply(workspace: &Workspace, job: &JobSpec) -> Result<Vec<Registered>> {
         let run = Some(&job.run_id);
         let name = text("name").unwrap_or_default();
         let (version, existed) = registry::register(workspace, name, run, &package, &metrics)?;
-        if let Some(alias) = text("alias") {
-            registry::set_alias(workspace, name, alias, version.version)?;
-        }
+        let alias = match text("alias") {
+            Some(alias) => point(workspace, &version, alias)?.then(|| alias.to_owned()),
+            None => None,
+        };
         registered.push(Registered {
             node: step.node.clone(),
             model: version.model,
             version: version.version,
             existed,
-            alias: text("alias").map(str::to_owned),
+            alias,
         });
     }
     Ok(registered)
+}
+
+/// Moves an alias to a version that a run has made; whether it did. Where the alias needs an approval that the version
+/// cannot have yet, the version is put forward as a candidate instead: the work of the run is not lost by it.
+fn point(workspace: &Workspace, version: &ModelVersion, alias: &str) -> Result<bool> {
+    let (rules, _) = workspace.store.rules(Some(&version.model))?;
+    if !rules.protects(alias) || version.stage == Stage::Approved {
+        registry::set_alias(workspace, &version.model, alias, version.version)?;
+        return Ok(true);
+    }
+    if version.stage == Stage::None {
+        let reason = format!("its run wants {alias:?} to point to it");
+        steward::set_stage(workspace, &version.model, version.version, Stage::Candidate, false, &reason)?;
+    }
+    Ok(false)
 }
 
 /// The package that feeds a port, and the metrics that the job found for it: what training said and what an evaluation

@@ -52,7 +52,7 @@ use crate::{
 /// # Errors
 /// Every operation may fail with [`StoreError::Busy`](crate::StoreError::Busy), `Disk`, `DiskFull`, `Corrupt`,
 /// `ReadOnly` or `Sql`; each one's own errors are named with it.
-pub trait Store: Send + Sync {
+pub trait Store: crate::Governance + Send + Sync {
     // --- Runs: life ---
 
     /// Writes down a new run, queued, at attempt 1.

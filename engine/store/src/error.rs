@@ -167,6 +167,12 @@ impl StoreError {
             Self::Busy { .. } => "try again; if it stays so, end the other process",
             Self::TooLarge { .. } => "send less at once",
             Self::Conflict { what: "run", .. } => "look at the run's state first",
+            Self::Conflict { what: "unapproved version", .. } => "approve the version first",
+            Self::Conflict { what: "approval of", .. } => "let somebody else approve it, or change the rules",
+            Self::Conflict { what: "version in use", .. } => {
+                "move the alias first; a version that is taken back can be rolled back in the same step"
+            }
+            Self::Conflict { what: "cleaned version", .. } => "register or import the same package again",
             Self::CannotOpen { code: Code::NotFound, .. } => "make the folder first",
             _ => return None,
         };

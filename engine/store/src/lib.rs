@@ -47,10 +47,12 @@
 
 mod contract;
 mod error;
+mod governance;
 mod sqlite;
 mod types;
 
 pub use contract::Store;
 pub use error::{Result, StoreError};
+pub use governance::{Act, AuditQuery, Governance, RegisteredVersion, StageOutcome};
 pub use sqlite::SqliteStore;
 pub use types::*;

@@ -40,7 +40,7 @@ pub(super) fn evaluate(classes: &[Arc<str>], probabilities: &[f32], labels: &[u3
     evaluation
 }
 
-struct Counts {
+pub(super) struct Counts {
     /// By true class, then predicted class.
     confusion: Vec<Vec<u64>>,
     n_true: Vec<f64>,
@@ -72,7 +72,21 @@ impl Counts {
         counts
     }
 
-    fn metrics(&self) -> Vec<(&'static str, Option<f64>)> {
+    /// The same of rows that count several times, without the matrix. Labels are below the number of classes.
+    pub(super) fn weighted(n_classes: usize, labels: &[u32], predicted: &[usize], weights: &[u32]) -> Self {
+        let none = || vec![0.0; n_classes];
+        let mut counts = Self { confusion: vec![], n_true: none(), n_predicted: none(), n_right: none(), n_rows: 0.0 };
+        for ((&label, &predicted), &weight) in labels.iter().zip(predicted).zip(weights) {
+            let (label, weight) = (label as usize, f64::from(weight));
+            counts.n_rows += weight;
+            counts.n_true[label] += weight;
+            counts.n_predicted[predicted] += weight;
+            counts.n_right[label] += if label == predicted { weight } else { 0.0 };
+        }
+        counts
+    }
+
+    pub(super) fn metrics(&self) -> Vec<(&'static str, Option<f64>)> {
         let n_classes = self.n_true.len();
         let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
         let precision = |class: usize| ratio(self.n_right[class], self.n_predicted[class]);

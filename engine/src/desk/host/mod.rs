@@ -226,7 +226,13 @@ pub(super) fn pick(_: &Arc<Desk>, _: Pick) -> Result<Picked, Failure> {
 
 pub(super) fn audit_list(desk: &Arc<Desk>, ask: AuditList) -> Result<AuditPage, Failure> {
     let request = PageRequest { size: AUDIT_PAGE, token: ask.after };
-    let page = desk.workspace()?.store.audit(&request)?;
+    let query = athanor_store::AuditQuery {
+        subject: ask.subject,
+        action: ask.action,
+        text: ask.text,
+        since_millis: ask.since_millis,
+    };
+    let page = desk.workspace()?.store.find_audit(&query, &request)?;
     Ok(AuditPage { items: page.items, next: page.next })
 }
 

@@ -18,7 +18,7 @@ use super::Desk;
 use crate::{
     EngineError,
     error::IoContext,
-    files,
+    files, steward,
     worker::{CHECKPOINTS, HISTORY},
     workspace::Workspace,
 };
@@ -125,6 +125,7 @@ pub(in crate::desk) fn storage_usage(desk: &Arc<Desk>, _: StorageUsage) -> Resul
         let cleanable_bytes = match part {
             StoragePart::Cache if is_busy(desk, &workspace, Duration::ZERO)? => 0,
             StoragePart::Cache => size.n_bytes,
+            StoragePart::Artifacts => steward::cleanable_bytes(&workspace)?,
             StoragePart::Jobs => spare_jobs(&workspace)?.iter().map(|path| size_of(path).n_bytes).sum(),
             _ => 0,
         };
@@ -169,8 +170,10 @@ pub(in crate::desk) fn storage_clean(desk: &Arc<Desk>, ask: StorageClean) -> Res
             }
             Ok(StorageCleaned { freed_bytes })
         }
+        // Packages of versions that somebody deleted: everything else there is the truth.
+        StoragePart::Artifacts => Ok(StorageCleaned { freed_bytes: steward::clean_deleted(&workspace)? }),
         _ => Err(Failure::new(Code::InvalidArgument, "nothing in this part of the workspace can be made again")
-            .hint("only results and left-over job files can be cleaned up")),
+            .hint("only results, left-over job files and packages of deleted versions can be cleaned up")),
     }
 }
 

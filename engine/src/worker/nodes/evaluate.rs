@@ -25,9 +25,9 @@ use athanor_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{StepContext, at_node, split, write_json};
+use super::{StepContext, at_node, judged::JudgedRows, split, write_json};
 use crate::{
-    error::{EngineError, Result},
+    error::{EngineError, IoContext, Result},
     files,
     flow::{
         cache::{Outcome, OutcomeFile},
@@ -39,6 +39,8 @@ use crate::{
 
 /// The report's file in an evaluation's folder.
 const REPORT: &str = "report.json";
+/// The judged rows, beside it.
+const ROWS: &str = "rows.json";
 
 /// How the importance of columns is found. The seed is fixed: the same model and rows give the same report, whatever seed
 /// the run has.
@@ -116,15 +118,20 @@ pub(super) fn run(ctx: &StepContext<'_>) -> Result<Outcome> {
     write_json(&path, &report)?;
     let (digest, n_bytes) = files::digest_file(&path)?;
     let artifact = Artifact { name: REPORT.to_owned(), kind: "report".to_owned(), digest, n_bytes };
+    let mut kept = vec![OutcomeFile { file: REPORT.to_owned(), artifact }];
+    if let Some(judged) = JudgedRows::new(&frame, &signature.target, &rows.rows, &predictions, &rows.targets) {
+        let path = ctx.out.join(ROWS);
+        // Many short rows: without spaces it is a third of the size.
+        let bytes = serde_json::to_vec(&judged).map_err(std::io::Error::from).at("write", &path)?;
+        files::write_atomic(&path, &bytes)?;
+        let (digest, n_bytes) = files::digest_file(&path)?;
+        let artifact = Artifact { name: ROWS.to_owned(), kind: "judged_rows".to_owned(), digest, n_bytes };
+        kept.push(OutcomeFile { file: ROWS.to_owned(), artifact });
+    }
     let prefix = metric_prefix(&ctx.job.steps, ctx.step);
     ctx.reporter
         .metrics(points.iter().map(|point| MetricPoint { key: format!("{prefix}{}", point.key), ..point.clone() }));
-    Ok(Outcome {
-        metrics: points,
-        files: vec![OutcomeFile { file: REPORT.to_owned(), artifact }],
-        notes,
-        ..Outcome::default()
-    })
+    Ok(Outcome { metrics: points, files: kept, notes, ..Outcome::default() })
 }
 
 /// How much each column that goes into the encoder matters, in bounded time.

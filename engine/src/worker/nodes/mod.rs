@@ -2,7 +2,8 @@
 //!
 //! **Architecture Invariant:** node kinds never call each other; they meet only through the files in the cache.
 
-mod evaluate;
+pub(crate) mod evaluate;
+pub(crate) mod judged;
 pub(crate) mod prepare;
 mod spec;
 pub(crate) mod split;

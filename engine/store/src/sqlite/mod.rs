@@ -1,8 +1,12 @@
 //! The store on SQLite: one connection that writes, a few that read.
 
+mod aliases;
+mod cards;
 mod check;
 mod convert;
 mod key_limits;
+mod govern;
+mod governance;
 mod keys;
 mod list;
 mod metrics;
@@ -227,6 +231,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Who acts where the caller does not say: such an act has no line in the audit log, but its place in the history.
+fn nobody(at_millis: i64) -> crate::governance::Act {
+    crate::governance::Act { actor: String::new(), at_millis, reason: String::new() }
+}
+
 use Durability::{Power, Process};
 
 impl Store for SqliteStore {
@@ -377,7 +386,8 @@ impl Store for SqliteStore {
 
     fn register_version(&self, model: &str, version: &NewVersion) -> Result<ModelVersion> {
         check::new_version(model, version)?;
-        self.write(Power, |tx| registry::register(tx, model, version))
+        let act = nobody(version.created_at_millis);
+        self.write(Power, |tx| Ok(governance::register(tx, model, version, &act)?.version))
     }
 
     fn models(&self, page: &PageRequest) -> Result<Page<ModelSummary>> {
@@ -401,11 +411,13 @@ impl Store for SqliteStore {
         at_millis: i64,
     ) -> Result<Option<u32>> {
         athanor_protocol::names::check_alias(alias)?;
-        self.write(Power, |tx| registry::set_alias(tx, model, alias, version, expected, at_millis))
+        let act = nobody(at_millis);
+        self.write(Power, |tx| Ok(aliases::move_alias(tx, model, alias, Some(version), expected, &act)?.from))
     }
 
     fn remove_alias(&self, model: &str, alias: &str, expected: Expected) -> Result<Option<u32>> {
-        self.write(Power, |tx| registry::remove_alias(tx, model, alias, expected))
+        let act = nobody(0);
+        self.write(Power, |tx| Ok(aliases::move_alias(tx, model, alias, None, expected, &act)?.from))
     }
 
     fn aliased(&self, alias: &str) -> Result<Vec<ModelVersion>> {

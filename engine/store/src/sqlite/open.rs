@@ -17,11 +17,12 @@ use crate::error::{Result, StoreError};
 pub(super) const APPLICATION_ID: i64 = 0x4174_6872;
 
 /// The migrations in order; the first brings version 1. Released ones never change.
-pub(super) const MIGRATIONS: [&str; 4] = [
+pub(super) const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_rollouts.sql"),
     include_str!("migrations/0003_key_limits.sql"),
     include_str!("migrations/0004_monitor.sql"),
+    include_str!("migrations/0005_registry.sql"),
 ];
 
 /// How long a write waits for those of other processes.

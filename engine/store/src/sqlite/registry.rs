@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::{
     Inner, check,
     convert::{count, from_json, id_from_text, json, small},
+    governance,
     page::{number, page, parts, token},
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 };
 
 const VERSION: &str = "SELECT v.model_no, m.name, v.version, v.sha256, v.n_bytes, v.run_id, v.signature, v.metrics, \
-     v.signed_by, v.created_at FROM model_version v JOIN model m ON m.no = v.model_no";
+     v.signed_by, v.created_at FROM live_version v JOIN model m ON m.no = v.model_no";
 
 fn version(tx: &Transaction<'_>, row: &Row<'_>) -> Inner<ModelVersion> {
     let run_id: Option<String> = row.get("run_id")?;
@@ -37,6 +38,7 @@ fn version(tx: &Transaction<'_>, row: &Row<'_>) -> Inner<ModelVersion> {
         signed_by: row.get("signed_by")?,
         created_at_millis: row.get("created_at")?,
         aliases: aliases.collect::<rusqlite::Result<_>>()?,
+        stage: governance::stage(tx, model_no, number)?,
     })
 }
 
@@ -104,10 +106,12 @@ pub(super) fn models(tx: &Transaction<'_>, request: &PageRequest) -> Inner<Page<
         Some(text) => parts::<1>("models", text)?[0].clone(),
         None => String::new(),
     };
-    // The newest version is the one with the greatest number: versions are counted up and never go.
+    // The newest version is the one with the greatest number. Deleted ones do not count.
     let mut statement = tx.prepare_cached(
-        "SELECT m.no, m.name, v.version AS n_versions, v.created_at FROM model m JOIN model_version v ON v.model_no = m.no
-         AND v.version = (SELECT max(version) FROM model_version WHERE model_no = m.no)
+        "SELECT m.no, m.name, v.version AS latest, v.created_at,
+         (SELECT count(*) FROM live_version WHERE model_no = m.no) AS n_versions FROM model m
+         JOIN live_version v ON v.model_no = m.no
+         AND v.version = (SELECT max(version) FROM live_version WHERE model_no = m.no)
          WHERE m.name > ?1 ORDER BY m.name LIMIT ?2",
     )?;
     let mut rows = statement.query(params![after, size + 1])?;
@@ -121,7 +125,7 @@ pub(super) fn models(tx: &Transaction<'_>, request: &PageRequest) -> Inner<Page<
         found.push(ModelSummary {
             name: row.get("name")?,
             n_versions,
-            latest: n_versions,
+            latest: small(row, "latest")?,
             aliases: aliases.collect::<rusqlite::Result<_>>()?,
             updated_at_millis: row.get("created_at")?,
         });
@@ -157,13 +161,15 @@ pub(super) fn resolve(tx: &Transaction<'_>, model: &ModelRef) -> Inner<ModelVers
             current(tx, model_no, alias)?.ok_or_else(|| StoreError::not_found("model version", model.to_string()))?
         }
         Selector::Latest => {
-            tx.query_row("SELECT max(version) FROM model_version WHERE model_no = ?1", [model_no], |row| row.get(0))?
+            let sql = "SELECT max(version) FROM live_version WHERE model_no = ?1";
+            let newest: Option<u32> = tx.query_row(sql, [model_no], |row| row.get(0))?;
+            newest.ok_or_else(|| StoreError::not_found("model version", model.to_string()))?
         }
     };
     find_version(tx, model_no, &model.name, number)
 }
 
-fn check_expected(model: &str, alias: &str, found: Option<u32>, expected: Expected) -> Inner<()> {
+pub(super) fn check_expected(model: &str, alias: &str, found: Option<u32>, expected: Expected) -> Inner<()> {
     let met = match expected {
         Expected::Anything => true,
         Expected::Nothing => found.is_none(),
@@ -179,36 +185,6 @@ fn check_expected(model: &str, alias: &str, found: Option<u32>, expected: Expect
     Err(StoreError::conflict("alias", format!("{model}@{alias}"), reason).into())
 }
 
-pub(super) fn set_alias(
-    tx: &Transaction<'_>,
-    model: &str,
-    alias: &str,
-    number: u32,
-    expected: Expected,
-    at: i64,
-) -> Inner<Option<u32>> {
-    let model_no = find_model(tx, model)?;
-    find_version(tx, model_no, model, number)?;
-    let before = current(tx, model_no, alias)?;
-    check_expected(model, alias, before, expected)?;
-    if before != Some(number) {
-        tx.execute(
-            "INSERT INTO model_alias (model_no, alias, version, updated_at) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE SET version = excluded.version, updated_at = excluded.updated_at",
-            params![model_no, alias, number, at],
-        )?;
-    }
-    Ok(before)
-}
-
-pub(super) fn remove_alias(tx: &Transaction<'_>, model: &str, alias: &str, expected: Expected) -> Inner<Option<u32>> {
-    let model_no = find_model(tx, model)?;
-    let before = current(tx, model_no, alias)?;
-    check_expected(model, alias, before, expected)?;
-    tx.execute("DELETE FROM model_alias WHERE model_no = ?1 AND alias = ?2", params![model_no, alias])?;
-    Ok(before)
-}
-
 pub(super) fn aliased(tx: &Transaction<'_>, alias: &str) -> Inner<Vec<ModelVersion>> {
     let sql = format!(
         "{VERSION} JOIN model_alias a ON a.model_no = v.model_no AND a.version = v.version WHERE a.alias = ?1 ORDER BY m.name"
@@ -218,7 +194,7 @@ pub(super) fn aliased(tx: &Transaction<'_>, alias: &str) -> Inner<Vec<ModelVersi
 
 pub(super) fn versions_of(tx: &Transaction<'_>, run: &athanor_protocol::names::RunId) -> Inner<Vec<(String, u32)>> {
     let mut statement = tx.prepare_cached(
-        "SELECT model.name, version FROM model_version JOIN model ON model.no = model_no WHERE run_id = ?1
+        "SELECT model.name, version FROM live_version JOIN model ON model.no = model_no WHERE run_id = ?1
          ORDER BY model.name, version",
     )?;
     let rows = statement.query_map([run.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -13,11 +13,12 @@ use athanor_store::{PageRequest, RunQuery, SqliteStore, Store};
 use super::help::id;
 
 /// The migrations as they were released, and the length and sum of each: a released one never changes.
-const RELEASED: [(&str, usize, u64); 4] = [
+pub const RELEASED: [(&str, usize, u64); 5] = [
     (include_str!("../../src/sqlite/migrations/0001_initial.sql"), 8879, 0xcb88d9f92abd987f),
     (include_str!("../../src/sqlite/migrations/0002_rollouts.sql"), 1486, 0x8330c379065e25d5),
     (include_str!("../../src/sqlite/migrations/0003_key_limits.sql"), 1530, 0x47716eca98e2ac82),
     (include_str!("../../src/sqlite/migrations/0004_monitor.sql"), 1452, 0x9499c35a3b434ef7),
+    (include_str!("../../src/sqlite/migrations/0005_registry.sql"), 3664, 0xb99fd92707baa4cd),
 ];
 /// Rows as version 1 wrote them.
 const V1_ROWS: &str = include_str!("../data/v1.sql");

@@ -1,5 +1,6 @@
 //! The contract, run on every mode. A test writes through `a` and reads through `b`: one handle, or two on one file.
 
+mod governance;
 mod lists;
 mod metrics;
 mod monitor;
@@ -23,7 +24,11 @@ macro_rules! store_contract_tests {
             metrics::metrics_are_found_by_a_text_in_their_names, lists::a_page_of_runs_says_what_its_steps_were_set_to,
             registry::every_alias_is_listed, rollouts::one_runs_at_a_time_and_moves_on, rollouts::a_promotion_moves_the_alias_and_back,
             rollouts::figures_are_noted_without_a_stir, monitor::models_are_watched_as_set,
-            monitor::reports_are_kept_newest_first, monitor::an_alert_is_raised_once_resolved_and_raised_again);
+            monitor::reports_are_kept_newest_first, monitor::an_alert_is_raised_once_resolved_and_raised_again,
+            governance::an_alias_goes_back_and_forth, governance::what_is_refused_leaves_no_line,
+            governance::what_needs_approval_waits_for_it, governance::deletion_never_takes_what_is_needed,
+            governance::retention_keeps_what_the_rules_say, governance::cards_remember_who_wrote_what,
+            governance::the_audit_log_is_searched);
     };
     ($mode:ident, $open:expr; $($group:ident::$name:ident),* $(,)?) => {
         mod $mode {
