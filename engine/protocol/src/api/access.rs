@@ -48,7 +48,6 @@ impl Request {
             | Self::SettingsSet(_)
             | Self::StorageClean(_)
             | Self::WorkCancel(_)
-            | Self::FileRead(_)
             | Self::Pick(_)
             | Self::DataAdd(_)
             | Self::DataRemove(_)
