@@ -48,6 +48,7 @@ impl Request {
             | Self::SettingsSet(_)
             | Self::StorageClean(_)
             | Self::WorkCancel(_)
+            | Self::FileRead(_)
             | Self::Pick(_)
             | Self::DataAdd(_)
             | Self::DataRemove(_)

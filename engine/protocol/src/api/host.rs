@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::registry::AuditEntry;
+use crate::{names::RunId, registry::AuditEntry};
 
 /// Asks who is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -335,6 +335,44 @@ pub struct GpuLoad {
 pub struct WorkCancel {
     /// The token of its progress events.
     pub token: String,
+}
+
+/// A file of the workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum FileWanted {
+    /// A file that a run made.
+    Artifact {
+        /// The run.
+        run: RunId,
+        /// The file's name among the run's.
+        name: String,
+    },
+    /// The signed package of a version.
+    Package {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u32,
+    },
+}
+
+/// Asks for a piece of a file of the workspace: a browser saves it on its own machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRead {
+    /// Which.
+    pub file: FileWanted,
+    /// Where the piece begins, in bytes. The engine chooses how long it is.
+    pub offset: u64,
+}
+
+/// A piece of a file; empty at its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePiece {
+    /// The bytes, as base64.
+    pub base64: String,
+    /// Bytes of the whole file.
+    pub n_bytes: u64,
 }
 
 /// Asks for a page of the audit log, newest first.

@@ -113,6 +113,8 @@ methods! {
     AuditList: AuditList => AuditPage,
     /// Stops what tells of its progress under a token: a profile, a plot, a prediction, the start of a run.
     WorkCancel: WorkCancel => Done,
+    /// A piece of a file of the workspace, for a client on another machine.
+    FileRead: FileRead => FilePiece,
 
     /// The tables that the workspace knows.
     DataList: DataList => DataEntries,
