@@ -12,7 +12,6 @@ use athanor_protocol::{
     names::RunId,
     package::FinalMetric,
     registry::{ApiKeyInfo, ModelSummary, ModelVersion, PRODUCTION, Scope},
-    rollout::{Rollout, RolloutFigures, RolloutGuards, RolloutMode, RolloutPhase, RolloutSpec, RolloutStep},
     signature::{InputColumn, ModelSignature, Task},
     table::DataType,
 };
@@ -234,11 +233,6 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
         }
         Request::EndpointLoad(_) => Reply::EndpointLoad(Box::new(endpoint_series())),
         Request::EndpointTry(ask) => Reply::EndpointTry(Box::new(tried(&ask.model, &ask.values))),
-        Request::RolloutGet(_) => Reply::RolloutGet(Box::default()),
-        Request::RolloutStart(ask) => Reply::RolloutStart(Box::new(rollout(&ask.model, RolloutPhase::Running))),
-        Request::RolloutPromote(ask) => Reply::RolloutPromote(Box::new(rollout(&ask.model, RolloutPhase::Promoted))),
-        Request::RolloutAbort(ask) => Reply::RolloutAbort(Box::new(rollout(&ask.model, RolloutPhase::Aborted))),
-        Request::RolloutBack(ask) => Reply::RolloutBack(Box::new(rollout(&ask.model, RolloutPhase::RolledBack))),
         Request::KeyList(_) => Reply::KeyList(Box::new(KeyPage { items: api_keys(), next: None })),
         Request::KeyCreate(ask) => {
             let info = ApiKeyInfo {
@@ -261,30 +255,6 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
         (_, reply) => reply,
     };
     Some(Ok(reply))
-}
-
-/// A canary of the next version.
-fn rollout(model: &str, phase: RolloutPhase) -> Rollout {
-    Rollout {
-        id: 1,
-        model: model.to_owned(),
-        stable: 5,
-        spec: RolloutSpec {
-            candidate: 6,
-            mode: RolloutMode::Canary,
-            steps: vec![RolloutStep { percent: 10, secs: 600 }],
-            finishes: true,
-            sticky_header: None,
-            guards: RolloutGuards::default(),
-        },
-        phase,
-        step: 0,
-        step_since_millis: NOW_MILLIS,
-        started_at_millis: NOW_MILLIS,
-        ended_at_millis: (phase != RolloutPhase::Running).then_some(NOW_MILLIS),
-        reason: None,
-        figures: RolloutFigures::default(),
-    }
 }
 
 /// What the endpoint says to a row.

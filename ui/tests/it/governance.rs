@@ -80,7 +80,7 @@ fn rejecting_what_is_served_offers_the_way_back() {
     let mut screen = usual();
     screen.click("More about version 6");
     screen.show("governance-menu");
-    screen.click("Reject");
+    screen.click_last("Reject");
     screen.click("Move production back to the newest version that is still approved");
     screen.show("governance-reject");
     screen.click_last("Reject");

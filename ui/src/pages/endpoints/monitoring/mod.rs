@@ -26,11 +26,14 @@ use crate::{
 
 /// How many reports of a model are at hand.
 const REPORTS: u32 = 20;
+/// How often new reports are looked for while they are seen, in seconds.
+const EVERY_SECS: f64 = 30.0;
 
 /// The monitoring of the served models.
 #[derive(Default)]
 pub(super) struct Monitoring {
     by_model: BTreeMap<String, Remote<MonitorGet>>,
+    asked_at: f64,
     alerts: Paged<AlertList>,
     model: Option<String>,
     /// The number of the report that is shown; `None` is the newest.
@@ -90,6 +93,12 @@ impl Monitoring {
             }
             return;
         }
+        if cx.desk.now_secs() - self.asked_at >= EVERY_SECS {
+            self.asked_at = cx.desk.now_secs();
+            // What failed waits for a person.
+            self.by_model.values_mut().filter(|remote| remote.error().is_none()).for_each(Remote::invalidate);
+        }
+        ui.ctx().request_repaint_after_secs(EVERY_SECS as f32);
         self.by_model.retain(|model, _| status.models.iter().any(|served| served.model == *model));
         for served in &status.models {
             let ask = MonitorGet { model: served.model.clone(), version: None, limit: REPORTS };
