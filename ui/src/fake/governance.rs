@@ -121,7 +121,7 @@ pub fn card(version: u32) -> ModelCard {
         split: [("train", "0.7"), ("valid", "0.15"), ("test", "0.15"), ("seed", "42")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
-        train: TrainSpec {
+        train: Some(TrainSpec {
             learner: LearnerSpec::Constant,
             target: "diagnosis".to_owned(),
             features: vec![],
@@ -129,7 +129,7 @@ pub fn card(version: u32) -> ModelCard {
             device: "cpu".to_owned(),
             dtype: FloatType::F32,
             threads: 4,
-        },
+        }),
         n_judged: 86,
         metrics: vec![
             estimate("accuracy", 0.9651, [0.9186, 1.0]),
