@@ -57,11 +57,6 @@ impl Admission {
     pub(crate) fn rows(&self, n_rows: usize) -> Result<(), Refusal> {
         self.meter.rows(n_rows)
     }
-
-    /// The same place, not held: who waits in a line must not keep others out once their client has gone.
-    pub(crate) fn unheld(&self) -> Weak<OwnedSemaphorePermit> {
-        Arc::downgrade(&self.permit)
-    }
 }
 
 /// What is learnt of a request on its way through the gate.
