@@ -163,7 +163,7 @@ fn the_slim_server_refuses_what_it_cannot_stand_for() {
         (&["--package", package, "--trust", trust, "--keys", &plain], 1, "no record of a key"),
         (&["--package", package, "--trust", trust, "--keys", &keys, open[0], open[1]], 1, "no TLS"),
         (&["--package", package, "--trust", trust, "--access", "platform", "--keys", &keys], 2, "no keys are looked at"),
-        (&["--package", "a/../b:x=y", "--trust", trust, "--keys", &keys], 1, "b:x=y"),
+        (&["--package", "a/../b:x=y", "--trust", trust, "--keys", &keys], 2, "b:x=y"),
         (&["--wrong"], 2, ""),
     ];
     for (args, status, expect) in cases {
