@@ -30,12 +30,17 @@ pub(crate) enum BodyKind {
     Bytes,
 }
 
-/// Tells what a body is; `None` where nothing is said. Refuses everything outside of a short list, and never repeats
-/// what the client wrote.
+/// [`kind_of`] for routes that read no compressed bodies.
 pub(crate) fn body_kind(headers: &HeaderMap) -> Result<Option<BodyKind>, Refusal> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(unsupported("compressed bodies are not read").hint("send the body without 'Content-Encoding'"));
     }
+    kind_of(headers)
+}
+
+/// Tells what a body is; `None` where nothing is said. Refuses everything outside of a short list, and never repeats
+/// what the client wrote.
+pub(crate) fn kind_of(headers: &HeaderMap) -> Result<Option<BodyKind>, Refusal> {
     let mut all = headers.get_all(header::CONTENT_TYPE).iter();
     let Some(value) = all.next() else { return Ok(None) };
     let hint = "send 'Content-Type: application/json'";

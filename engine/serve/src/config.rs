@@ -45,6 +45,19 @@ pub struct ServeConfig {
     pub allowed_origins: Vec<String>,
     /// Who asks for keys.
     pub access: Access,
+    /// Contracts of other platforms that are answered beside our own routes.
+    pub contracts: Vec<Contract>,
+    /// Whether the page on which one tries the models is there.
+    pub try_page: bool,
+    /// Which model answers addresses that name none: `NAME` or `NAME:VERSION`. Without it the only one that is served
+    /// does.
+    pub default_model: Option<String>,
+    /// Vertex AI's `AIP_PREDICT_ROUTE`.
+    pub vertex_predict_route: Option<String>,
+    /// Vertex AI's `AIP_HEALTH_ROUTE`.
+    pub vertex_health_route: Option<String>,
+    /// Vertex AI's `AIP_DEPLOYED_MODEL_ID`, which answers repeat.
+    pub vertex_deployed_model_id: Option<String>,
 }
 
 /// Who asks for keys.
@@ -59,8 +72,28 @@ pub enum Access {
     Platform,
 }
 
+/// A contract of another platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contract {
+    /// Amazon SageMaker: `/ping`, `/invocations`, `/execution-parameters`.
+    SageMaker,
+    /// MLflow's scoring server: `/ping`, `/health`, `/version`, `/invocations`.
+    Mlflow,
+    /// Google Vertex AI: the routes of its settings, or `/v1/endpoints/…:predict`.
+    Vertex,
+    /// Azure Machine Learning: `/`, `/score`, `/swagger.json`.
+    Azure,
+    /// KServe v1 and TensorFlow Serving: `/v1/models/NAME:predict` and their metadata.
+    TensorFlow,
+}
+
+impl Contract {
+    /// Every contract.
+    pub const ALL: [Self; 5] = [Self::SageMaker, Self::Mlflow, Self::Vertex, Self::Azure, Self::TensorFlow];
+}
+
 impl ServeConfig {
-    /// Safe settings: 16 MiB bodies, 30 s for a request, 10 s for headers, 256 requests and 1,024 connections at once;
+    /// Safe settings: keys, every contract, 16 MiB bodies, 30 s for a request, 10 s for headers, 256 requests and 1,024 connections at once;
     /// the bound address and the names of the loopback interface as hosts, no origins.
     pub fn new(bound: SocketAddr) -> Self {
         let mut allowed_hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned()];
@@ -86,6 +119,12 @@ impl ServeConfig {
             allowed_hosts,
             allowed_origins: vec![],
             access: Access::Keys,
+            contracts: Contract::ALL.to_vec(),
+            try_page: true,
+            default_model: None,
+            vertex_predict_route: None,
+            vertex_health_route: None,
+            vertex_deployed_model_id: None,
         }
     }
 }

@@ -22,13 +22,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::{
     auth::{self, Grant, Peer},
     config::{Access, ServeConfig},
+    contracts,
     error::ServeError,
     refusal::Refusal,
     router::State,
 };
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const MAX_REQUEST_ID_BYTES: usize = 100;
+pub(crate) const MAX_REQUEST_ID_BYTES: usize = 100;
 /// Any host.
 const ANY_HOST: &str = "*";
 
@@ -229,8 +230,8 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     let started = Instant::now();
     let id = state.ids().of(request.headers());
     let id_text = id.to_str().unwrap_or("-").to_owned();
-    let is_v2 = request.uri().path().starts_with("/v2");
-    let counts = is_counted(request.method(), request.uri().path());
+    let shape = contracts::shape(request.uri().path());
+    let counts = is_counted(&state, request.method(), request.uri().path());
     // Whoever sends both a length and chunks wants us to disagree with a proxy about where the request ends; the parser
     // follows the chunks, and closing the connection leaves nothing behind them to be taken for another request.
     let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -250,7 +251,7 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
             tracing::error!(request_id = %id_text, key_id, status = refusal.status.as_u16(), cause, "request failed");
         }
         let allow = response.headers().get(header::ALLOW).cloned();
-        response = refusal.render(is_v2, &id_text);
+        response = refusal.render(shape, &id_text);
         if let Some(allow) = allow {
             response.headers_mut().insert(header::ALLOW, allow);
         }
@@ -285,8 +286,9 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
 }
 
 /// Whether a request is one of those that the endpoint is there for: predictions and what models take.
-fn is_counted(method: &Method, path: &str) -> bool {
-    method != Method::OPTIONS && (path.starts_with("/v1/models") || path.starts_with("/v2/models") || path == "/v2")
+fn is_counted(state: &State, method: &Method, path: &str) -> bool {
+    let is_ours = path.starts_with("/v1/models") || path.starts_with("/v2/models") || path == "/v2";
+    method != Method::OPTIONS && (is_ours || contracts::is_counted(state.config(), path))
 }
 
 enum Passed {
@@ -312,8 +314,10 @@ fn check(state: &State, request: &mut Request, foreign: &mut Option<HeaderValue>
     if method == Method::OPTIONS && foreign.is_some() {
         return Ok(Passed::Preflight);
     }
-    let is_probe = matches!(request.uri().path(), "/v2/health/live" | "/v2/health/ready")
-        && (method == Method::GET || method == Method::HEAD);
+    let path = request.uri().path();
+    let is_open = matches!(path, "/v2/health/live" | "/v2/health/ready")
+        || contracts::is_open(state.config(), path, request.headers());
+    let is_probe = is_open && (method == Method::GET || method == Method::HEAD);
     let grant = if is_probe {
         None
     } else {

@@ -82,12 +82,12 @@ pub(crate) async fn answer<D: Dialect>(
 }
 
 /// Runs work on a thread that may block, as soon as a processor is free for it.
-async fn elsewhere(
+pub(crate) async fn elsewhere<T: Send + 'static>(
     state: &State,
     admission: Admission,
     deadline: Deadline,
-    work: impl FnOnce(&AtomicBool) -> Result<Response, Refusal> + Send + 'static,
-) -> Result<Response, Refusal> {
+    work: impl FnOnce(&AtomicBool) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
     let is_gone = Arc::new(AtomicBool::new(false));
     let _gone = Gone(Arc::clone(&is_gone));
     let processors = Arc::clone(state.processors());

@@ -1,7 +1,7 @@
 //! The public endpoint, built from model packages alone.
 //!
-//! Two dialects over one pipeline: Open Inference Protocol v2 with the binary tensor extension (`/v2/…`), and a friendly
-//! one with named columns (`/v1/models/{name}/predict`). A request is checked for its host, origin and key, admitted,
+//! Many dialects over one pipeline: Open Inference Protocol v2 with the binary tensor extension (`/v2/…`), a friendly
+//! one with named columns (`/v1/models/{name}/predict`), and the contracts of platforms ([`Contract`]). A request is checked for its host, origin and key, admitted,
 //! read within limits, turned into the model's raw columns, predicted, and answered in the dialect that it came in.
 //!
 //! **Architecture Invariant:** the endpoint knows packages, not workflows, runs, stores or tables: a [`Model`] and a
@@ -38,7 +38,9 @@
 mod auth;
 pub mod batch;
 mod body;
+mod compression;
 mod config;
+mod contracts;
 mod crypto;
 mod datatype;
 mod error;
@@ -63,7 +65,7 @@ mod table;
 mod values;
 
 pub use auth::{Grant, KeyRefusal, Keys};
-pub use config::{Access, ServeConfig};
+pub use config::{Access, Contract, ServeConfig};
 pub use crypto::use_ring;
 pub use error::ServeError;
 pub use load::Load;

@@ -14,7 +14,9 @@ use serde::{
 };
 
 use crate::{
-    body::{BodyKind, body_kind, read_body},
+    body::{BodyKind, kind_of},
+    compression,
+    contracts::tensorflow::{self, VersionStatus},
     gate::{Admission, Deadline},
     infer::{self, Dialect},
     named_body,
@@ -29,12 +31,14 @@ use crate::{
 struct ModelInfo<'a> {
     name: &'a str,
     version: u32,
+    /// KServe's clients wait for this.
+    ready: bool,
     signature: &'a ModelSignature,
 }
 
 impl<'a> ModelInfo<'a> {
     fn of(served: &'a Served) -> Self {
-        Self { name: served.name(), version: served.version(), signature: served.signature() }
+        Self { name: served.name(), version: served.version(), ready: true, signature: served.signature() }
     }
 }
 
@@ -51,7 +55,16 @@ pub(crate) async fn list(Held(state): Held<State>) -> Result<Response, Refusal> 
 pub(crate) async fn show(Held(state): Held<State>, target: Target) -> Result<Response, Refusal> {
     let words = path(target)?;
     let served = state.served(words.model(), words.version())?;
-    json(&ModelInfo::of(&served))
+    let model_version_status = tensorflow::statuses(&state, &served, words.version().is_some());
+    json(&ModelShown { info: ModelInfo::of(&served), model_version_status })
+}
+
+/// A model by itself, with what TensorFlow Serving's clients look for.
+#[derive(Serialize)]
+struct ModelShown<'a> {
+    #[serde(flatten)]
+    info: ModelInfo<'a>,
+    model_version_status: Vec<VersionStatus>,
 }
 
 struct Named {
@@ -59,22 +72,73 @@ struct Named {
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+pub(crate) struct Answer<'a> {
     model: &'a str,
     version: u32,
     predictions: Predictions<'a>,
 }
 
 /// Predictions, written row by row.
-struct Predictions<'a> {
+pub(crate) struct Predictions<'a> {
     classes: &'a [String],
     outputs: &'a Outputs,
 }
 
+impl<'a> Predictions<'a> {
+    pub(crate) fn new(served: &'a Served, outputs: &'a Outputs) -> Self {
+        Self { classes: &served.signature().classes, outputs }
+    }
+}
+
+impl Predictions<'_> {
+    /// Every row on a line of its own.
+    pub(crate) fn write_lines(&self) -> serde_json::Result<Vec<u8>> {
+        let mut text = vec![];
+        self.each(|row| {
+            serde_json::to_writer(&mut text, &row)?;
+            text.push(b'\n');
+            Ok(())
+        })?;
+        Ok(text)
+    }
+
+    fn each<E>(&self, mut write: impl FnMut(RowOut<'_>) -> Result<(), E>) -> Result<(), E> {
+        let classes = self.classes;
+        match self.outputs {
+            Outputs::Classes { labels, probabilities } => {
+                // Shapes were checked; a classifier without classes would have been refused there.
+                for (label, values) in labels.iter().zip(probabilities.chunks(classes.len().max(1))) {
+                    write(RowOut::Class(ClassRow { label, probabilities: Probabilities { classes, values } }))?;
+                }
+            }
+            Outputs::Numbers(values) => {
+                for &value in values {
+                    write(RowOut::Number(NumberRow { value }))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is said of one row.
 #[derive(Serialize)]
-struct ClassRow<'a> {
-    label: &'a str,
-    probabilities: Probabilities<'a>,
+#[serde(untagged)]
+enum RowOut<'a> {
+    Class(ClassRow<'a>),
+    Number(NumberRow),
+}
+
+impl<'a> Answer<'a> {
+    pub(crate) fn new(served: &'a Served, outputs: &'a Outputs) -> Self {
+        Self { model: served.name(), version: served.version(), predictions: Predictions::new(served, outputs) }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct ClassRow<'a> {
+    pub(crate) label: &'a str,
+    pub(crate) probabilities: Probabilities<'a>,
 }
 
 #[derive(Serialize)]
@@ -83,9 +147,9 @@ struct NumberRow {
 }
 
 /// `{class: probability, …}` in the order of the classes.
-struct Probabilities<'a> {
-    classes: &'a [String],
-    values: &'a [f64],
+pub(crate) struct Probabilities<'a> {
+    pub(crate) classes: &'a [String],
+    pub(crate) values: &'a [f64],
 }
 
 impl Serialize for Probabilities<'_> {
@@ -100,21 +164,8 @@ impl Serialize for Probabilities<'_> {
 
 impl Serialize for Predictions<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let classes = self.classes;
         let mut rows = serializer.serialize_seq(None)?;
-        match self.outputs {
-            Outputs::Classes { labels, probabilities } => {
-                // Shapes were checked; a classifier without classes would have been refused there.
-                for (label, values) in labels.iter().zip(probabilities.chunks(classes.len().max(1))) {
-                    rows.serialize_element(&ClassRow { label, probabilities: Probabilities { classes, values } })?;
-                }
-            }
-            Outputs::Numbers(values) => {
-                for &value in values {
-                    rows.serialize_element(&NumberRow { value })?;
-                }
-            }
-        }
+        self.each(|row| rows.serialize_element(&row))?;
         rows.end()
     }
 }
@@ -127,8 +178,7 @@ impl Dialect for Named {
     }
 
     fn write(&self, served: &Served, (): (), _: usize, outputs: &Outputs) -> Result<Response, Refusal> {
-        let predictions = Predictions { classes: &served.signature().classes, outputs };
-        json(&Answer { model: served.name(), version: served.version(), predictions })
+        json(&Answer::new(served, outputs))
     }
 }
 
@@ -142,12 +192,12 @@ pub(crate) async fn predict(
 ) -> Result<Response, Refusal> {
     let words = path(target)?;
     let served = state.served(words.model(), words.version())?;
-    if body_kind(&headers)? != Some(BodyKind::Json) {
+    if kind_of(&headers)? != Some(BodyKind::Json) {
         let message = "the body must be JSON and say so";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unsupported, message)
             .hint("send 'Content-Type: application/json'"));
     }
-    let body = read_body(body, state.config(), deadline).await?;
+    let body = compression::read(&state, &headers, body, &admission, deadline).await?;
     let dialect = Named { max_depth: state.config().max_json_depth };
     infer::answer(&state, served, dialect, body, admission, deadline).await
 }

@@ -21,41 +21,50 @@ const FORMS: &str =
 /// Everything that is wrong with it, as the client's mistake.
 pub(crate) fn read(plan: &Plan, body: &[u8], max_depth: usize) -> Result<Frame, Failure> {
     check_depth(body, max_depth)?;
-    let mut reader = Reader {
-        plan,
-        builder: plan.builder(Taking::Strict),
-        seen: vec![0; plan.inputs().len()],
-        stamp: 0,
-        failure: None,
-    };
+    let mut reader = Reader::new(plan, Taking::Strict);
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = Body(&mut reader).deserialize(&mut json).and_then(|()| json.end());
-    if let Some(failure) = reader.failure {
-        return Err(failure);
-    }
-    parsed.map_err(|err| not_json(&err))?;
-    reader.builder.finish()
+    reader.finish(parsed)
 }
 
 /// What is filled while the body is read. A visitor can only say that it failed; why is kept here.
-struct Reader<'p> {
-    plan: &'p Plan,
-    builder: Builder<'p>,
+pub(crate) struct Reader<'p> {
+    pub(crate) plan: &'p Plan,
+    pub(crate) builder: Builder<'p>,
     /// For each column the last row (counted from 1) in which it was seen.
-    seen: Vec<usize>,
-    stamp: usize,
+    pub(crate) seen: Vec<usize>,
+    /// The row that is read, counted from 1.
+    pub(crate) stamp: usize,
     failure: Option<Failure>,
 }
 
-impl Reader<'_> {
-    fn fail<E: Error>(&mut self, failure: Failure) -> E {
+impl<'p> Reader<'p> {
+    pub(crate) fn new(plan: &'p Plan, taking: Taking) -> Self {
+        Self { plan, builder: plan.builder(taking), seen: vec![0; plan.inputs().len()], stamp: 0, failure: None }
+    }
+
+    /// What made a visitor fail, where it was more than malformed JSON.
+    pub(crate) fn failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    /// The filled columns, or what is wrong with the body.
+    pub(crate) fn finish(mut self, parsed: serde_json::Result<()>) -> Result<Frame, Failure> {
+        if let Some(failure) = self.failure() {
+            return Err(failure);
+        }
+        parsed.map_err(|err| not_json(&err))?;
+        self.builder.finish()
+    }
+
+    pub(crate) fn fail<E: Error>(&mut self, failure: Failure) -> E {
         let err = E::custom(&failure.message);
         self.failure = Some(failure);
         err
     }
 
     /// The place of a column that was not seen in this row yet.
-    fn column(&mut self, name: &str, guess: usize, is_rows: bool) -> Result<usize, Failure> {
+    pub(crate) fn column(&mut self, name: &str, guess: usize, is_rows: bool) -> Result<usize, Failure> {
         let what = || {
             if is_rows { format!("in row {}, column", self.stamp) } else { "column".to_owned() }
         };
@@ -71,7 +80,7 @@ impl Reader<'_> {
 }
 
 /// A key, borrowed from the body where it has no escapes.
-struct Key<'de>(Cow<'de, str>);
+pub(crate) struct Key<'de>(pub(crate) Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -138,7 +147,7 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
     }
 }
 
-struct Rows<'r, 'p>(&'r mut Reader<'p>);
+pub(crate) struct Rows<'r, 'p>(pub(crate) &'r mut Reader<'p>);
 
 impl<'de> DeserializeSeed<'de> for Rows<'_, '_> {
     type Value = ();
@@ -161,7 +170,7 @@ impl<'de> Visitor<'de> for Rows<'_, '_> {
     }
 }
 
-struct Row<'r, 'p>(&'r mut Reader<'p>);
+pub(crate) struct Row<'r, 'p>(pub(crate) &'r mut Reader<'p>);
 
 impl<'de> DeserializeSeed<'de> for Row<'_, '_> {
     type Value = ();
@@ -179,30 +188,41 @@ impl<'de> Visitor<'de> for Row<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let reader = self.0;
-        reader.stamp += 1;
-        let mut n = 0;
-        while let Some(Key(name)) = map.next_key()? {
-            let at = match reader.column(&name, n, true) {
-                Ok(at) => at,
-                Err(failure) => return Err(reader.fail(failure)),
-            };
-            let value: Scalar = map.next_value()?;
-            if let Err(failure) = reader.builder.push(at, &value) {
-                return Err(reader.fail(failure));
-            }
-            n += 1;
-        }
-        if n < reader.seen.len() {
-            let what = format!("row {}", reader.stamp);
-            let failure = reader.plan.missing(&what, |at| reader.seen[at] == reader.stamp);
-            return Err(reader.fail(failure));
-        }
-        Ok(())
+        self.0.stamp += 1;
+        let first = map.next_key()?;
+        read_row(self.0, first, map)
     }
 }
 
-struct Columns<'r, 'p>(&'r mut Reader<'p>);
+/// Reads the values of a row whose first name was read already.
+pub(crate) fn read_row<'de, A: MapAccess<'de>>(
+    reader: &mut Reader<'_>,
+    first: Option<Key<'de>>,
+    mut map: A,
+) -> Result<(), A::Error> {
+    let mut n = 0;
+    let mut next = first;
+    while let Some(Key(name)) = next {
+        let at = match reader.column(&name, n, true) {
+            Ok(at) => at,
+            Err(failure) => return Err(reader.fail(failure)),
+        };
+        let value: Scalar = map.next_value()?;
+        if let Err(failure) = reader.builder.push(at, &value) {
+            return Err(reader.fail(failure));
+        }
+        n += 1;
+        next = map.next_key()?;
+    }
+    if n < reader.seen.len() {
+        let what = format!("row {}", reader.stamp);
+        let failure = reader.plan.missing(&what, |at| reader.seen[at] == reader.stamp);
+        return Err(reader.fail(failure));
+    }
+    Ok(())
+}
+
+pub(crate) struct Columns<'r, 'p>(pub(crate) &'r mut Reader<'p>);
 
 impl<'de> DeserializeSeed<'de> for Columns<'_, '_> {
     type Value = ();

@@ -11,7 +11,8 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    body::{BodyKind, body_kind, inference_header_length, read_body},
+    body::{BodyKind, inference_header_length, kind_of},
+    compression,
     gate::{Admission, Deadline},
     infer::{self, Dialect},
     oip_body::{self, Wanted},
@@ -130,11 +131,11 @@ pub(crate) async fn infer(
     let served = state.served(words.model(), words.version())?;
     let json_length = inference_header_length(&headers)?;
     // Clients of this protocol often send no content type at all; the length header tells which of the two it is.
-    if body_kind(&headers)? == Some(BodyKind::Bytes) && json_length.is_none() {
+    if kind_of(&headers)? == Some(BodyKind::Bytes) && json_length.is_none() {
         let failure = bad("a binary body needs the header 'Inference-Header-Content-Length'");
         return Err(failure.hint("or send 'Content-Type: application/json'").into());
     }
-    let body = read_body(body, state.config(), deadline).await?;
+    let body = compression::read(&state, &headers, body, &admission, deadline).await?;
     let dialect = Oip { json_length, max_depth: state.config().max_json_depth };
     infer::answer(&state, served, dialect, body, admission, deadline).await
 }

@@ -91,6 +91,15 @@ impl Plan {
         failure.hint("every column must be given; a missing value is null")
     }
 
+    /// The failure for a row in the signature's order that has too many values or too few.
+    pub(crate) fn wrong_width(&self, row: usize, n_values: usize) -> Failure {
+        let n_columns = self.inputs.len();
+        let names: Vec<String> = self.inputs.iter().take(10).map(|input| quoted(&input.name)).collect();
+        let more = if n_columns > 10 { format!(" and {} more", n_columns - 10) } else { String::new() };
+        bad(format!("row {row} has {n_values} values, the model takes {n_columns} columns"))
+            .hint(format!("the columns in order: {}{more}", names.join(", ")))
+    }
+
     /// Empty columns to fill.
     pub(crate) fn builder(&self, taking: Taking) -> Builder<'_> {
         let columns = self.inputs.iter().map(|input| Store::new(input.dtype)).collect();
@@ -267,7 +276,8 @@ impl Builder<'_> {
     }
 }
 
-fn too_many_values() -> Failure {
+/// The failure for a request with more values than may be.
+pub(crate) fn too_many_values() -> Failure {
     Failure::new(athanor_protocol::Code::TooLarge, format!("one request holds at most {MAX_VALUES} values"))
         .hint("send fewer rows in one request")
 }

@@ -12,6 +12,17 @@ const MAX_ECHO_CHARS: usize = 80;
 /// Longest message; parsers quote what they found, and that may be the whole body.
 const MAX_MESSAGE_CHARS: usize = 600;
 
+/// How an error is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// `{"error": text}`: Open Inference Protocol, KServe, TensorFlow Serving.
+    Short,
+    /// `{"error": text, "code": …, "subject"?, "hint"?, "request_id": …}`.
+    Own,
+    /// [`Shape::Own`] with `message` (Azure, MLflow) and `error_code` (MLflow).
+    Platform,
+}
+
 /// A request's failure with its status. Travels as an extension of an empty response to the gate, which renders it.
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal {
@@ -71,8 +82,21 @@ impl Refusal {
         }
     }
 
-    /// The answer. `/v2` has the protocol's own error object, everything else code, hint and request id too.
-    pub(crate) fn render(&self, is_v2: bool, request_id: &str) -> Response {
+    /// The kind of error in MLflow's words.
+    fn platform_code(&self) -> &'static str {
+        match self.status.as_u16() {
+            401 => "UNAUTHENTICATED",
+            403 => "PERMISSION_DENIED",
+            404 => "RESOURCE_DOES_NOT_EXIST",
+            429 => "REQUEST_LIMIT_EXCEEDED",
+            503 | 504 => "TEMPORARILY_UNAVAILABLE",
+            500.. => "INTERNAL_ERROR",
+            _ => "BAD_REQUEST",
+        }
+    }
+
+    /// The answer, in the shape of the contract that the address belongs to.
+    pub(crate) fn render(&self, shape: Shape, request_id: &str) -> Response {
         #[derive(Serialize)]
         struct Short {
             error: String,
@@ -86,10 +110,14 @@ impl Refusal {
             #[serde(skip_serializing_if = "Option::is_none")]
             hint: Option<&'a str>,
             request_id: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            message: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            error_code: Option<&'static str>,
         }
         let Failure { code, message, subject, hint } = &self.failure;
         let message = cut(message, MAX_MESSAGE_CHARS);
-        let body = if is_v2 {
+        let body = if shape == Shape::Short {
             let error = match hint {
                 Some(hint) => format!("{message}; {hint}"),
                 None => message,
@@ -97,7 +125,12 @@ impl Refusal {
             serde_json::to_vec(&Short { error })
         } else {
             let (subject, hint) = (subject.as_deref(), hint.as_deref());
-            serde_json::to_vec(&Long { error: &message, code: *code, subject, hint, request_id })
+            let (said, error_code) = match shape {
+                Shape::Platform => (Some(message.as_str()), Some(self.platform_code())),
+                Shape::Short | Shape::Own => (None, None),
+            };
+            let error = &message;
+            serde_json::to_vec(&Long { error, code: *code, subject, hint, request_id, message: said, error_code })
         };
         // Strings and a unit variant always become JSON.
         let body = body.unwrap_or_else(|_| b"{\"error\":\"the error could not be written\"}".to_vec());

@@ -16,6 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     auth::{Keys, Throttle},
     config::ServeConfig,
+    contracts,
     error::ServeError,
     gate::{self, Callers, RequestIds},
     load::Load,
@@ -65,6 +66,7 @@ impl State {
             return Err(ServeError::Setting { name: "max_json_depth", reason });
         }
         let callers = Callers::new(config.bound, &config.allowed_hosts, &config.allowed_origins)?.any_host(&config)?;
+        contracts::check_settings(&config)?;
         let n_processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self(Arc::new(Inner {
             keys,
@@ -189,8 +191,10 @@ pub fn router(state: &State) -> Router {
         .route("/v1/models/{model}/predict", post(named::predict))
         .route("/v1/models/{model}/versions/{version}", get(named::show))
         .route("/v1/models/{model}/versions/{version}/predict", post(named::predict))
+        .merge(contracts::routes(state.config()))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(state.clone(), contracts::verbs))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             use axum::response::IntoResponse;
             Refusal::internal("a request panicked").into_response()

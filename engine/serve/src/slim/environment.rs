@@ -35,6 +35,8 @@ pub(super) struct Surroundings {
     pub(super) health_route: Option<String>,
     /// The route for predictions that the platform has chosen.
     pub(super) predict_route: Option<String>,
+    /// What the platform calls the model, which answers repeat.
+    pub(super) deployed_model_id: Option<String>,
     /// What people should know.
     pub(super) notes: Vec<String>,
 }
@@ -89,6 +91,7 @@ pub(super) fn read(
         models,
         health_route: route("AIP_HEALTH_ROUTE").transpose()?,
         predict_route: route("AIP_PREDICT_ROUTE").transpose()?,
+        deployed_model_id: var("AIP_DEPLOYED_MODEL_ID"),
         notes,
     })
 }

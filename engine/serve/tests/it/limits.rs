@@ -91,8 +91,9 @@ fn only_json_in_utf8_is_read() {
         415,
         "there is more than one 'Content-Type' header",
     );
-    for encoding in ["gzip", "deflate", "br", "identity", "args-number"] {
-        house.refuses(post(PREDICT, ROW).with("content-encoding", encoding), 415, "compressed bodies are not read");
+    for encoding in ["br", "zstd", "identity", "args-number", "gzip, gzip", ""] {
+        let refused = post(PREDICT, ROW).with("content-encoding", encoding);
+        house.refuses(refused, 415, "bodies of this 'Content-Encoding' are not read");
     }
     for content_type in ["application/json", "Application/JSON; Charset=UTF-8", "application/json;charset=\"utf-8\""] {
         assert_eq!(house.call(post(PREDICT, ROW).set("content-type", content_type)).status, 200, "{content_type}");

@@ -1,0 +1,550 @@
+//! The description of the endpoint, made of the signatures of what is served: OpenAPI 3.1, and the smaller ones that Azure
+//! asks for.
+
+use std::sync::Arc;
+
+use athanor_protocol::Code;
+use axum::{
+    extract::{Query, State as Held},
+    http::{HeaderMap, StatusCode, Uri},
+    response::Response,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    choose::{self, Asked},
+    has,
+    openapi_models::{self as models, Edition},
+};
+use crate::{
+    config::{Access, Contract},
+    oip_reply,
+    refusal::{Refusal, bad},
+    router::State,
+    table::Served,
+};
+
+/// Addresses under construction.
+struct Paths(Map<String, Value>);
+
+/// Which error an operation answers.
+#[derive(Clone, Copy)]
+enum Errors {
+    Own,
+    Short,
+    Platform,
+}
+
+impl Errors {
+    fn reference(self) -> Value {
+        let name = match self {
+            Self::Own => "Error",
+            Self::Short => "ShortError",
+            Self::Platform => "PlatformError",
+        };
+        json!({ "$ref": format!("#/components/responses/{name}") })
+    }
+}
+
+/// JSON with a schema and maybe an example.
+fn content(schema: Value, example: Option<Value>) -> Value {
+    let mut media = Map::from_iter([("schema".to_owned(), schema)]);
+    if let Some(example) = example {
+        media.insert("example".to_owned(), example);
+    }
+    json!({ "application/json": media })
+}
+
+fn refer(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// Adds `more` to `object` where both are objects.
+fn with(mut object: Value, more: Value) -> Value {
+    if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+        object.extend(more);
+    }
+    object
+}
+
+impl Paths {
+    fn add(&mut self, path: &str, method: &str, operation: Value) {
+        let entry = self.0.entry(path).or_insert_with(|| json!({}));
+        if let Some(object) = entry.as_object_mut() {
+            object.insert(method.to_owned(), operation);
+        }
+    }
+
+    fn get(&mut self, path: &str, tag: &str, summary: &str, answer: Value, errors: Errors) {
+        let operation = json!({
+            "operationId": id("get", path),
+            "tags": [tag],
+            "summary": summary,
+            "responses": { "200": { "description": summary, "content": answer }, "default": errors.reference() },
+        });
+        self.add(path, "get", operation);
+    }
+
+    /// A probe, which needs no key.
+    fn probe(&mut self, path: &str, tag: &str, summary: &str) {
+        let operation = json!({
+            "operationId": id("get", path),
+            "tags": [tag],
+            "summary": summary,
+            "security": [],
+            "responses": { "200": { "description": "ready" }, "503": Errors::Own.reference() },
+        });
+        self.add(path, "get", operation);
+    }
+
+    /// A page for browsers, which needs no key.
+    fn page(&mut self, path: &str, summary: &str) {
+        let operation = json!({
+            "operationId": id("get", path),
+            "tags": ["models"],
+            "summary": summary,
+            "security": [],
+            "responses": { "200": { "description": summary, "content": { "text/html": {} } } },
+        });
+        self.add(path, "get", operation);
+    }
+
+    fn post(&mut self, path: &str, tag: &str, summary: &str, body: Value, answer: Value, errors: Errors) {
+        let operation = json!({
+            "operationId": id("post", path),
+            "tags": [tag],
+            "summary": summary,
+            "requestBody": { "required": true, "content": body },
+            "responses": { "200": { "description": "the predictions", "content": answer }, "default": errors.reference() },
+        });
+        self.add(path, "post", operation);
+    }
+}
+
+/// A name for an operation: method and path in letters, digits and underscores.
+fn id(method: &str, path: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    format!("{method}{}", path.chars().map(plain).collect::<String>())
+}
+
+/// A body with exactly one of these words.
+fn one_of(words: &[(&str, Value)], parameters: Option<&str>) -> Value {
+    let forms: Vec<Value> = words
+        .iter()
+        .map(|(word, schema)| {
+            let mut properties = Map::from_iter([((*word).to_owned(), schema.clone())]);
+            if let Some(name) = parameters {
+                properties.insert(name.to_owned(), refer("Parameters"));
+            }
+            json!({ "type": "object", "properties": properties, "required": [word], "additionalProperties": false })
+        })
+        .collect();
+    json!({ "oneOf": forms })
+}
+
+fn list(of: Value) -> Value {
+    json!({ "type": "array", "items": of })
+}
+
+fn object(properties: Value) -> Value {
+    let required: Vec<&String> = properties.as_object().map(|all| all.keys().collect()).unwrap_or_default();
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+/// The schemas of one version under its prefix.
+fn add_schemas(served: &Served, schemas: &mut Map<String, Value>) -> String {
+    let prefix = format!("{}.v{}", served.name(), served.version());
+    let row = format!("{prefix}.Row");
+    let inputs = served.plan().inputs();
+    let columns: Map<String, Value> = inputs
+        .iter()
+        .map(|input| {
+            let property = json!({ "$ref": format!("#/components/schemas/{row}/properties/{}", pointer(&input.name)) });
+            (input.name.clone(), list(property))
+        })
+        .collect();
+    let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+    let instance = json!({ "oneOf": [refer(&row), {
+        "type": "array",
+        "description": format!("the values in order: {}", names.join(", ")),
+        "minItems": names.len(),
+        "maxItems": names.len(),
+    }] });
+    let split = object(json!({
+        "columns": { "type": "array", "items": { "type": "string", "enum": names } },
+        "data": list(json!({ "type": "array" })),
+    }));
+    let columns = json!({ "type": "object", "properties": columns, "required": names, "additionalProperties": false });
+    let answer = object(json!({
+        "model": { "type": "string", "const": served.name() },
+        "version": { "type": "integer" },
+        "predictions": list(refer(&format!("{prefix}.Prediction"))),
+    }));
+    for (name, schema) in [
+        ("Row", models::row(served, Edition::V31)),
+        ("Columns", columns),
+        ("Instance", instance),
+        ("Split", split),
+        ("Prediction", models::prediction(served)),
+        ("Plain", json!({ "oneOf": [models::plain(served), refer(&format!("{prefix}.Prediction"))] })),
+        ("Answer", answer),
+    ] {
+        schemas.insert(format!("{prefix}.{name}"), schema);
+    }
+    prefix
+}
+
+/// A name as a part of a JSON pointer in an address.
+fn pointer(name: &str) -> String {
+    let mut text = String::new();
+    for byte in name.replace('~', "~0").replace('/', "~1").bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            text.push(byte as char);
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+/// The addresses of one version, or of a model's default version.
+fn add_model(paths: &mut Paths, state: &State, served: &Served, prefix: &str, version: Option<u32>) {
+    let behind = version.map(|version| format!("/versions/{version}")).unwrap_or_default();
+    let (v1, v2) = (format!("/v1/models/{}{behind}", served.name()), format!("/v2/models/{}{behind}", served.name()));
+    let part = |name: &str| refer(&format!("{prefix}.{name}"));
+    let row = models::example_row(served);
+    let any = || content(json!({ "type": "object" }), None);
+    paths.get(&v1, "models", "What the model takes and gives", any(), Errors::Own);
+    let words = [("row", part("Row")), ("rows", list(part("Row"))), ("columns", part("Columns"))];
+    let body = content(one_of(&words, None), Some(json!({ "row": row })));
+    let predict = format!("{v1}/predict");
+    paths.post(&predict, "models", "Predict from named columns", body, content(part("Answer"), None), Errors::Own);
+    paths.get(&v2, "open inference protocol", "Tensors of the model", any(), Errors::Short);
+    paths.get(&format!("{v2}/ready"), "open inference protocol", "Whether the model is ready", any(), Errors::Short);
+    let body = content(refer("InferRequest"), None);
+    let infer = format!("{v2}/infer");
+    paths.post(&infer, "open inference protocol", "Predict from tensors", body, any(), Errors::Short);
+    if !has(state.config(), Contract::TensorFlow) {
+        return;
+    }
+    let tag = "KServe v1 and TensorFlow Serving";
+    paths.get(&format!("{v1}/metadata"), tag, "Signature definitions of the model", any(), Errors::Short);
+    let inputs = json!({ "oneOf": [part("Columns"), list(part("Instance"))] });
+    let words = [("instances", list(part("Instance"))), ("inputs", inputs)];
+    let answer = json!({ "oneOf": [
+        object(json!({ "predictions": list(part("Plain")) })),
+        object(json!({ "outputs": {} })),
+    ] });
+    let body = content(one_of(&words, Some("parameters")), Some(json!({ "instances": [row] })));
+    paths.post(
+        &format!("{v1}:predict"),
+        tag,
+        "Predict from rows or columns",
+        body,
+        content(answer, None),
+        Errors::Short,
+    );
+    let verb = if served.signature().task.is_classification() { "classify" } else { "regress" };
+    let body = content(one_of(&[("examples", list(part("Row")))], None), Some(json!({ "examples": [row] })));
+    let answer = content(object(json!({ "result": { "type": "array" } })), None);
+    paths.post(&format!("{v1}:{verb}"), tag, "Predict from examples", body, answer, Errors::Short);
+}
+
+/// The addresses that name no model. `all` holds each model's default version and its prefix.
+fn add_modelless(paths: &mut Paths, state: &State, all: &[(Arc<Served>, String)]) {
+    let config = state.config();
+    let is_default =
+        |served: &Served| config.default_model.as_deref().is_none_or(|wanted| choose::split(wanted).0 == served.name());
+    let meant: Vec<&(Arc<Served>, String)> = all.iter().filter(|(served, _)| is_default(served)).collect();
+    let any_of = |part: &str| match meant.as_slice() {
+        [] => json!({}),
+        [(_, prefix)] => refer(&format!("{prefix}.{part}")),
+        several => {
+            let refs: Vec<Value> = several.iter().map(|(_, prefix)| refer(&format!("{prefix}.{part}"))).collect();
+            json!({ "anyOf": refs })
+        }
+    };
+    let example = |make: fn(&Served) -> Value| meant.first().map(|(served, _)| make(served));
+    let rows = || list(any_of("Instance"));
+    let predictions = || object(json!({ "predictions": list(any_of("Plain")) }));
+    let mut tables = vec![
+        ("dataframe_split", any_of("Split")),
+        ("dataframe_records", list(any_of("Row"))),
+        ("instances", rows()),
+        ("inputs", json!({ "anyOf": [any_of("Columns"), rows()] })),
+        ("rows", list(any_of("Row"))),
+        ("row", any_of("Row")),
+        ("columns", any_of("Columns")),
+    ];
+    let instances = example(|served| json!({ "instances": [models::example_list(served)] }));
+    let (sagemaker, mlflow) = (has(config, Contract::SageMaker), has(config, Contract::Mlflow));
+    if sagemaker || mlflow {
+        let tag = if mlflow { "MLflow and SageMaker" } else { "SageMaker" };
+        paths.probe("/ping", tag, "Whether the endpoint is ready");
+        let text = json!({ "schema": { "type": "string" } });
+        let tables = one_of(&tables, Some("params"));
+        let body = with(
+            content(tables, example(|served| json!({ "dataframe_records": [models::example_row(served)] }))),
+            json!({ "text/csv": text, "application/jsonlines": text }),
+        );
+        let answer = with(
+            content(json!({ "anyOf": [predictions(), any_of("Answer")] }), None),
+            json!({ "text/csv": text, "application/jsonlines": text }),
+        );
+        paths.post("/invocations", tag, "Predict", body, answer, Errors::Platform);
+        if let Some(operation) = paths.0.get_mut("/invocations").and_then(|path| path.get_mut("post")) {
+            *operation = with(operation.take(), json!({ "parameters": choosing() }));
+        }
+    }
+    if sagemaker {
+        let answer = content(json!({ "type": "object" }), None);
+        let summary = "How batch transforms are to send";
+        paths.get("/execution-parameters", "SageMaker", summary, answer, Errors::Platform);
+    }
+    if mlflow {
+        paths.probe("/health", "MLflow", "Whether the endpoint is ready");
+        let text = json!({ "text/plain": { "schema": { "type": "string" } } });
+        paths.get("/version", "MLflow", "The version of this program", text, Errors::Platform);
+    }
+    if has(config, Contract::Vertex) {
+        let default = "/v1/endpoints/endpoint/deployedModels/model";
+        let health = config.vertex_health_route.clone().unwrap_or_else(|| default.to_owned());
+        let predict = config.vertex_predict_route.clone().unwrap_or_else(|| format!("{default}:predict"));
+        paths.probe(&health, "Vertex AI", "Whether the endpoint is ready");
+        let answer = content(predictions(), None);
+        let body = content(one_of(&[("instances", rows())], Some("parameters")), instances);
+        paths.post(&predict, "Vertex AI", "Predict", body, answer, Errors::Own);
+    }
+    if has(config, Contract::Azure) {
+        let tag = "Azure Machine Learning";
+        paths.probe("/", tag, "Healthy");
+        tables.insert(0, ("data", rows()));
+        tables.insert(0, ("input_data", json!({ "anyOf": [any_of("Split"), rows()] })));
+        let example = example(|served| json!({ "data": [models::example_list(served)] }));
+        let answer = content(json!({ "anyOf": [predictions(), list(any_of("Plain")), any_of("Answer")] }), None);
+        let body = content(one_of(&tables, Some("params")), example);
+        paths.post("/score", tag, "Predict", body, answer, Errors::Platform);
+        let row = content(predictions(), None);
+        paths.get("/score", tag, "Predict one row: ?column=value&column=value", row, Errors::Platform);
+        let answer = content(json!({ "type": "object" }), None);
+        paths.get("/swagger.json", tag, "Description of /score", answer, Errors::Platform);
+    }
+}
+
+/// The ways to say which model is meant.
+fn choosing() -> Value {
+    let text = json!({ "type": "string" });
+    json!([
+        { "name": "model", "in": "query", "schema": text, "description": "NAME or NAME:VERSION" },
+        { "name": "X-Amzn-SageMaker-Target-Model", "in": "header", "schema": text, "description": "NAME" },
+        { "name": "probabilities", "in": "query", "schema": { "type": "boolean" } },
+    ])
+}
+
+fn error(more: Value) -> Value {
+    let code: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    with(
+        json!({
+            "error": { "type": "string", "description": "what is wrong, and where" },
+            "code": { "type": "string", "enum": code },
+            "subject": { "type": "string", "description": "the column or word that it is about" },
+            "hint": { "type": "string", "description": "what to do" },
+            "request_id": { "type": "string" },
+        }),
+        more,
+    )
+}
+
+fn components(state: &State, schemas: Map<String, Value>) -> Value {
+    let text = json!({ "type": "string" });
+    let required = json!(["error", "code", "request_id"]);
+    let mut all = json!({
+        "Error": { "type": "object", "properties": error(json!({})), "required": required },
+        "PlatformError": {
+            "type": "object",
+            "properties": error(json!({ "message": text, "error_code": text })),
+            "required": ["error", "message", "error_code"],
+        },
+        "ShortError": object(json!({ "error": text })),
+        "Parameters": {
+            "type": ["object", "null"],
+            "properties": { "probabilities": { "type": "boolean" } },
+            "additionalProperties": false,
+        },
+        "InferRequest": {
+            "type": "object",
+            "properties": {
+                "id": text,
+                "parameters": { "type": "object" },
+                "inputs": list(json!({
+                    "type": "object",
+                    "properties": {
+                        "name": text,
+                        "shape": list(json!({ "type": "integer", "minimum": 0 })),
+                        "datatype": text,
+                        "data": { "type": "array" },
+                        "parameters": { "type": "object" },
+                    },
+                    "required": ["name", "shape", "datatype"],
+                })),
+                "outputs": list(json!({ "type": "object", "properties": { "name": text }, "required": ["name"] })),
+            },
+            "required": ["inputs"],
+        },
+    });
+    if let Some(all) = all.as_object_mut() {
+        all.extend(schemas);
+    }
+    let response = |name: &str| json!({ "description": "a mistake of the request, or a fault", "content": content(refer(name), None) });
+    let mut components = json!({
+        "schemas": all,
+        "responses": {
+            "Error": response("Error"),
+            "PlatformError": response("PlatformError"),
+            "ShortError": response("ShortError"),
+        },
+    });
+    if state.config().access == Access::Keys {
+        let key = json!({ "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } } });
+        components = with(components, key);
+    }
+    components
+}
+
+/// `GET /openapi.json`.
+pub(crate) async fn document(Held(state): Held<State>) -> Result<Response, Refusal> {
+    let mut paths = Paths(Map::new());
+    let mut schemas = Map::new();
+    let any = || content(json!({ "type": "object" }), None);
+    paths.get("/v1/models", "models", "What is served", any(), Errors::Own);
+    paths.get("/v2", "open inference protocol", "This program", any(), Errors::Short);
+    paths.probe("/v2/health/live", "open inference protocol", "Whether the endpoint is there");
+    paths.probe("/v2/health/ready", "open inference protocol", "Whether the endpoint is ready");
+    paths.get("/openapi.json", "models", "This description", any(), Errors::Own);
+    if state.config().try_page {
+        paths.page("/try", "A page to try the models on");
+    }
+    let all = state.models().all();
+    let mut defaults = vec![];
+    for versions in all.values() {
+        for (at, served) in versions.iter().enumerate() {
+            let prefix = add_schemas(served, &mut schemas);
+            if at == 0 {
+                add_model(&mut paths, &state, served, &prefix, None);
+                defaults.push((Arc::clone(served), prefix.clone()));
+            }
+            add_model(&mut paths, &state, served, &prefix, Some(served.version()));
+        }
+    }
+    add_modelless(&mut paths, &state, &defaults);
+    let security = if state.config().access == Access::Keys { json!([{ "key": [] }]) } else { json!([]) };
+    oip_reply::json(&json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Athanor endpoint",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The models that are served here, by every contract that is on.",
+        },
+        "security": security,
+        "paths": paths.0,
+        "components": components(&state, schemas),
+    }))
+}
+
+#[derive(Deserialize)]
+struct SwaggerQuery {
+    version: Option<String>,
+}
+
+/// `GET /swagger.json?version=2|3`: Azure's description of `/score`.
+pub(crate) async fn swagger(Held(state): Held<State>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
+    let Ok(Query(SwaggerQuery { version })) = Query::try_from_uri(&uri) else {
+        return Err(bad("the query of the address can't be read").hint("write ?version=2 or ?version=3").into());
+    };
+    let edition = match version.as_deref() {
+        None | Some("2" | "2.0") => Edition::V2,
+        Some("3" | "3.0") => Edition::V3,
+        Some("3.1") => Edition::V31,
+        Some(_) => {
+            let message = "there is no description of that version";
+            return Err(Refusal::new(StatusCode::NOT_FOUND, Code::NotFound, message)
+                .hint("write ?version=2, ?version=3 or ?version=3.1"));
+        }
+    };
+    let served = choose::model(&state, &headers, &Asked::of(&uri)?)?;
+    let input = with(
+        object(json!({ "data": list(models::row(&served, edition)) })),
+        json!({ "example": { "data": [models::example_row(&served)] } }),
+    );
+    let output = object(json!({ "predictions": list(models::plain(&served)) }));
+    let error = object(json!({ "message": { "type": "string" } }));
+    let definitions = json!({ "ServiceInput": input, "ServiceOutput": output, "ErrorResponse": error });
+    let info = json!({
+        "title": served.name(),
+        "description": format!("{} version {}", served.name(), served.version()),
+        "version": served.version().to_string(),
+    });
+    let (place, json_of): (&str, fn(Value) -> Value) = match edition {
+        Edition::V2 => ("#/definitions", |schema| json!({ "schema": schema })),
+        Edition::V3 | Edition::V31 => ("#/components/schemas", |schema| json!({ "content": content(schema, None) })),
+    };
+    let at = |name: &str| json_of(json!({ "$ref": format!("{place}/{name}") }));
+    let score = json!({
+        "operationId": "RunMLService",
+        "description": "Runs the model on rows",
+        "responses": {
+            "200": with(json!({ "description": "the predictions" }), at("ServiceOutput")),
+            "default": with(json!({ "description": "a mistake of the request, or a fault" }), at("ErrorResponse")),
+        },
+    });
+    let (score, head) = match edition {
+        Edition::V2 => (
+            with(
+                score,
+                json!({ "parameters": [with(
+                    json!({ "name": "serviceInputPayload", "in": "body", "required": true }),
+                    at("ServiceInput"),
+                )] }),
+            ),
+            json!({
+                "swagger": "2.0",
+                "consumes": ["application/json"],
+                "produces": ["application/json"],
+                "definitions": definitions,
+                "securityDefinitions": { "Bearer": { "type": "apiKey", "name": "Authorization", "in": "header" } },
+            }),
+        ),
+        Edition::V3 | Edition::V31 => (
+            with(score, json!({ "requestBody": with(json!({ "required": true }), at("ServiceInput")) })),
+            json!({
+                "openapi": if edition == Edition::V3 { "3.0.3" } else { "3.1.0" },
+                "components": {
+                    "schemas": definitions,
+                    "securitySchemes": { "Bearer": { "type": "http", "scheme": "bearer" } },
+                },
+            }),
+        ),
+    };
+    let health = json!({ "get": { "operationId": "ServiceHealthCheck", "description": "Whether the endpoint is there",
+        "responses": { "200": { "description": "Healthy" } } } });
+    let rest = json!({
+        "info": info,
+        "security": [{ "Bearer": [] }],
+        "paths": { "/": health, "/score": { "post": score } },
+    });
+    oip_reply::json(&with(head, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_parts_of_pointers() {
+        for (name, expect) in [("a_b", "a_b"), ("a/b", "a~1b"), ("a~b", "a~0b"), ("a b%", "a%20b%25"), ("é", "%C3%A9")]
+        {
+            assert_eq!(pointer(name), expect);
+        }
+    }
+}
