@@ -60,7 +60,7 @@ fn slim() -> Command {
 }
 
 fn client() -> reqwest::blocking::Client {
-    athanor_serve::use_ring();
+    athanor_serve::tls::use_ring();
     reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
 }
 

@@ -24,7 +24,7 @@ fn serve(sandbox: &Sandbox) -> Page {
     let mut running = sandbox.start(&["serve", "--bind", "127.0.0.1:0", "--ui-folder", &folder]);
     let line: Value = serde_json::from_str(&running.line()).unwrap();
     let text = |name: &str| line[name].as_str().unwrap().to_owned();
-    athanor_serve::use_ring();
+    athanor_serve::tls::use_ring();
     let client = reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
     Page { _running: running, endpoint: text("endpoint"), url: text("page"), client }
 }

@@ -21,7 +21,7 @@ fn serve(sandbox: &Sandbox) -> Serving {
 }
 
 fn client() -> reqwest::blocking::Client {
-    athanor_serve::use_ring();
+    athanor_serve::tls::use_ring();
     reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
 }
 

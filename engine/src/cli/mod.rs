@@ -63,8 +63,8 @@ impl Context {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    // Before anything makes a client.
-    athanor_serve::use_ring();
+    // Before the first client of HTTP is made.
+    athanor_serve::tls::use_ring();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(err) => {

@@ -231,7 +231,7 @@ pub(super) fn endpoint_try(desk: &Arc<Desk>, ask: EndpointTry) -> Result<TryAnsw
         let message = format!("the endpoint at {} did not answer: {}", url(bound), err.without_url());
         Failure::new(code, message).on(ask.model.clone())
     };
-    athanor_serve::use_ring();
+    athanor_serve::tls::use_ring();
     let client = reqwest::blocking::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(failed)?;
     let sent = json!({ "row": ask.values });
     let began = Instant::now();

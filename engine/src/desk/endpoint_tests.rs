@@ -45,7 +45,7 @@ fn row(radius: Value) -> EndpointTry {
 }
 
 fn get(url: &str, key: &str) -> (u16, Value) {
-    athanor_serve::use_ring();
+    athanor_serve::tls::use_ring();
     let client = reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
     let answer = client.get(format!("{url}/v1/models")).bearer_auth(key).send().unwrap();
     (answer.status().as_u16(), answer.json().unwrap())

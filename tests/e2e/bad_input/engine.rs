@@ -30,7 +30,7 @@ impl Served {
         let mut running = sandbox.start(&["serve", "--bind", "127.0.0.1:0", "--ui-folder", &folder]);
         let line: Value = serde_json::from_str(&running.line()).unwrap();
         let url = line["page"].as_str().unwrap().to_owned();
-        athanor_serve::use_ring();
+        athanor_serve::tls::use_ring();
         let client = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
         let mut served = Self { running, url, cookie: String::new(), client };
         let answer = served.post("/api/login", &json!({ "key": made["key"] }), PATIENCE).unwrap();

@@ -82,7 +82,7 @@ struct Session {
 
 impl Session {
     fn new(reference: Reference, credentials: Option<&Credentials>) -> Result<Self> {
-        athanor_serve::use_ring();
+        athanor_serve::tls::use_ring();
         let registry = reference.resolve_registry().to_owned();
         let protocol = match is_loopback(&registry) {
             true => ClientProtocol::HttpsExcept(vec![registry]),
