@@ -8,6 +8,7 @@ mod bad_input;
 mod browser;
 mod cache;
 mod command_line;
+mod contracts;
 mod desk;
 mod desktop;
 mod devices;

@@ -122,10 +122,10 @@ impl Paths {
     }
 }
 
-/// A name for an operation: method and path in letters, digits and underscores.
+/// A name for an operation: method and path in letters, digits and `-._`, so that no two paths have one.
 fn id(method: &str, path: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    format!("{method}{}", path.chars().map(plain).collect::<String>())
+    let path = path.replace('/', "_").replace(':', "__");
+    format!("{method}{path}")
 }
 
 /// A body with exactly one of these words.
