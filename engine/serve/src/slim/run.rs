@@ -88,7 +88,7 @@ fn config(args: &ServeArgs, around: &Surroundings, bound: SocketAddr) -> ServeCo
     config.allowed_hosts.extend(args.allow_host.iter().cloned());
     config.allowed_origins.extend(args.allow_origin.iter().cloned());
     super::contracts::apply(&mut config, args, around);
-    Ok(config)
+    config
 }
 
 /// Who may ask.
