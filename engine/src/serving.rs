@@ -167,7 +167,8 @@ impl Endpoint {
             let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
             let is_it = |loaded: &&Loaded| loaded.served.name() == model && loaded.served.version() == version;
             loaded.iter().find(is_it)?.served.statistics().cloned()
-        })
+        })?;
+        self.rollouts.tell_drift(&self.workspace)
     }
 
     /// Calls this when what is served has changed. Counts once.
