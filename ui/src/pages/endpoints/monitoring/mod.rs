@@ -14,6 +14,7 @@ use athanor_protocol::{
 use egui::Ui;
 
 use self::{alerts::Acts, settings::Form};
+use super::rollouts::span;
 use crate::{
     desk::Remote,
     format,
@@ -281,18 +282,14 @@ impl Monitoring {
             });
         });
         let [from, to] = report.period_millis;
-        let span = (to - from).max(0);
+        let span = span((to - from) / 1_000);
         let sampled = if report.n_compared < report.n_rows {
             format!(", a sample of {} compared", format::count(report.n_compared))
         } else {
             String::new()
         };
-        let text = format!(
-            "{} in {}, up to {}{sampled}.",
-            format::plural(report.n_rows, "row"),
-            format::duration_millis(span),
-            format::ago(to, now)
-        );
+        let text =
+            format!("{} in {span}, up to {}{sampled}.", format::plural(report.n_rows, "row"), format::ago(to, now));
         widgets::muted(ui, &text).on_hover_text("Rows that were answered in the report's period");
     }
 }
