@@ -14,7 +14,6 @@ use athanor_protocol::{
 use egui::Ui;
 
 use self::{alerts::Acts, settings::Form};
-use super::rollouts::span;
 use crate::{
     desk::Remote,
     format,
@@ -147,7 +146,7 @@ impl Monitoring {
                     if widgets::link(ui, &served.model).on_hover_text("Show how this model does").clicked() {
                         choose = Some(served.model.clone());
                     }
-                    if chosen.as_ref() == Some(&served.model) {
+                    if chosen.as_ref() == Some(&served.model) && ui.available_width() > 84.0 {
                         widgets::muted(ui, "shown below");
                     }
                 }
@@ -282,7 +281,7 @@ impl Monitoring {
             });
         });
         let [from, to] = report.period_millis;
-        let span = span((to - from) / 1_000);
+        let span = format::duration_millis(to - from);
         let sampled = if report.n_compared < report.n_rows {
             format!(", a sample of {} compared", format::count(report.n_compared))
         } else {

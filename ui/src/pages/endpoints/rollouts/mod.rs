@@ -18,7 +18,6 @@ use athanor_protocol::{
 };
 use egui::Ui;
 
-pub(super) use self::words::span;
 use self::{card::Shown, start::Starting};
 use crate::{
     desk::{Remote, Ticket},

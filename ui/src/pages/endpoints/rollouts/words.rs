@@ -7,7 +7,7 @@ use athanor_protocol::rollout::{Rollout, RolloutGuards, RolloutMode, RolloutPhas
 use crate::{format, toasts::Tone};
 
 /// A span as people say it: `45 s`, `5 min`, `1 h 30 min`, `2 days`.
-pub(in crate::pages::endpoints) fn span(secs: i64) -> String {
+pub(super) fn span(secs: i64) -> String {
     let secs = secs.max(0);
     let part = |n: i64, unit: &str| if n > 0 { format!(" {n} {unit}") } else { String::new() };
     match secs {
