@@ -6,7 +6,7 @@ use athanor_protocol::{
     names::check_model_name,
     rollout::{Rollout, RolloutFigures, RolloutPhase, RolloutSpec},
 };
-use athanor_store::RolloutEnd;
+use athanor_store::{Act, RolloutEnd};
 use serde_json::{Value, json};
 
 use crate::{
@@ -109,7 +109,8 @@ pub fn end(
     // What the store refuses for its length is cut here: a reason must not keep a rollback from being written down.
     let reason: String = reason.chars().filter(|c| !c.is_control()).take(500).collect();
     let at_millis = workspace.clock.now_millis();
-    let ended = workspace.store.end_rollout(id, &RolloutEnd { phase, reason, figures, at_millis })?;
+    let ended =
+        workspace.store.end_rollout(id, &RolloutEnd { phase, reason, actor: registry::actor(), figures, at_millis })?;
     let action = match phase {
         RolloutPhase::Promoted => "rollout.promote",
         RolloutPhase::RolledBack => "rollout.rollback",
@@ -157,8 +158,9 @@ pub fn back(workspace: &Workspace, model: &str) -> Result<Rollout> {
             end(workspace, newest.id, RolloutPhase::Aborted, "somebody took its first step back", None)
         }
         RolloutPhase::Promoted => {
-            let reason = "somebody took the promotion back";
-            let back = workspace.store.take_back_rollout(newest.id, reason, workspace.clock.now_millis())?;
+            let reason = "somebody took the promotion back".to_owned();
+            let act = Act { actor: registry::actor(), at_millis: workspace.clock.now_millis(), reason };
+            let back = workspace.store.take_back_rollout(newest.id, &act)?;
             Ok(noted(workspace, "rollout.rollback", back))
         }
         RolloutPhase::RolledBack | RolloutPhase::Aborted => Err(none(model)),

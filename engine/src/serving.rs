@@ -107,6 +107,10 @@ impl Endpoint {
             on_rollout: OnceLock::new(),
         };
         endpoint.refresh()?;
+        // The first request is captured already where that is set. Watching never keeps an endpoint from serving.
+        if let Err(err) = endpoint.watch() {
+            tracing::warn!("cannot look after what is watched: {err}");
+        }
         Ok(endpoint)
     }
 
@@ -163,7 +167,8 @@ impl Endpoint {
             let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
             let is_it = |loaded: &&Loaded| loaded.served.name() == model && loaded.served.version() == version;
             loaded.iter().find(is_it)?.served.statistics().cloned()
-        })
+        })?;
+        self.rollouts.tell_drift(&self.workspace)
     }
 
     /// Calls this when what is served has changed. Counts once.

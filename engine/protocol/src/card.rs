@@ -86,8 +86,8 @@ pub struct ModelCard {
     pub datasets: Vec<DatasetUsed>,
     /// How the rows were divided: parameters of the split; empty where the run is not known here.
     pub split: Vec<(String, String)>,
-    /// The learner and its settings.
-    pub train: TrainSpec,
+    /// The learner and its settings; `None` where another program made the model.
+    pub train: Option<TrainSpec>,
     /// Rows that it was judged on; 0 where unknown.
     pub n_judged: u64,
     /// Figures on the test rows.

@@ -48,14 +48,14 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// Lets so many rows of the request in, as far as its key's limits go.
-    pub(crate) fn rows(&self, n_rows: usize) -> Result<(), Refusal> {
-        self.meter.rows(n_rows)
-    }
-
     /// The same place, not held: who waits in a line must not keep others out once their client has gone.
     pub(crate) fn unheld(&self) -> Weak<OwnedSemaphorePermit> {
         Arc::downgrade(&self.permit)
+    }
+
+    /// Lets so many rows of the request in, as far as its key's limits go.
+    pub(crate) fn rows(&self, n_rows: usize) -> Result<(), Refusal> {
+        self.meter.rows(n_rows)
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use athanor_protocol::{
     Code,
+    monitor::MonitorReport,
     rollout::{Due, Rollout, RolloutFigures, RolloutPhase},
 };
 use athanor_serve::Trial;
@@ -53,10 +54,7 @@ impl Rollouts {
     /// Writes down tripped guards, does what is due, and notes figures. Returns the rollouts that changed.
     pub(super) fn tick(&self, workspace: &Workspace) -> Vec<Rollout> {
         let now = workspace.clock.now_millis();
-        let trials: Vec<Arc<Trial>> = {
-            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            known.values().map(|known| Arc::clone(&known.trial)).collect()
-        };
+        let trials = self.trials();
         let changed = trials.iter().filter_map(|trial| {
             let decided = decide(workspace, trial, now);
             match decided {
@@ -72,6 +70,28 @@ impl Rollouts {
         let changed: Vec<Rollout> = changed.collect();
         self.note(workspace, now);
         changed
+    }
+
+    fn trials(&self) -> Vec<Arc<Trial>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().map(|known| Arc::clone(&known.trial)).collect()
+    }
+
+    /// Tells guards how far the inputs of their candidate have drifted: the share of columns, by the newest report since
+    /// the rollout began.
+    pub(super) fn tell_drift(&self, workspace: &Workspace) -> Result<()> {
+        for trial in self.trials() {
+            let rollout = trial.rollout();
+            if rollout.spec.guards.max_drift.is_none() {
+                continue;
+            }
+            let reports = workspace.store.monitor_reports(&rollout.model, Some(rollout.spec.candidate), 1)?;
+            let since = |report: &&MonitorReport| report.period_millis[1] >= rollout.started_at_millis;
+            if let Some(report) = reports.first().filter(since) {
+                trial.tell_drift(report.drifted_share);
+            }
+        }
+        Ok(())
     }
 
     fn note(&self, workspace: &Workspace, now: i64) {

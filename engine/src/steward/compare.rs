@@ -18,7 +18,7 @@ use athanor_learn::{
 use athanor_protocol::{
     Code, Failure,
     card::{Comparison, Difference, PairedTest, Verdict},
-    columns::{Column, ColumnData, Frame},
+    columns::{Column, Frame},
     metric::metric_info,
     package::PartName,
     registry::ModelVersion,
@@ -198,8 +198,9 @@ impl Rows {
     fn push(&mut self, target: &Column, side: &Side, outputs: [&Outputs; 2]) {
         for row in 0..target.data.len() {
             let label = || {
-                let text = label_text(&target.data, row)?;
-                side.encoder.classes()?.iter().position(|class| **class == *text)
+                // An infinite number is no class; everything else is named as the encoder names it.
+                let text = target.data.label(row).filter(|text| !matches!(&**text, "inf" | "-inf"))?;
+                side.encoder.classes()?.iter().position(|class| *class == text)
             };
             if self.n_classes > 0 {
                 let Some(label) = label() else {
@@ -249,14 +250,6 @@ impl Rows {
             }
         };
         Ok((Scorer::new(&cut(0), &targets)?, Scorer::new(&cut(1), &targets)?))
-    }
-}
-
-/// A class as the encoder names it.
-fn label_text(data: &ColumnData, row: usize) -> Option<String> {
-    match data {
-        ColumnData::Text(values) => values.get(row)?.as_ref().map(ToString::to_string),
-        other => athanor_datasets::cell_text(other, row),
     }
 }
 

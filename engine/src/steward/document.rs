@@ -64,7 +64,7 @@ pub fn markdown(card: &ModelCard) -> String {
         ("Stage", card.stage.as_str().to_owned()),
         ("Aliases", aliases),
         ("Registered", format!("{} UTC", time(card.created_at_millis))),
-        ("Learner", card.train.learner.name().to_owned()),
+        ("Learner", card.train.as_ref().map_or("made by another program", |train| train.learner.name()).to_owned()),
     ];
     if !signature.classes.is_empty() {
         facts.push(("Classes", plain(&signature.classes.join(", "))));

@@ -368,7 +368,7 @@ pub trait Store: crate::Governance + Send + Sync {
     /// # Errors
     /// `NotFound`; `Conflict` if it was not promoted or the alias points elsewhere by now; `Name` for a reason that cannot
     /// be kept.
-    fn take_back_rollout(&self, id: u64, reason: &str, at_millis: i64) -> Result<Rollout>;
+    fn take_back_rollout(&self, id: u64, act: &crate::Act) -> Result<Rollout>;
 
     // --- Keys and signers ---
 

@@ -368,6 +368,8 @@ pub struct RolloutEnd {
     pub phase: RolloutPhase,
     /// Why, for people.
     pub reason: String,
+    /// Who ends it: the operating-system user, a key's id, or the guard.
+    pub actor: String,
     /// What was counted; `None` keeps what was noted last.
     pub figures: Option<RolloutFigures>,
     /// When, milliseconds since the Unix epoch.

@@ -2,7 +2,7 @@
 
 use athanor_protocol::{
     Failure,
-    api::{Done, ModelCardAnswer, ModelCleaned, ModelHistoryAnswer, Reply, Request, StageSet},
+    api::{Done, ModelCardAnswer, ModelHistoryAnswer, Reply, Request, StageSet},
     card::{Comparison, Difference, Estimate, InputRange, IntervalMethod, ModelCard, PairedTest, Slice, Verdict},
     governance::{AliasMove, CardText, DeletedVersion, MoveKind, Rules, Stage, StageChange},
     learner::{FloatType, LearnerSpec, TrainSpec},
@@ -121,7 +121,7 @@ pub fn card(version: u32) -> ModelCard {
         split: [("train", "0.7"), ("valid", "0.15"), ("test", "0.15"), ("seed", "42")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
-        train: TrainSpec {
+        train: Some(TrainSpec {
             learner: LearnerSpec::Constant,
             target: "diagnosis".to_owned(),
             features: vec![],
@@ -129,7 +129,7 @@ pub fn card(version: u32) -> ModelCard {
             device: "cpu".to_owned(),
             dtype: FloatType::F32,
             threads: 4,
-        },
+        }),
         n_judged: 86,
         metrics: vec![
             estimate("accuracy", 0.9651, [0.9186, 1.0]),
@@ -226,7 +226,7 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
         })),
         Request::ModelDelete(_) => Reply::ModelDelete(done()),
         Request::ModelRestore(_) => Reply::ModelRestore(done()),
-        Request::ModelClean(_) => Reply::ModelClean(Box::new(ModelCleaned::default())),
+        Request::ModelClean(_) => Reply::ModelClean(Box::default()),
         Request::ModelCardGet(ask) => {
             let card = card(ask.version);
             let markdown = format!("# {}\n\nA card.\n", card.model);

@@ -93,6 +93,7 @@ pub(crate) async fn verbs(Held(state): Held<State>, request: Request, next: Next
     }
     if has(state.config(), Contract::TensorFlow)
         && let Some(target) = tensorflow::target(path)
+        && (target.has_known_verb() || request.method() == Method::POST)
     {
         return answer(&[Method::POST], request, |request| tensorflow::call(&state, target, request)).await;
     }

@@ -53,6 +53,13 @@ pub(crate) struct Target {
     verb: String,
 }
 
+impl Target {
+    /// Whether the verb is one of those that models have here. Others are told apart from names by their method alone.
+    pub(crate) fn has_known_verb(&self) -> bool {
+        matches!(self.verb.as_str(), "predict" | "classify" | "regress")
+    }
+}
+
 /// Reads `/v1/models/NAME[/versions/N | /labels/LABEL]:VERB`.
 pub(crate) fn target(path: &str) -> Option<Target> {
     let (head, verb) = path.strip_prefix("/v1/models/")?.rsplit_once(':')?;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::response::Response;
+use axum::{http::StatusCode, response::Response};
 use tokio::time::Instant;
 
 use super::{Routed, Side, shadow};
@@ -34,6 +34,8 @@ pub(crate) async fn answer<D: Dialect>(
                 trial.candidate_answered(answered.took);
                 return Ok(answered.response);
             }
+            // What the key may ask for is used up: that is no matter of versions.
+            Ended::Refused(refusal, _) if refusal.status == StatusCode::TOO_MANY_REQUESTS => return Err(refusal),
             Ended::Refused(refusal, took) => failed = Some((refusal, took)),
             Ended::NoRoom(_) => trial.spilled(),
         }

@@ -9,7 +9,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "athanor-serve",
     version,
-    about,
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:

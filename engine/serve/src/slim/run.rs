@@ -37,7 +37,7 @@ pub(super) fn run(args: &ServeArgs, json: bool, is_contract: bool, began: Instan
     });
     let found = packages::find(&args.from.packages, folder.as_deref())?;
     let (listener, bound) = bind(&around.bind, args.behind_tls || args.access == AccessArg::Platform)?;
-    let config = config(args, &around, bound)?;
+    let config = config(args, &around, bound);
     let keys = keys(args)?;
     let served = found.iter().map(|found| packages::load(found, &trusted, &args.from.device));
     let served = served.collect::<Result<Vec<_>, _>>()?;
@@ -81,14 +81,14 @@ fn bind(text: &str, is_covered: bool) -> Result<(TcpListener, SocketAddr), Failu
 }
 
 /// The endpoint's settings.
-fn config(args: &ServeArgs, around: &Surroundings, bound: SocketAddr) -> Result<ServeConfig, Failure> {
+fn config(args: &ServeArgs, around: &Surroundings, bound: SocketAddr) -> ServeConfig {
     let mut config = ServeConfig::new(bound);
     config.max_body_bytes = usize::from(args.max_body) << 20;
     config.drain_timeout = Duration::from_secs(args.drain.into());
     config.allowed_hosts.extend(args.allow_host.iter().cloned());
     config.allowed_origins.extend(args.allow_origin.iter().cloned());
     super::contracts::apply(&mut config, args, around);
-    Ok(config)
+    config
 }
 
 /// Who may ask.

@@ -72,7 +72,10 @@ impl Drop for LiveGrpc {
 pub(crate) type Sender = http2::SendRequest<Body>;
 
 pub(crate) async fn connect(live: &LiveGrpc) -> Sender {
-    connect_over(tokio::net::TcpStream::connect(live.addr).await.unwrap()).await
+    let stream = tokio::net::TcpStream::connect(live.addr).await.unwrap();
+    // As every client of gRPC does: a body must not wait until its headers are acknowledged.
+    stream.set_nodelay(true).unwrap();
+    connect_over(stream).await
 }
 
 pub(crate) async fn connect_over<S>(stream: S) -> Sender

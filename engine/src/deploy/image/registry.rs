@@ -14,7 +14,7 @@ use athanor_protocol::{Code, Failure};
 use oci_client::{
     Client, Reference,
     client::{ClientConfig, ClientProtocol},
-    errors::OciDistributionError,
+    errors::{OciDistributionError, OciErrorCode},
     secrets::RegistryAuth,
 };
 use reqwest::header::HeaderValue;
@@ -242,7 +242,17 @@ impl tokio::io::AsyncWrite for Bounded {
 /// A registry's refusal in our words. Its own words are shown as far as they hold no more than a reason.
 fn failed(reference: &Reference, err: OciDistributionError) -> EngineError {
     let registry = reference.registry();
+    // A registry says in its answer what another says by the status alone.
+    let says = |wanted: &[OciErrorCode]| match &err {
+        OciDistributionError::RegistryError { envelope, .. } => {
+            envelope.errors.iter().any(|error| wanted.contains(&error.code))
+        }
+        _ => false,
+    };
     let status = match &err {
+        _ if says(&[OciErrorCode::Unauthorized]) => Some(401),
+        _ if says(&[OciErrorCode::Denied]) => Some(403),
+        _ if says(&[OciErrorCode::ManifestUnknown, OciErrorCode::NameUnknown, OciErrorCode::NotFound]) => Some(404),
         OciDistributionError::ServerError { code, .. } => Some(*code),
         OciDistributionError::RequestError(err) => err.status().map(|status| status.as_u16()),
         _ => None,

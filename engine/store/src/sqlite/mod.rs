@@ -4,9 +4,9 @@ mod aliases;
 mod cards;
 mod check;
 mod convert;
-mod key_limits;
 mod govern;
 mod governance;
+mod key_limits;
 mod keys;
 mod list;
 mod metrics;
@@ -458,9 +458,9 @@ impl Store for SqliteStore {
         self.write(Power, |tx| rollouts::end(tx, id, end))
     }
 
-    fn take_back_rollout(&self, id: u64, reason: &str, at_millis: i64) -> Result<Rollout> {
-        check::text("reason", reason, 1024)?;
-        self.write(Power, |tx| rollouts::take_back(tx, id, reason, at_millis))
+    fn take_back_rollout(&self, id: u64, act: &crate::Act) -> Result<Rollout> {
+        check::text("reason", &act.reason, 1024)?;
+        self.write(Power, |tx| rollouts::take_back(tx, id, act))
     }
 
     fn change_counter(&self) -> Result<u64> {

@@ -7,12 +7,13 @@ use athanor_protocol::{
 use rusqlite::{Row, Transaction, params};
 
 use super::{
-    Fault, Inner,
+    Fault, Inner, aliases,
     convert::{count, from_json, json, small},
     registry,
 };
 use crate::{
     error::StoreError,
+    governance::Act,
     types::{Expected, RolloutEnd},
 };
 
@@ -130,7 +131,8 @@ pub(super) fn end(tx: &Transaction<'_>, id: u64, end: &RolloutEnd) -> Inner<Roll
     let found = still_running(tx, id)?;
     if end.phase == RolloutPhase::Promoted {
         let expected = Expected::Version(found.stable);
-        registry::set_alias(tx, &found.model, PRODUCTION, found.spec.candidate, expected, end.at_millis)?;
+        let act = Act { actor: end.actor.clone(), at_millis: end.at_millis, reason: end.reason.clone() };
+        aliases::move_alias(tx, &found.model, PRODUCTION, Some(found.spec.candidate), expected, &act)?;
     }
     let figures = match &end.figures {
         Some(figures) => json(figures, "count of a rollout")?,
@@ -144,16 +146,16 @@ pub(super) fn end(tx: &Transaction<'_>, id: u64, end: &RolloutEnd) -> Inner<Roll
     one(tx, id)
 }
 
-pub(super) fn take_back(tx: &Transaction<'_>, id: u64, reason: &str, at: i64) -> Inner<Rollout> {
+pub(super) fn take_back(tx: &Transaction<'_>, id: u64, act: &Act) -> Inner<Rollout> {
     let found = one(tx, id)?;
     if found.phase != RolloutPhase::Promoted {
         return conflict(&found, format!("was not promoted: it is {}", found.phase.as_str()));
     }
     let expected = Expected::Version(found.spec.candidate);
-    registry::set_alias(tx, &found.model, PRODUCTION, found.stable, expected, at)?;
+    aliases::move_alias(tx, &found.model, PRODUCTION, Some(found.stable), expected, act)?;
     tx.execute(
         "UPDATE rollout SET phase = 'rolled_back', reason = ?2, ended_at = ?3 WHERE no = ?1",
-        params![id.cast_signed(), reason, at.max(found.started_at_millis)],
+        params![id.cast_signed(), act.reason, act.at_millis.max(found.started_at_millis)],
     )?;
     one(tx, id)
 }

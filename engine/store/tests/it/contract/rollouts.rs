@@ -4,7 +4,7 @@ use athanor_protocol::{
     Code,
     rollout::{RolloutFigures, RolloutGuards, RolloutMode, RolloutPhase, RolloutSpec, RolloutStep},
 };
-use athanor_store::{Expected, RolloutEnd, Store};
+use athanor_store::{Act, Expected, RolloutEnd, Store};
 
 use super::code;
 use crate::help::version;
@@ -20,8 +20,12 @@ fn spec(candidate: u32) -> RolloutSpec {
     }
 }
 
+fn act(reason: &str, at_millis: i64) -> Act {
+    Act { actor: "ada".to_owned(), at_millis, reason: reason.to_owned() }
+}
+
 fn end(phase: RolloutPhase, at_millis: i64) -> RolloutEnd {
-    RolloutEnd { phase, reason: "because".to_owned(), figures: None, at_millis }
+    RolloutEnd { phase, reason: "because".to_owned(), actor: "ada".to_owned(), figures: None, at_millis }
 }
 
 fn filled(a: &dyn Store) {
@@ -71,13 +75,13 @@ pub fn a_promotion_moves_the_alias_and_back(a: &dyn Store, b: &dyn Store) {
     a.set_alias("wine", "production", 1, Expected::Nothing, 1).unwrap();
     let production = || b.resolve(&"wine@production".parse().unwrap()).unwrap().version;
     let begun = a.start_rollout("wine", &spec(2), 10).unwrap();
-    assert_eq!(code(b.take_back_rollout(begun.id, "no", 15)), Code::Conflict, "it was not promoted");
+    assert_eq!(code(b.take_back_rollout(begun.id, &act("no", 15))), Code::Conflict, "it was not promoted");
     let promoted = a.end_rollout(begun.id, &end(RolloutPhase::Promoted, 20)).unwrap();
     assert_eq!((promoted.phase, production()), (RolloutPhase::Promoted, 2));
-    let back = b.take_back_rollout(begun.id, "it was bad after all", 30).unwrap();
+    let back = b.take_back_rollout(begun.id, &act("it was bad after all", 30)).unwrap();
     assert_eq!((back.phase, back.reason.as_deref()), (RolloutPhase::RolledBack, Some("it was bad after all")));
     assert_eq!(production(), 1);
-    assert_eq!(code(b.take_back_rollout(begun.id, "again", 31)), Code::Conflict);
+    assert_eq!(code(b.take_back_rollout(begun.id, &act("again", 31))), Code::Conflict);
 
     // Somebody moves the alias meanwhile: neither a promotion nor taking it back runs over that.
     let begun = a.start_rollout("wine", &spec(2), 40).unwrap();
@@ -88,7 +92,7 @@ pub fn a_promotion_moves_the_alias_and_back(a: &dyn Store, b: &dyn Store) {
     b.set_alias("wine", "production", 1, Expected::Anything, 43).unwrap();
     a.end_rollout(begun.id, &end(RolloutPhase::Promoted, 44)).unwrap();
     b.set_alias("wine", "production", 3, Expected::Anything, 45).unwrap();
-    assert_eq!(code(a.take_back_rollout(begun.id, "no", 46)), Code::Conflict);
+    assert_eq!(code(a.take_back_rollout(begun.id, &act("no", 46))), Code::Conflict);
     assert_eq!(production(), 3);
 }
 

@@ -124,14 +124,15 @@ fn made_ui(ui: &mut Ui, card: &ModelCard, acts: &mut Vec<Act>) {
             widgets::muted(ui, &format::plural(data.n_rows, "row")).on_hover_text(&data.digest);
         });
     }
-    let mut rows = vec![
-        ("Predicts".to_owned(), super::task_title(&card.signature)),
-        ("Learner".to_owned(), format!("{}, seed {}", card.train.learner.name(), card.train.seed)),
-        (
-            "Device".to_owned(),
-            format!("{}, {}", card.train.device, format::plural(card.train.threads.into(), "thread")),
-        ),
-    ];
+    let mut rows = vec![("Predicts".to_owned(), super::task_title(&card.signature))];
+    match &card.train {
+        Some(train) => {
+            let threads = format::plural(train.threads.into(), "thread");
+            rows.push(("Learner".to_owned(), format!("{}, seed {}", train.learner.name(), train.seed)));
+            rows.push(("Device".to_owned(), format!("{}, {threads}", train.device)));
+        }
+        None => rows.push(("Learner".to_owned(), "made by another program".to_owned())),
+    }
     if !card.split.is_empty() {
         let parts: Vec<String> = card.split.iter().map(|(name, value)| format!("{name} {value}")).collect();
         rows.push(("Split".to_owned(), parts.join(", ")));
