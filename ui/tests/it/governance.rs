@@ -133,7 +133,7 @@ fn the_history_tells_who_did_what_and_restores_what_was_deleted() {
             assert!(screen.has("tumours: history"), "{what} {theme}");
         }
     }
-    let mut screen = usual();
+    let mut screen = tumours([1280.0, 1200.0], true, |_| {});
     screen.click("History and rules of this model");
     for label in ["fewer missed tumours than 5", "rolled back", "trained on the wrong table", "anna"] {
         assert!(screen.has(label), "{label}");
@@ -183,7 +183,7 @@ fn a_card_tells_what_it_is_how_good_and_how_sure_that_is() {
             assert!(screen.has("tumours version 7: card"), "{what} {theme}");
         }
     }
-    let mut screen = tumours([1280.0, 1200.0], true, |_| {});
+    let mut screen = tumours([1280.0, 1700.0], true, |_| {});
     screen.click("Card");
     for label in [
         "Accuracy: 0.9651, interval 0.9186 to 1.0000",

@@ -12,7 +12,7 @@ use athanor_ui::{
 use crate::help::Screen;
 
 const WIDE: [f32; 2] = [1280.0, 820.0];
-const TALL: [f32; 2] = [1280.0, 1700.0];
+const TALL: [f32; 2] = [1280.0, 2200.0];
 
 fn monitoring(size: [f32; 2], dark: bool, before: impl FnOnce(&FakeHandle)) -> Screen {
     let mut screen = Screen::new(size, dark, before);

@@ -228,13 +228,13 @@ fn a_version_is_rolled_out_from_the_page_models() {
     let mut screen = Screen::new(WIDE, true, with(fake::rolled_back()));
     screen.go(Go::Model("tumours".to_owned()));
     screen.click("Version 5");
-    screen.click("Roll out step by step");
+    screen.click("Roll out");
     assert!(screen.has("Roll out a version of tumours"));
     assert!(screen.has_text("Version 5 answers 10 % of requests, version 6 the others."));
     let mut screen = Screen::new(WIDE, true, with(fake::rolled_back()));
     screen.go(Go::Model("tumours".to_owned()));
     screen.click("More about version 7");
-    screen.click("Roll out");
+    screen.click_last("Roll out");
     assert!(screen.has_text("Version 7 answers 10 % of requests"));
     let mut screen = Screen::usual();
     screen.go(Go::RollOut { model: "tumours".to_owned(), version: 7 });

@@ -65,7 +65,7 @@ impl ModelsPage {
         self.main_action(ui, cx, item, acts);
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing.x = 6.0;
-            let with_icons = ui.available_width() > 280.0;
+            let with_icons = ui.available_width() > 380.0;
             let button = |ui: &mut Ui, icon, text| {
                 widgets::button(ui, widgets::Kind::Secondary, with_icons.then_some(icon), text)
             };
@@ -115,24 +115,26 @@ impl ModelsPage {
                 if button.on_disabled_hover_text("This workspace can only be looked at").clicked() {
                     acts.push(promote(item));
                 }
-                if may_roll_out(item, self.versions.items()) {
-                    let button = widgets::secondary(ui, ph::ARROWS_SPLIT, "Roll out step by step");
-                    let button =
-                        button.on_hover_text("It answers a share of the requests first, and goes back by itself");
-                    if button.on_disabled_hover_text("This workspace can only be looked at").clicked() {
-                        acts.push(Act::RollOut(item.version));
-                    }
-                }
             } else if let Some(to) = self.back_to() {
                 let button = widgets::secondary(ui, ph::ARROW_COUNTER_CLOCKWISE, &format!("Roll back to version {to}"));
                 if button.on_hover_text("The endpoint answers with the version before again").clicked() {
                     acts.push(Act::RollBack);
                 }
             }
-            if item.stage == Stage::Candidate {
-                ui.horizontal(|ui| {
+            let rolls_out = may_roll_out(item, self.versions.items());
+            if item.stage == Stage::Candidate || rolls_out {
+                ui.horizontal_wrapped(|ui| {
                     ui.spacing_mut().item_spacing.x = 6.0;
-                    for stage in [Stage::Approved, Stage::Rejected] {
+                    if rolls_out {
+                        let button = widgets::secondary(ui, ph::ARROWS_SPLIT, "Roll out");
+                        let help = "Step by step: it answers a share of the requests first, and goes back by itself";
+                        let why = "This workspace can only be looked at";
+                        if button.on_hover_text(help).on_disabled_hover_text(why).clicked() {
+                            acts.push(Act::RollOut(item.version));
+                        }
+                    }
+                    let stages = [Stage::Approved, Stage::Rejected];
+                    for stage in stages.into_iter().filter(|_| item.stage == Stage::Candidate) {
                         if widgets::button(ui, widgets::Kind::Secondary, None, verb(stage)).clicked() {
                             acts.push(Act::AskStage(item.version, stage));
                         }

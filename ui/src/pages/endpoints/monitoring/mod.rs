@@ -146,7 +146,7 @@ impl Monitoring {
                     if widgets::link(ui, &served.model).on_hover_text("Show how this model does").clicked() {
                         choose = Some(served.model.clone());
                     }
-                    if chosen.as_ref() == Some(&served.model) {
+                    if chosen.as_ref() == Some(&served.model) && ui.available_width() > 84.0 {
                         widgets::muted(ui, "shown below");
                     }
                 }
@@ -281,18 +281,14 @@ impl Monitoring {
             });
         });
         let [from, to] = report.period_millis;
-        let span = (to - from).max(0);
+        let span = format::duration_millis(to - from);
         let sampled = if report.n_compared < report.n_rows {
             format!(", a sample of {} compared", format::count(report.n_compared))
         } else {
             String::new()
         };
-        let text = format!(
-            "{} in {}, up to {}{sampled}.",
-            format::plural(report.n_rows, "row"),
-            format::duration_millis(span),
-            format::ago(to, now)
-        );
+        let text =
+            format!("{} in {span}, up to {}{sampled}.", format::plural(report.n_rows, "row"), format::ago(to, now));
         widgets::muted(ui, &text).on_hover_text("Rows that were answered in the report's period");
     }
 }
