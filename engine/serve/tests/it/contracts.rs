@@ -323,7 +323,7 @@ fn tensorflow_serving_rows_columns_and_examples() {
     house.refuses(
         post("/v1/models/numbers/labels/stable:predict", rows),
         404,
-        "labels of versions are not answered here",
+        "that version of the model is not served here",
     );
     house.refuses(get(TF), 405, "this address does not take that method");
     let wrong = r#"{"signature_name":"other","instances":[]}"#;

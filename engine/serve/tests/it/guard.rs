@@ -167,7 +167,7 @@ fn keys_that_are_wrong_say_how() {
         ("Bearer k-wrong", 401, "the key is not valid"),
         ("Bearer k-expired", 401, "the key has expired"),
         ("Bearer k-revoked", 401, "the key was revoked"),
-        ("Bearer k-admin", 403, "the key may not ask for predictions"),
+        ("Bearer k-admin", 403, "the key may not look at models"),
         ("Bearer k-unavailable", 503, "keys can't be checked right now"),
         ("Bearer", 401, "the 'Authorization' header holds no bearer key"),
         ("Bearer ", 401, "the 'Authorization' header holds no bearer key"),

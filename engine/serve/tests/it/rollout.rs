@@ -276,10 +276,10 @@ async fn a_shadow_that_hangs_costs_no_answer_and_its_line_is_bounded() {
 }
 
 #[test]
-fn a_rollout_is_shown_to_admins_alone() {
+fn a_rollout_is_shown_to_admins_and_not_to_those_who_predict() {
     let (house, trial) = under(vec![x(1, sum), x(2, sum)], rollout(RolloutMode::Canary, 100));
     let uri = "/v1/models/x/rollout";
-    house.refuses(get(uri), 403, "the key may not see how the endpoint is run");
+    house.refuses(get(uri), 403, "the key may not look at rollouts");
     let admin = |uri: &str| house.call(get(uri).set("authorization", "Bearer k-admin"));
     house.call(post(PREDICT, row(1.0)));
     let answer = admin(uri);
