@@ -35,6 +35,7 @@ impl Wine {
         let mut running = sandbox.start(&["serve", "--bind", "127.0.0.1:0"]);
         let line: Value = serde_json::from_str(&running.line()).unwrap();
         let url = line["endpoint"].as_str().unwrap().to_owned();
+        athanor_serve::use_ring();
         let client = reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
         let model: Value =
             client.get(format!("{url}/v1/models/wine")).bearer_auth(&key).send().unwrap().json().unwrap();

@@ -134,7 +134,7 @@ pub trait Governance {
     /// Marks a version as deleted.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` where an alias points to it or would be rolled back to it.
+    /// `NotFound`; `Conflict` where an alias points to it or would be rolled back to it, or a rollout goes on with it.
     fn delete_version(&self, model: &str, version: u32, act: &Act) -> Result<DeletedVersion>;
 
     /// Takes the mark away.

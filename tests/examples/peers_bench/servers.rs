@@ -313,6 +313,7 @@ impl<'a> Server<'a> {
 }
 
 fn client(patience: Duration) -> Result<reqwest::blocking::Client> {
+    athanor_serve::use_ring();
     Ok(reqwest::blocking::Client::builder().no_proxy().timeout(patience).build()?)
 }
 

@@ -6,10 +6,11 @@ use athanor_protocol::{
     columns::{ColumnData, Frame},
     signature::ModelSignature,
 };
+use prost::Message as _;
 
 use super::{
     corrupt,
-    proto::elem,
+    proto::{GraphProto, elem, kind},
     read,
     session::{Plan, Values},
     signature::{self, Answers, Input, Shape},
@@ -24,6 +25,8 @@ const MAX_BATCH_ROWS: usize = 4_096;
 /// A file that was checked and prepared. Safe to use from many threads at once.
 pub struct OnnxModel {
     shape: Shape,
+    /// What the numbers mean that stand for the labels in the graph that runs.
+    labels: Option<Vec<String>>,
     plan: Plan,
     batch_rows: usize,
 }
@@ -68,9 +71,12 @@ impl OnnxModel {
     /// # Errors
     /// [`LearnError::Corrupt`], [`LearnError::TooLarge`] or [`LearnError::Unsupported`] with what is wrong and the way out.
     pub fn open(bytes: &[u8]) -> Result<Self, LearnError> {
-        let model = read::read(bytes)?;
+        let mut model = read::read(bytes)?;
         let graph = model.graph.as_ref().ok_or_else(|| corrupt("it has no graph"))?;
         let shape = signature::derive(&model, graph)?;
+        let labels = model.graph.as_mut().and_then(number_labels);
+        let rewritten = labels.as_ref().map(|_| model.encode_to_vec());
+        let bytes = rewritten.as_deref().unwrap_or(bytes);
         let kinds: Vec<(i32, Vec<usize>)> =
             shape.inputs.iter().map(|input| (input.elem, input.sides.clone())).collect();
         let plan = Plan::open(bytes, &kinds).map_err(|reason| LearnError::Unsupported {
@@ -83,7 +89,7 @@ impl OnnxModel {
             return Err(LearnError::TooLarge { what: "onnx".to_owned(), message });
         }
         let batch_rows = (MAX_BATCH_VALUES / widest).clamp(1, MAX_BATCH_ROWS);
-        let opened = Self { shape, plan, batch_rows };
+        let opened = Self { shape, labels, plan, batch_rows };
         for n_rows in [1, 2] {
             let nothing = opened.shape.inputs.iter().map(|input| Cells::nothing(input, n_rows)).collect();
             opened.run(nothing, n_rows)?;
@@ -145,6 +151,12 @@ impl OnnxModel {
         })
     }
 
+    /// A label that the graph gives as a number.
+    fn label(&self, number: i64) -> String {
+        let named = self.labels.as_ref().and_then(|labels| labels.get(usize::try_from(number).ok()?));
+        named.map_or_else(|| number.to_string(), Clone::clone)
+    }
+
     fn run(&self, tensors: Vec<Cells>, n_rows: usize) -> Result<Answered, LearnError> {
         let mut inputs = Vec::with_capacity(tensors.len());
         for (cells, input) in tensors.into_iter().zip(&self.shape.inputs) {
@@ -172,7 +184,7 @@ impl OnnxModel {
                     None => None,
                     Some((_, Values::Texts(labels))) if labels.len() == n_rows => Some(labels.clone()),
                     Some((_, Values::Ints(labels))) if labels.len() == n_rows => {
-                        Some(labels.iter().map(ToString::to_string).collect())
+                        Some(labels.iter().map(|&label| self.label(label)).collect())
                     }
                     Some((shape, _)) => {
                         return Err(corrupt(format!("the label has the shape {shape:?} for {n_rows} rows")));
@@ -182,6 +194,33 @@ impl OnnxModel {
             }
         }
     }
+}
+
+/// Lets a classifier of trees answer with the places of its labels instead of their texts, which the runtime cannot do;
+/// the texts, where that was needed. Only where the label is an output of the graph: nothing else may read it.
+fn number_labels(graph: &mut GraphProto) -> Option<Vec<String>> {
+    let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+    let read: Vec<String> = graph.node.iter().flat_map(|node| node.input.iter().cloned()).collect();
+    let node = graph.node.iter_mut().find(|node| {
+        let label = node.output.first();
+        let is_answer = label.is_some_and(|label| outputs.contains(label) && !read.contains(label));
+        node.op_type == "TreeEnsembleClassifier" && is_answer
+    })?;
+    let label = node.output.first()?.clone();
+    let texts = node.attribute.iter_mut().find(|attribute| attribute.name == "classlabels_strings")?;
+    let names: Vec<String> = texts.strings.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
+    if names.is_empty() {
+        return None;
+    }
+    "classlabels_int64s".clone_into(&mut texts.name);
+    texts.strings.clear();
+    texts.ints = (0..names.len()).filter_map(|place| i64::try_from(place).ok()).collect();
+    texts.r#type = kind::INTS;
+    let output = graph.output.iter_mut().find(|output| output.name == label)?;
+    if let Some(tensor) = output.r#type.as_mut().and_then(|kind| kind.tensor_type.as_mut()) {
+        tensor.elem_type = elem::INT64;
+    }
+    Some(names)
 }
 
 /// What comes out, flat.

@@ -13,6 +13,7 @@ use super::{
     aliases::{self, line},
     convert::{count, from_json, json, small},
     registry::{find_model, find_version},
+    rollouts,
 };
 use crate::{
     error::{Result, StoreError},
@@ -265,6 +266,10 @@ pub(super) fn delete(tx: &Transaction<'_>, model: &str, version: u32, act: &Act)
         let reason = format!("cannot be deleted: {alias:?} would be rolled back to it");
         return Err(StoreError::conflict("version in use", subject, reason).into());
     }
+    if rollouts::needs(tx, model_no, version)? {
+        let reason = "cannot be deleted: a rollout goes on with it";
+        return Err(StoreError::conflict("version in use", subject, reason).into());
+    }
     tx.execute(
         "INSERT INTO version_deleted (model_no, version, at, actor, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![model_no, version, act.at_millis, act.actor, act.reason],
@@ -323,7 +328,7 @@ pub(super) fn apply_retention(tx: &Transaction<'_>, dry_run: bool, act: &Act) ->
             let age = act.at_millis.saturating_sub(created_at);
             let is_young = rules.keep_days.is_some_and(|days| age <= i64::from(days) * DAY_MILLIS);
             let (pointing, back) = aliases::holders(tx, model_no, &model, version)?;
-            let is_held = !pointing.is_empty() || !back.is_empty();
+            let is_held = !pointing.is_empty() || !back.is_empty() || rollouts::needs(tx, model_no, version)?;
             if is_new || is_young || is_held || stage(tx, model_no, version)? == Stage::Approved {
                 continue;
             }

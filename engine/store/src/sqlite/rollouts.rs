@@ -121,6 +121,13 @@ pub(super) fn step(tx: &Transaction<'_>, id: u64, from: u32, to: u32, at: i64) -
     one(tx, id)
 }
 
+/// Whether a running rollout needs a version, as the one that answers or as the one that may.
+pub(super) fn needs(tx: &Transaction<'_>, model_no: i64, version: u32) -> Inner<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM rollout WHERE model_no = ?1 AND phase = 'running'
+         AND ?2 IN (stable, candidate))";
+    Ok(tx.prepare_cached(sql)?.query_row(params![model_no, version], |row| row.get(0))?)
+}
+
 pub(super) fn note(tx: &Transaction<'_>, id: u64, figures: &RolloutFigures) -> Inner<()> {
     tx.prepare_cached("UPDATE rollout SET figures = ?2 WHERE no = ?1 AND phase = 'running'")?
         .execute(params![id.cast_signed(), json(figures, "count of a rollout")?])?;

@@ -50,6 +50,7 @@ pub fn one_runs_at_a_time_and_moves_on(a: &dyn Store, b: &dyn Store) {
     assert_eq!(code(b.start_rollout("wine", &spec(3), 11)), Code::Conflict);
     assert_eq!(b.running_rollouts().unwrap(), std::slice::from_ref(&begun));
     assert_eq!(b.newest_rollout("wine").unwrap(), Some(begun.clone()));
+    assert_eq!(code(b.delete_version("wine", 2, &act("old", 12))), Code::Conflict, "a rollout goes on with it");
 
     assert_eq!(code(b.step_rollout(begun.id, 1, 0, 70)), Code::Conflict, "it is at another step");
     assert_eq!(code(b.step_rollout(begun.id, 0, 2, 70)), Code::Conflict, "it has no such step");
