@@ -97,7 +97,7 @@ pub(super) fn folders(workspace: &Workspace) -> [PathBuf; 2] {
 /// stops it all where it says `false`.
 ///
 /// # Errors
-/// If one is not there or cannot be read; names the node. [`Code::Cancelled`] where it was stopped.
+/// If one is not there or cannot be read; names the node. `Cancelled` where it was stopped.
 pub(super) fn sources(
     desk: &Desk,
     workspace: &Workspace,
