@@ -126,14 +126,14 @@ fn comparison_ui(ui: &mut Ui, comparison: &Comparison, first: u32, second: u32) 
     let titles = [format!("Version {first}"), format!("Version {second}")];
     let mut columns = vec![
         Col::wide("Metric"),
-        Col::number(&titles[0], 84.0),
-        Col::number(&titles[1], 84.0),
-        Col::number("Difference", 84.0),
+        Col::number(&titles[0], 76.0),
+        Col::number(&titles[1], 76.0),
+        Col::number("Difference", 76.0),
     ];
     if wide {
-        columns.push(Col::fixed("Worse or better by, around zero", 200.0));
+        columns.push(Col::fixed("Worse or better by", 176.0));
     }
-    columns.push(Col::fixed("", 110.0));
+    columns.push(Col::fixed("", 100.0));
     widgets::lines_header(ui, &columns);
     for line in &comparison.metrics {
         difference_row(ui, &columns, line, wide);
