@@ -80,7 +80,15 @@ impl Best {
 fn best_of(kind: Kind, setup: &Setup, model: &str) -> Result<Option<Best>> {
     let mut best: Option<Best> = None;
     for workers in kind.worker_counts() {
-        let Some(server) = Server::start(kind, setup, model, workers)? else { return Ok(None) };
+        let server = match Server::start(kind, setup, model, workers) {
+            Ok(Some(server)) => server,
+            Ok(None) => return Ok(None),
+            // Not every server starts with every number of processes everywhere; one that works is enough.
+            Err(err) => {
+                eprintln!("{} with {workers} worker processes: {err}", kind.name());
+                continue;
+            }
+        };
         let request = server.request();
         // Until the processor's caches, and the servers' own, know the way.
         wrk::run(&request, 4, 2, setup.scratch())?;

@@ -262,7 +262,10 @@ impl<'a> Server<'a> {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended: {status}; see its log", self.kind.name());
+                let log = fs::read_to_string(self.setup.folder.join(format!("{}.log", self.kind.name())));
+                let log = log.unwrap_or_default();
+                let lines: Vec<&str> = log.lines().rev().take(5).collect();
+                bail!("{} ended: {status}: {}", self.kind.name(), lines.join(" | "));
             }
             ensure!(begun.elapsed() < PATIENCE, "{} is not ready after {PATIENCE:?}", self.kind.name());
             std::thread::sleep(Duration::from_millis(2));
