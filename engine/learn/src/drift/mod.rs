@@ -1,6 +1,6 @@
 //! Drift: how far recent values are from those of training.
 //!
-//! [`compare`] gives the verdict on a column. The comparisons it is made of stand by themselves: each is a pure function
+//! [`compare()`] gives the verdict on a column. The comparisons it is made of stand by themselves: each is a pure function
 //! of its samples or counts, with the value that SciPy, or the formula in NumPy, has for them.
 //!
 //! Values that are not finite are no part of a distribution and are left out; missing ones are counted elsewhere. What

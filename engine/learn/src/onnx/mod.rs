@@ -1,6 +1,6 @@
 //! ONNX: packages written as ONNX files that other programs run, and ONNX files that are served as models.
 //!
-//! [`export`] writes preparation, encoder and model as one graph, so that raw named columns go in; `docs/serving/onnx.md`
+//! [`export()`] writes preparation, encoder and model as one graph, so that raw named columns go in; `docs/serving/onnx.md`
 //! says which type each column has and what stands for a missing value. The bytes are run on the spot and compared with
 //! the package's own answers. [`OnnxModel`] reads files from elsewhere: only known operators within limits, nothing
 //! beside the file is opened, and no panic of the runtime leaves.

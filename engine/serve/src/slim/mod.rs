@@ -1,7 +1,7 @@
 //! The slim server `athanor-serve`: package files, a file of hashed keys and a socket; no workspace and no database.
 //!
 //! It is what stands in a container image and in an edge bundle. It finds its packages in files or a folder, takes what
-//! the clouds say in the environment ([`environment`]), predicts a table without a socket (`predict`), and asks itself
+//! the clouds say in the environment (`environment`), predicts a table without a socket (`predict`), and asks itself
 //! whether it is well (`health`), since an image without a shell has nothing else that could.
 
 mod args;
