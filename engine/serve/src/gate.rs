@@ -305,7 +305,7 @@ pub(crate) async fn pass(Held(state): Held<State>, mut request: Request, next: N
     let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     let method = request.method().clone();
     let note = monitor::Note::new(&id_text);
-    let route = monitor::Route::of(request.uri().path());
+    let route = monitor::Route::of(request.uri().path(), state.config());
     let _in_flight = state.monitor().enter();
     let place = state.monitor().spans.begin(request.headers());
     let mut code = None;

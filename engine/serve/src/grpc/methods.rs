@@ -21,6 +21,7 @@ use crate::{
     body::read_body,
     config::MAX_INLINE_BYTES,
     gate::{Admission, Deadline, RequestId},
+    monitor::Route,
     oip_reply::{self, TensorMetadata as Described},
     refusal::{Refusal, bad},
     rollout,
@@ -67,6 +68,15 @@ impl Rpc {
     /// Whether it asks only for life, which needs no key.
     pub(super) fn is_probe(self) -> bool {
         matches!(self, Self::ServerLive | Self::ServerReady | Self::Health)
+    }
+
+    /// What it is for, as metrics say it.
+    pub(super) fn route(self) -> Route {
+        match self {
+            Self::ModelInfer => Route::Infer,
+            rpc if rpc.is_probe() => Route::Health,
+            _ => Route::Metadata,
+        }
     }
 
     /// Whether it is one of those that the endpoint is there for.

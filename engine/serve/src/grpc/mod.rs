@@ -38,6 +38,7 @@ use crate::{
     config::ServeConfig,
     error::ServeError,
     gate::{self, Callers, Passage, REQUEST_ID},
+    monitor,
     refusal::Refusal,
     router::State,
     server::{self, Speech},
@@ -88,9 +89,12 @@ impl Grpc {
         }
         let rpc = Rpc::parse(request.uri().path());
         let mut passage = Passage::default();
+        // Watched as over HTTP: counted, captured, compared.
+        let note = monitor::Note::new(id.to_str().unwrap_or("-"));
+        let _in_flight = self.state.monitor().enter();
         // A panic ends one request, as over HTTP.
         let outcome = {
-            let mut work = std::pin::pin!(self.pass(rpc, request, &mut passage));
+            let mut work = std::pin::pin!(monitor::scope(note.clone(), self.pass(rpc, request, &mut passage)));
             poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
                 Ok(poll) => poll,
                 Err(_) => Poll::Ready(Err(Refusal::internal("a request panicked"))),
@@ -107,6 +111,9 @@ impl Grpc {
         if rpc.is_some_and(Rpc::is_counted) {
             self.state.load().answered(status.as_u16(), took);
         }
+        let code = outcome.as_ref().err().map(|refusal| refusal.failure.code);
+        let route = rpc.map_or(monitor::Route::Other, Rpc::route);
+        self.state.monitor().finished(&note, route, status.as_u16(), code, took);
         let micros = took.as_micros() as u64;
         tracing::debug!(request_id = id_text, key_id, ?rpc, status = status.as_u16(), micros, "gRPC request");
         let mut response = match outcome {

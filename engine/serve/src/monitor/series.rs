@@ -11,6 +11,8 @@ use std::{
 
 use athanor_protocol::{Code, monitor::ColumnQuality};
 
+use crate::config::ServeConfig;
+
 /// Upper bounds of the buckets of request durations, in seconds; above the last is one more.
 pub(crate) const BOUNDS: [f64; 14] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
@@ -48,10 +50,17 @@ impl Route {
         }
     }
 
-    /// By the beginning and the end of a path.
-    pub(crate) fn of(path: &str) -> Self {
+    /// By the beginning and the end of a path, and by the routes that a platform has chosen.
+    pub(crate) fn of(path: &str, config: &ServeConfig) -> Self {
         let is_model = path.starts_with("/v1/models") || path.starts_with("/v2/models");
         match path {
+            path if config.vertex_predict_route.as_deref() == Some(path) => Self::Predict,
+            path if config.vertex_health_route.as_deref() == Some(path) => Self::Health,
+            "/invocations" | "/score" => Self::Predict,
+            "/ping" | "/health" => Self::Health,
+            "/execution-parameters" | "/openapi.json" | "/swagger.json" | "/version" => Self::Metadata,
+            // The verbs of TensorFlow Serving, KServe and Vertex AI.
+            path if [":predict", ":classify", ":regress"].iter().any(|verb| path.ends_with(verb)) => Self::Predict,
             "/metrics" => Self::Metrics,
             "/v2" => Self::Metadata,
             "/v2/health/live" | "/v2/health/ready" => Self::Health,
@@ -152,7 +161,16 @@ mod tests {
 
     #[test]
     fn addresses_fall_into_a_fixed_list() {
+        let mut config = ServeConfig::new(std::net::SocketAddr::from(([127, 0, 0, 1], 8080)));
+        config.vertex_predict_route = Some("/mine".to_owned());
         for (path, expect) in [
+            ("/invocations", Route::Predict),
+            ("/score", Route::Predict),
+            ("/mine", Route::Predict),
+            ("/ping", Route::Health),
+            ("/v1/models/wine:predict", Route::Predict),
+            ("/v1/models/wine/versions/3:classify", Route::Predict),
+            ("/v1/endpoints/1/deployedModels/2:predict", Route::Predict),
             ("/v2", Route::Metadata),
             ("/v2/health/live", Route::Health),
             ("/v2/models/wine/infer", Route::Infer),
@@ -165,7 +183,7 @@ mod tests {
             ("/infer", Route::Other),
             ("", Route::Other),
         ] {
-            assert_eq!(Route::of(path), expect, "{path}");
+            assert_eq!(Route::of(path, &config), expect, "{path}");
         }
         for (at, route) in Route::ALL.into_iter().enumerate() {
             assert_eq!(route as usize, at);
