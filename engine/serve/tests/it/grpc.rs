@@ -9,6 +9,7 @@ use std::{
 
 use athanor_protocol::Code;
 use axum::body::Body;
+use tower::ServiceExt as _;
 
 use crate::{
     grpc_house::{
@@ -70,6 +71,19 @@ fn numbers_raw() -> Vec<u8> {
         bytes(7, whole),
     ]
     .concat()
+}
+
+#[tokio::test]
+async fn predictions_are_counted_as_over_http() {
+    let live = live_grpc(|_| {}, vec![numbers(2)]);
+    assert_eq!(call(&live, "ModelInfer", &numbers_typed()).await.status, OK);
+    let request = axum::http::Request::get("/metrics").header("host", "localhost:8080");
+    let request = request.header("authorization", "Bearer k-good").body(Body::empty()).unwrap();
+    let answer = athanor_serve::router(&live.state).oneshot(request).await.unwrap();
+    let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let line = r#"athanor_requests_total{model="numbers",version="2",route="infer",code="200"} 1"#;
+    assert!(text.lines().any(|found| found == line), "{text}");
 }
 
 #[tokio::test]
