@@ -44,6 +44,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod blocks;
 mod csv;
 mod dataset;
 mod describe;
@@ -66,6 +67,7 @@ mod table;
 mod values;
 mod words;
 
+pub use blocks::{Block, Blocks, Types, read_blocks};
 pub use dataset::{Dataset, open};
 pub use describe::DescribeOptions;
 pub use error::DatasetError;
@@ -74,7 +76,7 @@ pub use prepare::{Prepared, plan_schema, prepare};
 pub use recipe::restrict;
 pub use replay::Replay;
 pub use show::cell_text;
-pub use stream::{BatchReader, TableWriter, read_batches};
+pub use stream::{BatchReader, TableWriter, csv_lines, read_batches};
 pub use table::PreparedTable;
 
 /// The version of Polars that this program was built with; part of every model's lineage.

@@ -175,11 +175,12 @@ impl Encoding {
 /// UTF-16 is transcoded, unpaired surrogates become U+FFFD; UTF-8 is passed through and checked by the caller.
 pub(crate) struct TextReader {
     inner: BufReader<File>,
-    hasher: blake3::Hasher,
+    hasher: Option<blake3::Hasher>,
     encoding: Encoding,
     lone_returns: bool,
     skip: usize,
     raw: Vec<u8>,
+    chunk: Vec<u8>,
     pending: Vec<u8>,
     high_surrogate: Option<u16>,
 }
@@ -190,11 +191,12 @@ impl TextReader {
         let skip = encoding.mark_bytes() as usize;
         Self {
             inner: BufReader::with_capacity(1 << 18, file),
-            hasher: blake3::Hasher::new(),
+            hasher: Some(blake3::Hasher::new()),
             encoding,
             lone_returns,
             skip,
             raw: vec![0; 1 << 16],
+            chunk: Vec::new(),
             pending: Vec::new(),
             high_surrogate: None,
         }
@@ -206,8 +208,39 @@ impl TextReader {
         Ok(Self { skip: 0, ..Self::new(file, encoding, lone_returns) })
     }
 
+    /// For who has no use for the digest: it is that of no bytes.
+    pub(crate) fn without_digest(self) -> Self {
+        Self { hasher: None, ..self }
+    }
+
     pub(crate) fn encoding(&self) -> Encoding {
         self.encoding
+    }
+
+    /// The file that is read.
+    pub(crate) fn file(&self) -> &File {
+        self.inner.get_ref()
+    }
+
+    /// Adds text to `out` until that has about `wanted` bytes. Returns how many were added: 0 at the end of the file.
+    pub(crate) fn append(&mut self, out: &mut Vec<u8>, wanted: usize) -> io::Result<usize> {
+        let before = out.len();
+        let as_it_lies = matches!(self.encoding, Encoding::Utf8 { .. })
+            && self.skip == 0
+            && !self.lone_returns
+            && self.hasher.is_none();
+        if as_it_lies && wanted > before {
+            out.reserve(wanted - before);
+            // From behind the buffer's content straight into its place.
+            self.inner.by_ref().take((wanted - before) as u64).read_to_end(out)?;
+        } else {
+            let mut chunk = std::mem::take(&mut self.chunk);
+            let read = self.next_chunk(&mut chunk);
+            out.extend_from_slice(&chunk);
+            self.chunk = chunk;
+            read?;
+        }
+        Ok(out.len() - before)
     }
 
     /// The next bytes, appended to nothing: `out` is replaced. Empty at the end of the file.
@@ -219,7 +252,9 @@ impl TextReader {
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
                 Err(err) => return Err(err),
             };
-            self.hasher.update(&self.raw[..n]);
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&self.raw[..n]);
+            }
             if n == 0 {
                 self.finish_utf16(out);
                 break;
@@ -273,7 +308,7 @@ impl TextReader {
 
     /// The digest of everything that was read, and the file.
     pub(crate) fn finish(self) -> (String, File) {
-        (digest_text(&self.hasher), self.inner.into_inner())
+        (digest_text(&self.hasher.unwrap_or_default()), self.inner.into_inner())
     }
 }
 

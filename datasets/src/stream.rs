@@ -5,21 +5,24 @@ use std::{
     fs::File,
     io::{BufWriter, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use athanor_protocol::{
-    columns::{ColumnData, Frame},
+    columns::Frame,
     table::{DataSource, TableSchema},
 };
 use polars::prelude as pl;
 
 use crate::{
-    csv::{Batch, Batches},
+    csv::{
+        Batch, Batches,
+        write::{push_header, push_rows},
+    },
     dataset::{Dataset, Kind, collect_streaming, open, read_error},
     error::{DatasetError, guard},
     frame::{frame_from_polars, polars_from_frame},
     table::{persist, write_error},
-    values::format_datetime,
 };
 
 /// Rows that are taken out of a Parquet file at once, where batches are smaller.
@@ -149,11 +152,13 @@ pub struct TableWriter {
     beside: tempfile::NamedTempFile,
     format: Format,
     n_rows: u64,
+    /// The first rows' columns.
+    names: Option<Vec<Arc<str>>>,
 }
 
 enum Format {
-    Csv { file: BufWriter<File>, names: Option<Vec<String>> },
-    Parquet { file: File, writer: Option<Box<polars::io::parquet::write::BatchedWriter<File>>>, names: Vec<String> },
+    Csv { file: BufWriter<File>, lines: Vec<u8> },
+    Parquet { file: File, writer: Option<Box<polars::io::parquet::write::BatchedWriter<File>>> },
 }
 
 impl std::fmt::Debug for TableWriter {
@@ -182,11 +187,11 @@ impl TableWriter {
         let beside = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(io)?;
         let file = beside.as_file().try_clone().map_err(io)?;
         let format = if ending == "csv" {
-            Format::Csv { file: BufWriter::new(file), names: None }
+            Format::Csv { file: BufWriter::new(file), lines: Vec::new() }
         } else {
-            Format::Parquet { file, writer: None, names: Vec::new() }
+            Format::Parquet { file, writer: None }
         };
-        Ok(Self { path: path.to_owned(), beside, format, n_rows: 0 })
+        Ok(Self { path: path.to_owned(), beside, format, n_rows: 0, names: None })
     }
 
     /// Adds rows. The first frame decides the columns; later ones must have the same.
@@ -194,40 +199,26 @@ impl TableWriter {
     /// # Errors
     /// If the columns differ from the first frame's, or the disk is full.
     pub fn write(&mut self, frame: &Frame) -> Result<(), DatasetError> {
-        let found: Vec<String> = frame.columns().iter().map(|column| column.name.to_string()).collect();
-        let check = |names: &[String]| {
-            if names == found {
-                return Ok(());
-            }
-            Err(DatasetError::invalid(format!("a batch has the columns {found:?}, the first one had {names:?}")))
-        };
+        let is_first = self.check_names(frame)?;
         let path = &self.path;
         let io = |source| DatasetError::Io { action: "writing", path: path.display().to_string(), source };
         match &mut self.format {
-            Format::Csv { file, names } => {
-                match names {
-                    Some(names) => check(names)?,
-                    None => {
-                        write_line(file, found.iter().map(|name| name.as_str().into())).map_err(io)?;
-                        *names = Some(found);
-                    }
+            Format::Csv { file, lines } => {
+                lines.clear();
+                if is_first {
+                    push_header(lines, frame);
                 }
-                for row in 0..frame.n_rows() {
-                    write_line(file, frame.columns().iter().map(|column| cell(&column.data, row))).map_err(io)?;
-                }
+                push_rows(lines, frame);
+                file.write_all(lines).map_err(io)?;
             }
-            Format::Parquet { file, writer, names } => {
+            Format::Parquet { file, writer } => {
                 let df = polars_from_frame(frame)?;
                 guard("writing a table", || {
                     let writer = match writer {
-                        Some(writer) => {
-                            check(names)?;
-                            writer
-                        }
+                        Some(writer) => writer,
                         None => {
                             let options = pl::ParquetWriter::new(file.try_clone().map_err(io)?)
                                 .with_compression(pl::ParquetCompression::Zstd(None));
-                            *names = found.clone();
                             writer.insert(Box::new(options.batched(df.schema()).map_err(|err| write_error(path, err))?))
                         }
                     };
@@ -239,16 +230,31 @@ impl TableWriter {
         Ok(())
     }
 
+    /// Whether these are the first rows; fails where the first ones had other columns.
+    fn check_names(&mut self, frame: &Frame) -> Result<bool, DatasetError> {
+        let found: Vec<Arc<str>> = frame.columns().iter().map(|column| Arc::clone(&column.name)).collect();
+        match &self.names {
+            Some(names) if *names == found => Ok(false),
+            Some(names) => {
+                Err(DatasetError::invalid(format!("a batch has the columns {found:?}, the first one had {names:?}")))
+            }
+            None => {
+                self.names = Some(found);
+                Ok(true)
+            }
+        }
+    }
+
     /// Flushes to disk and renames into place. Returns the number of rows.
     ///
     /// # Errors
     /// If nothing was written, so that there are no columns, or the disk is full.
     pub fn finish(self) -> Result<u64, DatasetError> {
-        let Self { path, beside, format, n_rows } = self;
+        let Self { path, beside, format, n_rows, names, .. } = self;
         let io = |source| DatasetError::Io { action: "writing", path: path.display().to_string(), source };
         let nothing = || DatasetError::invalid(format!("{:?}: no table was written", path.display()));
         match format {
-            Format::Csv { mut file, names } => {
+            Format::Csv { mut file, .. } => {
                 names.ok_or_else(nothing)?;
                 file.flush().map_err(io)?;
             }
@@ -262,36 +268,13 @@ impl TableWriter {
     }
 }
 
-fn cell(data: &ColumnData, row: usize) -> std::borrow::Cow<'_, str> {
-    match data {
-        ColumnData::Text(values) => values[row].as_deref().unwrap_or_default().into(),
-        ColumnData::Datetime(values) => values[row].map(format_datetime).unwrap_or_default().into(),
-        // Bools, whole numbers and floats, which print so that they read back to the same bits.
-        _ => data.label(row).map(|label| label.to_string()).unwrap_or_default().into(),
+/// The rows as lines of a CSV file, as [`TableWriter::write`] writes them: for who puts a file together from what several
+/// threads have made. `with_names` sets the line of the columns' names before them.
+pub fn csv_lines(frame: &Frame, with_names: bool) -> Vec<u8> {
+    let mut lines = Vec::new();
+    if with_names {
+        push_header(&mut lines, frame);
     }
-}
-
-fn write_line<'a>(
-    file: &mut impl Write,
-    cells: impl Iterator<Item = std::borrow::Cow<'a, str>>,
-) -> std::io::Result<()> {
-    let mut n_cells = 0;
-    let mut n_bytes = 0;
-    for cell in cells {
-        if n_cells > 0 {
-            file.write_all(b",")?;
-        }
-        n_cells += 1;
-        n_bytes += cell.len();
-        if cell.contains(['"', ',', '\n', '\r']) || cell.starts_with(' ') || cell.ends_with(' ') {
-            write!(file, "\"{}\"", cell.replace('"', "\"\""))?;
-        } else {
-            file.write_all(cell.as_bytes())?;
-        }
-    }
-    // A blank line is no record to any reader, so a lone missing value is written as empty quotes.
-    if n_cells == 1 && n_bytes == 0 {
-        file.write_all(b"\"\"")?;
-    }
-    file.write_all(b"\n")
+    push_rows(&mut lines, frame);
+    lines
 }

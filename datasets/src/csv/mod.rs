@@ -1,11 +1,15 @@
 //! Text tables: what a file's first part tells, and batches of typed rows.
 //!
 //! Records are cut by `csv-core`, because line numbers, open quotes, CR-only lines and one pass for values and digest
-//! are needed and Polars' own reader offers none of them; Polars gets typed columns.
+//! are needed and Polars' own reader offers none of them; Polars gets typed columns. Who wants a table's rows as fast as
+//! possible cuts it into stretches of whole records (`cut`) that several threads read (`decode`).
 
+pub(crate) mod cut;
+pub(crate) mod decode;
 pub(crate) mod index;
 pub(crate) mod reader;
 pub(crate) mod types;
+pub(crate) mod write;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +17,7 @@ use athanor_protocol::table::{ColumnSchema, CsvOptions, DataType, TableSchema};
 use polars::prelude::DataFrame;
 
 use self::{
+    cut::{Cutter, STRETCH_BYTES, Stretch},
     reader::{Dialect, MAX_COLUMNS, Record, Records},
     types::{Builder, FieldRules, Guess, looks_like_a_value, widened},
 };
@@ -176,6 +181,16 @@ impl CsvTable {
         self.widen(file, stop)
     }
 
+    /// The table in stretches of whole records, behind the header.
+    pub(crate) fn stretches(&self, file: &SourceFile) -> Result<Stretches, DatasetError> {
+        self.stretches_of(file, STRETCH_BYTES)
+    }
+
+    fn stretches_of(&self, file: &SourceFile, n_bytes: usize) -> Result<Stretches, DatasetError> {
+        let cutter = Cutter::open(file, &self.dialect, n_bytes)?;
+        Ok(Stretches { cutter, separator: self.dialect.separator, header_follows: self.has_header })
+    }
+
     /// The records behind the header, from the beginning.
     fn records(&self, file: &SourceFile) -> Result<Records, DatasetError> {
         let mut records = Records::open(file, &self.dialect)?;
@@ -239,6 +254,30 @@ impl CsvTable {
             wanted: wanted.to_vec(),
             n_rows: n_rows.clamp(1, most),
         })
+    }
+}
+
+/// Hands out a table's records in stretches.
+pub(crate) struct Stretches {
+    cutter: Cutter,
+    separator: u8,
+    header_follows: bool,
+}
+
+impl Stretches {
+    /// The next one, `None` at the end; fails at the end where the file changed meanwhile. One may hold no record.
+    pub(crate) fn next(&mut self) -> Result<Option<Stretch>, DatasetError> {
+        while let Some(stretch) = self.cutter.next()? {
+            if !self.header_follows {
+                return Ok(Some(stretch));
+            }
+            // Blank lines before the header are nothing.
+            if !stretch.is_blank() {
+                self.header_follows = false;
+                return Ok(Some(stretch.behind_first_record(self.separator)));
+            }
+        }
+        Ok(None)
     }
 }
 

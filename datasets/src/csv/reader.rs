@@ -26,6 +26,15 @@ impl Dialect {
     pub(crate) fn machine(&self) -> Reader {
         ReaderBuilder::new().delimiter(self.separator).build()
     }
+
+    /// For text from the middle of a file.
+    fn machine_at(&self, line: u64) -> Reader {
+        let mut machine = self.machine();
+        // A machine that has read something takes no character for a byte order mark.
+        let _ = machine.read_record(b"\n", &mut [0], &mut [0]);
+        machine.set_line(line);
+        machine
+    }
 }
 
 /// The fields of one record.
@@ -51,7 +60,7 @@ impl<'a> Record<'a> {
 /// Streams the records of a file.
 pub(crate) struct Records {
     file: SourceFile,
-    text: TextReader,
+    text: Text,
     machine: Reader,
     chunk: Vec<u8>,
     at: usize,
@@ -61,6 +70,33 @@ pub(crate) struct Records {
     /// Bytes of text consumed so far.
     pub(crate) n_consumed: u64,
     place: Place,
+}
+
+/// Where the text of records comes from.
+enum Text {
+    File(Box<TextReader>),
+    /// A stretch of a file that was read already, until it was handed out.
+    Memory(Option<Vec<u8>>),
+}
+
+impl Text {
+    fn encoding(&self) -> Encoding {
+        match self {
+            Self::File(text) => text.encoding(),
+            Self::Memory(_) => Encoding::Utf8 { mark_bytes: 0 },
+        }
+    }
+
+    /// The next bytes in place of what is in `out`; empty at the end.
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> std::io::Result<()> {
+        match self {
+            Self::File(text) => text.next_chunk(out),
+            Self::Memory(bytes) => {
+                *out = bytes.take().unwrap_or_default();
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Where a record begins: what is needed to go on reading from there.
@@ -82,23 +118,29 @@ impl Records {
         Self::begin(file, dialect, Some(place))
     }
 
+    /// Of text that begins with a record on line `line` of the file. No digest comes of it.
+    pub(crate) fn in_memory(file: &SourceFile, dialect: &Dialect, bytes: Vec<u8>, line: u64) -> Self {
+        let place = Place { offset: 0, line };
+        Self::new(file, dialect.machine_at(line), Text::Memory(Some(bytes)), place)
+    }
+
     fn begin(file: &SourceFile, dialect: &Dialect, place: Option<Place>) -> Result<Self, DatasetError> {
-        let mut machine = dialect.machine();
         let handle = file.open()?;
-        let (text, place) = match place {
+        let (text, machine, place) = match place {
             None => {
                 let text = TextReader::new(handle, dialect.encoding, dialect.lone_returns);
-                (text, Place { offset: dialect.encoding.mark_bytes(), line: 1 })
+                (text, dialect.machine(), Place { offset: dialect.encoding.mark_bytes(), line: 1 })
             }
             Some(place) => {
-                // A machine that has read something takes no character for a byte order mark.
-                let _ = machine.read_record(b"\n", &mut [0], &mut [0]);
-                machine.set_line(place.line);
                 let text = TextReader::new_at(handle, dialect.encoding, dialect.lone_returns, place.offset);
-                (text.map_err(|err| file.io(err))?, place)
+                (text.map_err(|err| file.io(err))?, dialect.machine_at(place.line), place)
             }
         };
-        Ok(Self {
+        Ok(Self::new(file, machine, Text::File(Box::new(text)), place))
+    }
+
+    fn new(file: &SourceFile, machine: Reader, text: Text, place: Place) -> Self {
+        Self {
             file: file.clone(),
             text,
             machine,
@@ -109,7 +151,7 @@ impl Records {
             ends: vec![0; 64],
             n_consumed: 0,
             place,
-        })
+        }
     }
 
     /// Where the text that was not consumed yet begins; between two records that is where the next one begins, or blank
@@ -235,7 +277,9 @@ impl Records {
 
     /// The digest of the file's bytes; call it after the last record. Fails where the file changed meanwhile.
     pub(crate) fn finish(self) -> Result<String, DatasetError> {
-        let (digest, handle) = self.text.finish();
+        // What was read already was checked by who read it.
+        let Text::File(text) = self.text else { return Ok(String::new()) };
+        let (digest, handle) = text.finish();
         self.file.check_same(&handle)?;
         Ok(digest)
     }

@@ -28,6 +28,13 @@ impl FieldRules {
     }
 
     pub(crate) fn float(&self, field: &str) -> Option<f64> {
+        // Most numbers begin so; what a number is does not change.
+        if matches!(field.as_bytes(), [b'1'..=b'9', ..] | [b'0', b'.', ..])
+            && !self.decimal_comma
+            && let Ok(value) = field.parse()
+        {
+            return Some(value);
+        }
         if has_leading_zero(field) {
             None
         } else if self.decimal_comma && field.contains(',') {

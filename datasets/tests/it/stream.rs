@@ -1,6 +1,8 @@
 //! Batches in and out.
 
-use athanor_datasets::{TableWriter, open, read_batches};
+use std::collections::BTreeSet;
+
+use athanor_datasets::{TableWriter, Types, open, read_batches, read_blocks};
 use athanor_protocol::{
     Code,
     columns::{Column, ColumnData, Frame},
@@ -161,4 +163,63 @@ fn foreign_parquet_types_are_brought_to_ours() {
     assert_eq!(err.code(), Code::BadData, "{err}");
     let only_lists = save("lists.parquet", vec![Series::new("l".into(), [Series::new("".into(), [1i64])]).into()]);
     assert!(open(&only_lists).unwrap_err().to_string().contains("it has no column that can be used"));
+}
+
+#[test]
+fn blocks_are_the_table_whoever_decodes_them() {
+    let folder = Folder::new();
+    let mut text = "i,s,x\n".to_owned();
+    // Some mebibytes, with a line in quotes here and there, so that both ways of reading are gone.
+    (0..200_000).for_each(|i| match i % 50_000 {
+        7 => text.push_str(&format!("{i},\"w\n,{}\",{}.5\n", i % 7, i % 11)),
+        _ => text.push_str(&format!("{i},w{},{}.5\n", i % 7, i % 11)),
+    });
+    let csv = folder.write("t.csv", text);
+    let mut writer = TableWriter::create(&folder.path("t.parquet")).unwrap();
+    let mut expected = Vec::new();
+    for batch in read_batches(&csv, 8192).unwrap() {
+        let batch = batch.unwrap();
+        expected.extend(rows(&batch));
+        writer.write(&batch).unwrap();
+    }
+    writer.finish().unwrap();
+    for source in [csv, folder.source("t.parquet")] {
+        let blocks = read_blocks(&source, None, Types::FromSample).unwrap();
+        assert_eq!(shape(blocks.schema()), "i:int s:text x:float");
+        let blocks: Vec<_> = blocks.collect::<Result<_, _>>().unwrap();
+        assert!(blocks.len() > 2);
+        // From the last to the first.
+        let threads = blocks.into_iter().rev().map(|block| std::thread::spawn(|| block.decode().unwrap().unwrap()));
+        let mut frames: Vec<Frame> = threads.map(|thread| thread.join().unwrap()).collect();
+        frames.reverse();
+        let found: Vec<_> = frames.iter().flat_map(rows).collect();
+        assert!(found == expected);
+        let few = BTreeSet::from(["x", "not there"]);
+        let block = read_blocks(&source, Some(&few), Types::Settled).unwrap().next().unwrap().unwrap();
+        let names: Vec<String> =
+            block.decode().unwrap().unwrap().columns().iter().map(|column| column.name.to_string()).collect();
+        assert_eq!(names, ["x"]);
+    }
+}
+
+#[test]
+fn a_block_that_the_sample_did_not_tell_of_is_a_misfit_until_types_are_settled() {
+    let folder = Folder::new();
+    let text = |last: &str| "x\n".to_owned() + &"1\n".repeat(1_000_000) + last;
+    let decode = |source, types| {
+        read_blocks(source, None, types).and_then(|mut blocks| {
+            blocks.try_fold(0, |n_rows, block| {
+                // A misfit is counted as a million rows.
+                Ok(n_rows + block?.decode()?.map_or(1_000_000, |frame| frame.n_rows()))
+            })
+        })
+    };
+    let source = folder.write("t.csv", text("many\n"));
+    assert!(decode(&source, Types::FromSample).unwrap() > 1_000_001);
+    assert_eq!(decode(&source, Types::Settled).unwrap(), 1_000_001);
+    let source = folder.write("u.csv", text("1,2\n"));
+    for types in [Types::FromSample, Types::Settled] {
+        let err = decode(&source, types).unwrap_err();
+        assert!(err.to_string().contains("line 1000002: it has 2 fields where 1 were expected"), "{err}");
+    }
 }

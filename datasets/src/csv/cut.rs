@@ -1,0 +1,217 @@
+//! Cutting a text table into stretches of whole records without looking at their fields, so that the fields can be read
+//! by several threads at once.
+//!
+//! Where no quote is in sight, every line end ends a record, and the last one is found from behind. Otherwise the text is
+//! walked through by the rules of `csv-core`: a quote opens a quoted field only where the field begins, a doubled one
+//! inside stands for itself, and behind the closing one the field goes on as an unquoted one.
+
+use super::{
+    Dialect,
+    reader::{MAX_RECORD_BYTES, Records},
+};
+use crate::{
+    error::DatasetError,
+    source::{SourceFile, TextReader},
+};
+
+/// Bytes of text in a stretch, more only where a record is longer. Long enough that handing it on costs nothing beside
+/// reading its fields, short enough that a few of them are no burden.
+pub(crate) const STRETCH_BYTES: usize = 1 << 20;
+
+/// Whole records as text, not yet checked to be well-formed, nor to be UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) bytes: Vec<u8>,
+    /// The line on which it begins, from 1.
+    pub(crate) line: u64,
+}
+
+/// Cuts a file from its first record to its last. The same file is always cut at the same places.
+pub(crate) struct Cutter {
+    file: SourceFile,
+    text: TextReader,
+    separator: u8,
+    /// What was read behind the last stretch.
+    rest: Vec<u8>,
+    line: u64,
+    stretch_bytes: usize,
+    ended: bool,
+}
+
+impl Cutter {
+    pub(crate) fn open(file: &SourceFile, dialect: &Dialect, stretch_bytes: usize) -> Result<Self, DatasetError> {
+        let text = TextReader::new(file.open()?, dialect.encoding, dialect.lone_returns).without_digest();
+        Ok(Self {
+            file: file.clone(),
+            text,
+            separator: dialect.separator,
+            rest: Vec::new(),
+            line: 1,
+            stretch_bytes: stretch_bytes.max(1),
+            ended: false,
+        })
+    }
+
+    /// The next stretch, `None` at the end; fails at the end where the file changed meanwhile.
+    pub(crate) fn next(&mut self) -> Result<Option<Stretch>, DatasetError> {
+        let mut bytes = std::mem::take(&mut self.rest);
+        let mut wanted = self.stretch_bytes;
+        loop {
+            while bytes.len() < wanted && !self.ended {
+                let n = self.text.append(&mut bytes, wanted).map_err(|err| self.file.io(err))?;
+                self.ended = n == 0;
+            }
+            if self.ended {
+                break;
+            }
+            if let Some(end) = last_end(&bytes, self.separator) {
+                self.rest = bytes.split_off(end);
+                break;
+            }
+            // A record that is too long is given out as far as it was read: reading its fields says what is wrong. Doubled
+            // quotes take two bytes for one.
+            if bytes.len() > 2 * MAX_RECORD_BYTES + (1 << 16) {
+                break;
+            }
+            wanted = bytes.len() * 2;
+        }
+        if bytes.is_empty() {
+            self.file.check_same(self.text.file())?;
+            return Ok(None);
+        }
+        let stretch = Stretch { line: self.line, bytes };
+        self.line += count(&stretch.bytes, b'\n') as u64;
+        Ok(Some(stretch))
+    }
+}
+
+impl Stretch {
+    /// Its records, one after the other.
+    pub(crate) fn records(&self, file: &SourceFile, dialect: &Dialect) -> Records {
+        Records::in_memory(file, dialect, self.bytes.clone(), self.line)
+    }
+
+    /// Whether it has no record.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.first_record().is_none()
+    }
+
+    fn first_record(&self) -> Option<usize> {
+        self.bytes.iter().position(|byte| !matches!(byte, b'\n' | b'\r'))
+    }
+
+    /// Takes the first record off: the header.
+    pub(crate) fn behind_first_record(mut self, separator: u8) -> Self {
+        let begin = self.first_record().unwrap_or(self.bytes.len());
+        let end = Walk::new(&self.bytes, begin, separator).next().unwrap_or(self.bytes.len());
+        self.line += count(&self.bytes[..end], b'\n') as u64;
+        self.bytes.drain(..end);
+        self
+    }
+}
+
+pub(crate) fn count(bytes: &[u8], wanted: u8) -> usize {
+    // Counted in bytes first: that compiles to vector instructions.
+    bytes.chunks(255).map(|chunk| usize::from(chunk.iter().map(|&b| u8::from(b == wanted)).sum::<u8>())).sum()
+}
+
+/// Where the last whole record ends, behind its line end.
+fn last_end(bytes: &[u8], separator: u8) -> Option<usize> {
+    let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    if !bytes.contains(&b'"') {
+        return bytes.iter().rposition(is_end).map(|at| at + 1);
+    }
+    Walk::new(bytes, 0, separator).last()
+}
+
+/// The places behind the line ends that end records. A line end that follows another one counts as well.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    /// Where the next field begins.
+    at: usize,
+    separator: u8,
+}
+
+impl<'a> Walk<'a> {
+    fn new(bytes: &'a [u8], at: usize, separator: u8) -> Self {
+        Self { bytes, at, separator }
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        loop {
+            let field = self.bytes.get(self.at..)?;
+            let mut from = 0;
+            if field.first() == Some(&b'"') {
+                from = 1;
+                loop {
+                    from += field.get(from..)?.iter().position(|&byte| byte == b'"')? + 1;
+                    match field.get(from) {
+                        Some(b'"') => from += 1,
+                        Some(_) => break,
+                        // What comes next decides whether this quote closes the field.
+                        None => return None,
+                    }
+                }
+            }
+            let ends = |&byte: &u8| byte == self.separator || byte == b'\n' || byte == b'\r';
+            let end = from + field.get(from..)?.iter().position(ends)?;
+            let is_record = field.get(end) != Some(&self.separator);
+            self.at += end + 1;
+            if is_record {
+                return Some(self.at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_end_where_no_quote_is_open() {
+        let table: &[(&str, &[usize])] = &[
+            ("", &[]),
+            ("a,b", &[]),
+            ("a,b\nc", &[4]),
+            ("a\r\nb\r\n", &[2, 3, 5, 6]),
+            ("\"a\nb\",c\nd\n", &[8, 10]),
+            ("\"a\"\"\nb\"\n", &[8]),
+            ("\"a\"x\ny\n", &[5, 7]),
+            ("a\"b\nc\"\n", &[4, 7]),
+            ("a,\"b\nc", &[]),
+            ("\"a\"", &[]),
+            ("x\n\"a\n", &[2]),
+        ];
+        for (text, ends) in table {
+            let found: Vec<usize> = Walk::new(text.as_bytes(), 0, b',').collect();
+            assert_eq!(found, *ends, "{text:?}");
+            if !text.contains('"') {
+                assert_eq!(last_end(text.as_bytes(), b','), ends.last().copied(), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_header_is_taken_off_with_its_lines() {
+        let behind = |text: &str| {
+            let stretch = Stretch { bytes: text.into(), line: 1 }.behind_first_record(b',');
+            (String::from_utf8(stretch.bytes).unwrap(), stretch.line)
+        };
+        assert_eq!(behind("a,b\n1,2\n"), ("1,2\n".into(), 2));
+        assert_eq!(behind("\n\na,\"b\nc\"\r\n1,2\n"), ("\n1,2\n".into(), 4));
+        assert_eq!(behind("a,b"), (String::new(), 1));
+    }
+
+    #[test]
+    fn bytes_are_counted() {
+        let bytes: Vec<u8> = (0..1000u32).map(|at| if at % 3 == 0 { b'\n' } else { b'x' }).collect();
+        assert_eq!(count(&bytes, b'\n'), 334);
+        assert_eq!(count(&[b'\n'; 1000], b'\n'), 1000);
+    }
+}
