@@ -24,6 +24,43 @@ pub(crate) struct Stretch {
     pub(crate) bytes: Vec<u8>,
     /// The line on which it begins, from 1.
     pub(crate) line: u64,
+    pub(crate) sight: Sight,
+}
+
+/// Which bytes a text has: all that is to be known of it, in one pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Sight {
+    /// How many LF.
+    pub(crate) n_line_feeds: usize,
+    pub(crate) has_quotes: bool,
+    pub(crate) has_returns: bool,
+    pub(crate) has_nul: bool,
+}
+
+impl Sight {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        // As long as a byte can count, and a whole number of vectors: then this compiles to a few instructions for each
+        // of them.
+        const CHUNK: usize = 240;
+        let mut sight = Self::default();
+        let mut look = |chunk: &[u8]| {
+            let (mut n, mut quotes, mut returns, mut nuls) = (0u8, 0u8, 0u8, 0u8);
+            for &byte in chunk {
+                n += u8::from(byte == b'\n');
+                quotes |= u8::from(byte == b'"');
+                returns |= u8::from(byte == b'\r');
+                nuls |= u8::from(byte == 0);
+            }
+            sight.n_line_feeds += usize::from(n);
+            sight.has_quotes |= quotes != 0;
+            sight.has_returns |= returns != 0;
+            sight.has_nul |= nuls != 0;
+        };
+        let (chunks, rest) = bytes.as_chunks::<CHUNK>();
+        chunks.iter().for_each(|chunk| look(chunk));
+        look(rest);
+        sight
+    }
 }
 
 /// Cuts a file from its first record to its last. The same file is always cut at the same places.
@@ -79,8 +116,8 @@ impl Cutter {
             self.file.check_same(self.text.file())?;
             return Ok(None);
         }
-        let stretch = Stretch { line: self.line, bytes };
-        self.line += count(&stretch.bytes, b'\n') as u64;
+        let stretch = Stretch { line: self.line, sight: Sight::of(&bytes), bytes };
+        self.line += stretch.sight.n_line_feeds as u64;
         Ok(Some(stretch))
     }
 }
@@ -104,15 +141,12 @@ impl Stretch {
     pub(crate) fn behind_first_record(mut self, separator: u8) -> Self {
         let begin = self.first_record().unwrap_or(self.bytes.len());
         let end = Walk::new(&self.bytes, begin, separator).next().unwrap_or(self.bytes.len());
-        self.line += count(&self.bytes[..end], b'\n') as u64;
+        let n_lines = Sight::of(&self.bytes[..end]).n_line_feeds;
+        self.line += n_lines as u64;
+        self.sight.n_line_feeds -= n_lines;
         self.bytes.drain(..end);
         self
     }
-}
-
-pub(crate) fn count(bytes: &[u8], wanted: u8) -> usize {
-    // Counted in bytes first: that compiles to vector instructions.
-    bytes.chunks(255).map(|chunk| usize::from(chunk.iter().map(|&b| u8::from(b == wanted)).sum::<u8>())).sum()
 }
 
 /// Where the last whole record ends, behind its line end.
@@ -200,7 +234,9 @@ mod tests {
     #[test]
     fn the_header_is_taken_off_with_its_lines() {
         let behind = |text: &str| {
-            let stretch = Stretch { bytes: text.into(), line: 1 }.behind_first_record(b',');
+            let sight = Sight::of(text.as_bytes());
+            let stretch = Stretch { bytes: text.into(), line: 1, sight }.behind_first_record(b',');
+            assert_eq!(stretch.sight.n_line_feeds, Sight::of(&stretch.bytes).n_line_feeds);
             (String::from_utf8(stretch.bytes).unwrap(), stretch.line)
         };
         assert_eq!(behind("a,b\n1,2\n"), ("1,2\n".into(), 2));
@@ -209,9 +245,19 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_counted() {
-        let bytes: Vec<u8> = (0..1000u32).map(|at| if at % 3 == 0 { b'\n' } else { b'x' }).collect();
-        assert_eq!(count(&bytes, b'\n'), 334);
-        assert_eq!(count(&[b'\n'; 1000], b'\n'), 1000);
+    fn bytes_are_seen_wherever_they_stand() {
+        let lines: Vec<u8> = (0..1000u32).map(|at| if at % 3 == 0 { b'\n' } else { b'x' }).collect();
+        assert_eq!(Sight::of(&lines), Sight { n_line_feeds: 334, ..Sight::default() });
+        assert_eq!(Sight::of(&[b'\n'; 1000]).n_line_feeds, 1000);
+        for at in [0, 239, 240, 600, 999] {
+            let with = |byte: u8| {
+                let mut bytes = vec![b'x'; 1000];
+                bytes[at] = byte;
+                Sight::of(&bytes)
+            };
+            assert_eq!(with(b'"'), Sight { has_quotes: true, ..Sight::default() });
+            assert_eq!(with(b'\r'), Sight { has_returns: true, ..Sight::default() });
+            assert_eq!(with(0), Sight { has_nul: true, ..Sight::default() });
+        }
     }
 }

@@ -8,15 +8,10 @@ use std::sync::Arc;
 
 use athanor_protocol::{
     columns::{Column, ColumnData, Frame},
-    table::{DataType, TableSchema},
+    table::DataType,
 };
 
-use super::{
-    CsvTable, check_width,
-    cut::{Stretch, count},
-    reader::MAX_RECORD_BYTES,
-    types::FieldRules,
-};
+use super::{CsvTable, check_width, cut::Stretch, reader::MAX_RECORD_BYTES, types::FieldRules};
 use crate::{
     error::DatasetError,
     source::SourceFile,
@@ -30,13 +25,6 @@ pub(crate) enum Decoded {
     Misfit,
 }
 
-/// Why the plain way ends early.
-enum Odd {
-    Misfit,
-    /// A record has another number of fields.
-    Width,
-}
-
 impl CsvTable {
     /// The columns at `wanted` (positions, rising) of all records of a stretch.
     pub(crate) fn decode(
@@ -45,37 +33,51 @@ impl CsvTable {
         stretch: &Stretch,
         wanted: &[usize],
     ) -> Result<Decoded, DatasetError> {
-        let room = count(&stretch.bytes, b'\n') + 1;
-        if let Some(text) = plain(&stretch.bytes) {
-            let mut cells = Cells::new(&self.schema, wanted, room);
-            match cells.fill(text, self.dialect.separator, &self.rules) {
-                Ok(()) => return Ok(Decoded::Rows(cells.into_frame(&self.schema, wanted)?)),
-                Err(Odd::Misfit) => return Ok(Decoded::Misfit),
-                Err(Odd::Width) => {}
+        let fields = plain(stretch).and_then(|text| {
+            Fields::cut(text, self.dialect.separator, self.schema.columns.len(), stretch.sight.n_line_feeds + 1)
+        });
+        let mut columns = Vec::with_capacity(wanted.len());
+        match fields {
+            Some(fields) => {
+                for &at in wanted {
+                    let mut values = Values::new(self.schema.columns[at].dtype, fields.n_rows());
+                    if !values.fill(fields.column(at), &self.rules) {
+                        return Ok(Decoded::Misfit);
+                    }
+                    columns.push(values);
+                }
             }
-        }
-        let mut cells = Cells::new(&self.schema, wanted, room);
-        let mut records = stretch.records(file, &self.dialect);
-        while let Some(record) = records.next()? {
-            check_width(file, &record, cells.n_columns)?;
-            for (at, field) in record.fields().enumerate() {
-                if cells.push(at, field, &self.rules).is_err() {
-                    return Ok(Decoded::Misfit);
+            None => {
+                columns.extend(wanted.iter().map(|&at| Values::new(self.schema.columns[at].dtype, 0)));
+                let mut records = stretch.records(file, &self.dialect);
+                while let Some(record) = records.next()? {
+                    check_width(file, &record, self.schema.columns.len())?;
+                    let mut places = wanted.iter().zip(&mut columns).peekable();
+                    for (at, field) in record.fields().enumerate() {
+                        let Some((_, values)) = places.next_if(|(position, _)| **position == at) else { continue };
+                        if !values.fill(std::iter::once(field), &self.rules) {
+                            return Ok(Decoded::Misfit);
+                        }
+                    }
                 }
             }
         }
-        Ok(Decoded::Rows(cells.into_frame(&self.schema, wanted)?))
+        let named = columns.into_iter().zip(wanted);
+        let columns =
+            named.map(|(values, &at)| Column { name: self.schema.columns[at].name.as_str().into(), data: values.data });
+        Ok(Decoded::Rows(Frame::new(columns.collect())?))
     }
 }
 
 /// The text of a stretch in which every separator and line end is one.
-fn plain(bytes: &[u8]) -> Option<&str> {
+fn plain(stretch: &Stretch) -> Option<&str> {
+    let Stretch { bytes, sight, .. } = stretch;
     // So long a stretch holds a record that is perhaps too long.
-    if bytes.len() > MAX_RECORD_BYTES || bytes.contains(&b'"') || bytes.contains(&0) {
+    if bytes.len() > MAX_RECORD_BYTES || sight.has_quotes || sight.has_nul {
         return None;
     }
-    if bytes.contains(&b'\r') {
-        let mut rest = bytes;
+    if sight.has_returns {
+        let mut rest = bytes.as_slice();
         while let Some(at) = rest.iter().position(|&byte| byte == b'\r') {
             if rest.get(at + 1) != Some(&b'\n') {
                 return None;
@@ -86,127 +88,140 @@ fn plain(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// Values of the wanted columns, row by row.
-struct Cells {
-    columns: Vec<(DataType, ColumnData)>,
-    /// For each column of the file, which of `columns` it is.
-    places: Vec<Option<usize>>,
+/// Where the fields of plain text are.
+struct Fields<'a> {
+    text: &'a str,
     n_columns: usize,
+    /// Where each record begins.
+    begins: Vec<u32>,
+    /// Where each field ends, record by record.
+    ends: Vec<u32>,
 }
 
-impl Cells {
-    fn new(schema: &TableSchema, wanted: &[usize], n_rows: usize) -> Self {
-        let mut places = vec![None; schema.columns.len()];
-        let mut columns = Vec::with_capacity(wanted.len());
-        // Rows of a stretch are bounded by its bytes, so is this room.
-        for &at in wanted {
-            let dtype = schema.columns[at].dtype;
-            let data = match dtype {
-                DataType::Bool => ColumnData::Bool(Vec::with_capacity(n_rows)),
-                DataType::Int => ColumnData::Int(Vec::with_capacity(n_rows)),
-                DataType::Float => ColumnData::Float(Vec::with_capacity(n_rows)),
-                DataType::Date | DataType::Datetime => ColumnData::Datetime(Vec::with_capacity(n_rows)),
-                _ => ColumnData::Text(Vec::with_capacity(n_rows)),
-            };
-            places[at] = Some(columns.len());
-            columns.push((dtype, data));
-        }
-        Self { columns, n_columns: places.len(), places }
-    }
-
-    fn into_frame(self, schema: &TableSchema, wanted: &[usize]) -> Result<Frame, DatasetError> {
-        let named = self.columns.into_iter().zip(wanted);
-        let columns =
-            named.map(|((_, data), &at)| Column { name: schema.columns[at].name.as_str().into(), data }).collect();
-        Ok(Frame::new(columns)?)
-    }
-
-    /// Adds a field of the column at `at`; columns that are not wanted are passed over.
-    fn push(&mut self, at: usize, field: &str, rules: &FieldRules) -> Result<(), Odd> {
-        let Some((dtype, data)) = self.places[at].and_then(|place| self.columns.get_mut(place)) else { return Ok(()) };
-        let is_missing = rules.is_missing(field);
-        fn value<T>(is_missing: bool, read: impl FnOnce() -> Option<T>) -> Result<Option<T>, Odd> {
-            if is_missing { Ok(None) } else { read().map(Some).ok_or(Odd::Misfit) }
-        }
-        match data {
-            ColumnData::Float(values) => {
-                values.push(value(is_missing, || rules.float(field))?.unwrap_or(f64::NAN));
-            }
-            ColumnData::Int(values) => values.push(value(is_missing, || rules.int(field))?),
-            ColumnData::Bool(values) => values.push(value(is_missing, || parse_bool(field))?),
-            ColumnData::Datetime(values) if *dtype == DataType::Date => {
-                // By way of whole days, of which a table's dates are made.
-                let days = || parse_date(field).and_then(days_from_micros);
-                values.push(value(is_missing, days)?.map(micros_from_days));
-            }
-            ColumnData::Datetime(values) => values.push(value(is_missing, || parse_datetime(field))?),
-            ColumnData::Text(values) => {
-                // Equal texts one after another share their memory.
-                let text = (!is_missing).then(|| match values.last() {
-                    Some(Some(last)) if **last == *field => Arc::clone(last),
-                    _ => field.into(),
-                });
-                values.push(text);
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds the records of plain text.
-    fn fill(&mut self, text: &str, separator: u8, rules: &FieldRules) -> Result<(), Odd> {
+impl<'a> Fields<'a> {
+    /// `None` where a record has another number of fields.
+    fn cut(text: &'a str, separator: u8, n_columns: usize, n_lines: usize) -> Option<Self> {
+        // The text is no longer than a record may be, so that places fit, and this room is bounded too.
+        let mut begins = Vec::with_capacity(n_lines);
+        let mut ends: Vec<u32> = Vec::with_capacity(text.len().min(n_lines.saturating_mul(n_columns)));
         let bytes = text.as_bytes();
-        let (mut begin, mut at) = (0, 0);
-        let mut field_ends = |end: usize, is_line_end: bool| {
-            let mut field = &text[begin..end];
-            begin = end + 1;
-            if is_line_end {
-                field = field.strip_suffix('\r').unwrap_or(field);
-                if at == 0 && field.is_empty() {
-                    // A blank line is no record, not even of a table with one column.
-                    return Ok(());
-                }
+        let mut begin = 0;
+        let mut end_line = |ends: &mut Vec<u32>, at: usize| {
+            let end = if at > begin && bytes[at - 1] == b'\r' { at - 1 } else { at };
+            let n_before = begins.len() * n_columns;
+            // A blank line is no record, not even of a table with one column.
+            if end > begin || ends.len() > n_before {
+                ends.push(end as u32);
+                begins.push(begin as u32);
             }
-            if at == self.n_columns {
-                return Err(Odd::Width);
-            }
-            self.push(at, field, rules)?;
-            at += 1;
-            if is_line_end {
-                if at != self.n_columns {
-                    return Err(Odd::Width);
-                }
-                at = 0;
-            }
-            Ok(())
+            begin = at + 1;
+            ends.len() == begins.len() * n_columns
         };
-        // Separators and line ends, eight bytes at a time. For each byte of a word: zero where it equals the wanted one,
-        // and the top bit of a byte is set where it was zero. Exact for every byte, since no sum runs over into the next.
+        // Separators and line ends, eight bytes at a time. A byte of a word that equals the wanted one becomes zero, and of
+        // each byte that is zero the top bit is set. Exact for every byte, since no sum runs over into the next one.
         const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-        let repeat = |byte: u8| u64::from_ne_bytes([byte; 8]);
         let zeros = |word: u64| !(((word & LOW) + LOW) | word | LOW);
         // Bytes that are all alike are the same in every order.
-        let (separators, line_ends) = (repeat(separator), repeat(b'\n'));
+        let (separators, line_ends) = (u64::from_ne_bytes([separator; 8]), u64::from_ne_bytes([b'\n'; 8]));
         let (words, rest) = bytes.as_chunks::<8>();
         for (place, word) in words.iter().enumerate() {
             let word = u64::from_le_bytes(*word);
-            let ends = zeros(word ^ line_ends);
-            let mut found = zeros(word ^ separators) | ends;
+            let line_ends = zeros(word ^ line_ends);
+            let mut found = zeros(word ^ separators) | line_ends;
             while found != 0 {
-                let bit = found & found.wrapping_neg();
-                field_ends(place * 8 + found.trailing_zeros() as usize / 8, ends & bit != 0)?;
-                found ^= bit;
+                let at = place * 8 + found.trailing_zeros() as usize / 8;
+                if line_ends & found & found.wrapping_neg() == 0 {
+                    ends.push(at as u32);
+                } else if !end_line(&mut ends, at) {
+                    return None;
+                }
+                found &= found - 1;
             }
         }
-        let from = bytes.len() - rest.len();
-        for (place, &byte) in rest.iter().enumerate() {
-            if byte == separator || byte == b'\n' {
-                field_ends(from + place, byte == b'\n')?;
+        for (at, &byte) in bytes.iter().enumerate().skip(bytes.len() - rest.len()) {
+            if byte == separator {
+                ends.push(at as u32);
+            } else if byte == b'\n' && !end_line(&mut ends, at) {
+                return None;
             }
         }
-        if !text.is_empty() && !text.ends_with('\n') {
-            field_ends(text.len(), true)?;
+        let is_whole = end_line(&mut ends, bytes.len());
+        is_whole.then_some(Self { text, n_columns, begins, ends })
+    }
+
+    fn n_rows(&self) -> usize {
+        self.begins.len()
+    }
+
+    /// The fields of a column from top to bottom.
+    fn column(&self, at: usize) -> impl Iterator<Item = &'a str> {
+        let text = self.text;
+        let rows = self.begins.iter().zip(self.ends.chunks_exact(self.n_columns));
+        rows.map(move |(&begin, ends)| {
+            let begin = if at == 0 { begin } else { ends[at - 1] + 1 };
+            &text[begin as usize..ends[at] as usize]
+        })
+    }
+}
+
+/// Values of a column.
+struct Values {
+    dtype: DataType,
+    data: ColumnData,
+}
+
+impl Values {
+    fn new(dtype: DataType, n_rows: usize) -> Self {
+        let data = match dtype {
+            DataType::Bool => ColumnData::Bool(Vec::with_capacity(n_rows)),
+            DataType::Int => ColumnData::Int(Vec::with_capacity(n_rows)),
+            DataType::Float => ColumnData::Float(Vec::with_capacity(n_rows)),
+            DataType::Date | DataType::Datetime => ColumnData::Datetime(Vec::with_capacity(n_rows)),
+            _ => ColumnData::Text(Vec::with_capacity(n_rows)),
+        };
+        Self { dtype, data }
+    }
+
+    /// Adds fields. `false` where one does not fit the type.
+    fn fill<'a>(&mut self, fields: impl Iterator<Item = &'a str>, rules: &FieldRules) -> bool {
+        fn each<'a, T>(
+            values: &mut Vec<T>,
+            mut fields: impl Iterator<Item = &'a str>,
+            rules: &FieldRules,
+            missing: T,
+            read: impl Fn(&str) -> Option<T>,
+        ) -> bool
+        where
+            T: Copy,
+        {
+            fields.all(|field| {
+                let value = if rules.is_missing(field) { Some(missing) } else { read(field) };
+                values.extend(value);
+                value.is_some()
+            })
         }
-        Ok(())
+        let is_date = self.dtype == DataType::Date;
+        match &mut self.data {
+            ColumnData::Float(values) => each(values, fields, rules, f64::NAN, |field| rules.float(field)),
+            ColumnData::Int(values) => each(values, fields, rules, None, |field| rules.int(field).map(Some)),
+            ColumnData::Bool(values) => each(values, fields, rules, None, |field| parse_bool(field).map(Some)),
+            // By way of whole days, of which a table's dates are made.
+            ColumnData::Datetime(values) if is_date => each(values, fields, rules, None, |field| {
+                parse_date(field).and_then(days_from_micros).map(|days| Some(micros_from_days(days)))
+            }),
+            ColumnData::Datetime(values) => each(values, fields, rules, None, |field| parse_datetime(field).map(Some)),
+            ColumnData::Text(values) => {
+                for field in fields {
+                    // Equal texts one after another share their memory.
+                    let text = (!rules.is_missing(field)).then(|| match values.last() {
+                        Some(Some(last)) if **last == *field => Arc::clone(last),
+                        _ => field.into(),
+                    });
+                    values.push(text);
+                }
+                true
+            }
+        }
     }
 }
 

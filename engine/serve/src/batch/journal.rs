@@ -3,21 +3,26 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{ErrorKind, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
 
-use athanor_protocol::{Code, Failure, table::DataSource};
+use athanor_protocol::{
+    Code, Failure,
+    table::{DataSource, TableSchema},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{BATCH_ROWS, BatchJob, PART_ROWS, output::Format};
+use super::{BatchJob, PART_ROWS, output::Format};
 
 /// Of the journal's lines. Another version is another job.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Most bytes of a journal: some hundred for each part, a part for some ten thousand rows.
 const MAX_JOURNAL_BYTES: u64 = 256 << 20;
+/// All parts of a CSV output, one behind the other: the output before it gets its name.
+const WHOLE: &str = "whole.csv";
 
 /// What makes two jobs the same: their outputs have the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,11 +35,13 @@ pub(super) struct Fingerprint {
     modified_nanos: u64,
     keep_input: bool,
     device: String,
-    rows: (usize, u64),
+    part_rows: u64,
+    /// Of the input's columns.
+    types: TableSchema,
 }
 
 impl Fingerprint {
-    pub(super) fn of(job: &BatchJob<'_>, source: &DataSource) -> Result<Self, Failure> {
+    pub(super) fn of(job: &BatchJob<'_>, source: &DataSource, types: &TableSchema) -> Result<Self, Failure> {
         let found = fs::metadata(&source.path).map_err(|err| {
             Failure::new(Code::from_io(&err), format!("cannot open {}: {err}", source.path)).on(source.path.clone())
         })?;
@@ -48,7 +55,8 @@ impl Fingerprint {
             modified_nanos: modified.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)),
             keep_input: job.keep_input,
             device: job.device.to_owned(),
-            rows: (BATCH_ROWS, PART_ROWS),
+            part_rows: PART_ROWS,
+            types: types.clone(),
         })
     }
 }
@@ -57,14 +65,32 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A finished part: its size, and what is told of its rows.
+/// A finished part: what is in it, and what is told of its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct PartRecord {
     pub(super) n_rows: u64,
-    n_bytes: u64,
+    /// Blocks of the input that went into it.
+    pub(super) n_blocks: u64,
+    /// Of the part's own file, or of the file of all parts with it and those before it.
+    pub(super) n_bytes: u64,
     pub(super) missing: BTreeMap<String, u64>,
     pub(super) new_categories: BTreeMap<String, u64>,
     pub(super) out_of_range: BTreeMap<String, u64>,
+}
+
+impl PartRecord {
+    /// Adds what is told of other rows.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (into, from) in [
+            (&mut self.missing, &other.missing),
+            (&mut self.new_categories, &other.new_categories),
+            (&mut self.out_of_range, &other.out_of_range),
+        ] {
+            for (name, n) in from {
+                *into.entry(name.clone()).or_default() += n;
+            }
+        }
+    }
 }
 
 /// The folder of a job's parts, held by this process.
@@ -108,8 +134,10 @@ impl Journal {
         let path = folder.join("journal");
         let (records, n_good) = read(&path, job).map_err(&failed)?;
         let mut records = records;
-        let is_there = |at: usize, record: &PartRecord| {
-            fs::metadata(part_path(&folder, format, at)).is_ok_and(|file| file.len() == record.n_bytes)
+        let is_there = |at: usize, record: &PartRecord| match format {
+            // What was written behind the last part that was noted is cut off.
+            Format::Csv => fs::metadata(folder.join(WHOLE)).is_ok_and(|file| file.len() >= record.n_bytes),
+            Format::Parquet => fs::metadata(part_path(&folder, at)).is_ok_and(|file| file.len() == record.n_bytes),
         };
         let n_there = records.iter().enumerate().take_while(|(at, record)| is_there(*at, record)).count();
         let mut file;
@@ -136,6 +164,7 @@ impl Journal {
         self.records.iter().map(|record| record.n_rows).sum()
     }
 
+    #[cfg(test)]
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -146,20 +175,40 @@ impl Journal {
 
     /// Where the next part is written.
     pub(super) fn next_path(&self) -> PathBuf {
-        part_path(&self.folder, self.format, self.records.len())
+        part_path(&self.folder, self.records.len())
     }
 
     /// Where the finished parts lie.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
-        (0..self.records.len()).map(|at| part_path(&self.folder, self.format, at)).collect()
+        (0..self.records.len()).map(|at| part_path(&self.folder, at)).collect()
+    }
+
+    /// The input's blocks in all finished parts.
+    pub(super) fn n_blocks(&self) -> u64 {
+        self.records.iter().map(|record| record.n_blocks).sum()
+    }
+
+    /// The file of all parts, where they have one.
+    pub(super) fn whole(&self) -> PathBuf {
+        self.folder.join(WHOLE)
     }
 
     /// Notes a part that is whole on the disk.
-    pub(super) fn add(&mut self, n_bytes: u64, mut record: PartRecord) -> Result<(), Failure> {
-        record.n_bytes = n_bytes;
-        line(&mut self.file, &record).map_err(failed(&self.folder))?;
-        self.records.push(record);
+    pub(super) fn note(&mut self, record: PartRecord) -> Result<(), Failure> {
+        self.notes()?.add(&record)?;
+        self.noted(record);
         Ok(())
+    }
+
+    /// A part is there that another thread notes.
+    pub(super) fn noted(&mut self, record: PartRecord) {
+        self.records.push(record);
+    }
+
+    /// The lines alone, for another thread.
+    pub(super) fn notes(&self) -> Result<Notes, Failure> {
+        let failed = failed(&self.folder);
+        Ok(Notes { file: self.file.try_clone().map_err(&failed)?, folder: self.folder.clone() })
     }
 
     /// Removes everything.
@@ -169,8 +218,28 @@ impl Journal {
     }
 }
 
-fn part_path(folder: &Path, format: Format, at: usize) -> PathBuf {
-    folder.join(format!("part-{at:06}.{}", format.ending()))
+/// Adds lines to a journal.
+pub(super) struct Notes {
+    file: File,
+    folder: PathBuf,
+}
+
+impl Notes {
+    pub(super) fn add(&mut self, record: &PartRecord) -> Result<(), Failure> {
+        line(&mut self.file, record).map_err(failed(&self.folder))
+    }
+}
+
+fn part_path(folder: &Path, at: usize) -> PathBuf {
+    folder.join(format!("part-{at:06}.parquet"))
+}
+
+/// The types that the input's columns had in a broken run that wrote the same output.
+pub(super) fn types_before(to: &Path) -> Option<TableSchema> {
+    let file = File::open(folder_of(to).join("journal")).ok()?;
+    let mut first = Vec::new();
+    BufReader::new(file.take(MAX_JOURNAL_BYTES)).read_until(b'\n', &mut first).ok()?;
+    Some(serde_json::from_slice::<Fingerprint>(&first).ok()?.types)
 }
 
 pub(super) fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Failure + use<> {
@@ -232,16 +301,17 @@ mod tests {
             modified_nanos: 8,
             keep_input: true,
             device: "cpu".to_owned(),
-            rows: (1, 2),
+            part_rows: 2,
+            types: TableSchema::default(),
         }
     }
 
     fn with_two_parts(to: &Path) -> PathBuf {
-        let mut journal = Journal::open(to, Format::Csv, &job()).unwrap();
+        let mut journal = Journal::open(to, Format::Parquet, &job()).unwrap();
         assert_eq!(journal.n_rows(), 0);
         for n_rows in [5, 6] {
             fs::write(journal.next_path(), "12345").unwrap();
-            journal.add(5, PartRecord { n_rows, ..PartRecord::default() }).unwrap();
+            journal.note(PartRecord { n_rows, n_blocks: 1, n_bytes: 5, ..PartRecord::default() }).unwrap();
         }
         journal.folder().to_owned()
     }
@@ -249,29 +319,32 @@ mod tests {
     #[test]
     fn the_same_job_goes_on_and_another_begins_anew() {
         let folder = tempfile::tempdir().unwrap();
-        let to = folder.path().join("out.csv");
+        let to = folder.path().join("out.parquet");
+        let open = |job: &Fingerprint| Journal::open(&to, Format::Parquet, job);
+        assert_eq!(types_before(&to), None);
         with_two_parts(&to);
-        let journal = Journal::open(&to, Format::Csv, &job()).unwrap();
-        assert_eq!((journal.n_rows(), journal.paths().len()), (11, 2));
-        let twice = Journal::open(&to, Format::Csv, &job()).err().unwrap();
+        assert_eq!(types_before(&to), Some(TableSchema::default()));
+        let journal = open(&job()).unwrap();
+        assert_eq!((journal.n_rows(), journal.n_blocks(), journal.paths().len()), (11, 2, 2));
+        let twice = open(&job()).err().unwrap();
         assert_eq!(twice.code, Code::Conflict, "{twice}");
         drop(journal);
         let other = Fingerprint { n_bytes: 9, ..job() };
-        assert_eq!(Journal::open(&to, Format::Csv, &other).unwrap().n_rows(), 0);
-        assert_eq!(Journal::open(&to, Format::Csv, &job()).unwrap().n_rows(), 0, "the other job has cleared it");
+        assert_eq!(open(&other).unwrap().n_rows(), 0);
+        assert_eq!(open(&job()).unwrap().n_rows(), 0, "the other job has cleared it");
     }
 
     #[test]
     fn a_line_that_was_cut_off_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
-        let to = folder.path().join("out.csv");
+        let to = folder.path().join("out.parquet");
         let parts = with_two_parts(&to);
         let path = parts.join("journal");
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() - 4]).unwrap();
-        let mut journal = Journal::open(&to, Format::Csv, &job()).unwrap();
+        let mut journal = Journal::open(&to, Format::Parquet, &job()).unwrap();
         assert_eq!(journal.n_rows(), 5);
-        journal.add(5, PartRecord { n_rows: 6, ..PartRecord::default() }).unwrap();
+        journal.note(PartRecord { n_rows: 6, n_blocks: 1, n_bytes: 5, ..PartRecord::default() }).unwrap();
         drop(journal);
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
@@ -279,12 +352,29 @@ mod tests {
     #[test]
     fn a_part_that_is_gone_or_changed_begins_it_anew() {
         let folder = tempfile::tempdir().unwrap();
-        let to = folder.path().join("out.csv");
+        let to = folder.path().join("out.parquet");
         let parts = with_two_parts(&to);
-        fs::write(parts.join("part-000001.csv"), "1234").unwrap();
-        assert_eq!(Journal::open(&to, Format::Csv, &job()).unwrap().n_rows(), 0);
-        assert!(!parts.join("part-000000.csv").exists());
-        Journal::open(&to, Format::Csv, &job()).unwrap().remove();
+        fs::write(parts.join("part-000001.parquet"), "1234").unwrap();
+        assert_eq!(Journal::open(&to, Format::Parquet, &job()).unwrap().n_rows(), 0);
+        assert!(!parts.join("part-000000.parquet").exists());
+        Journal::open(&to, Format::Parquet, &job()).unwrap().remove();
         assert!(!parts.exists());
+    }
+
+    #[test]
+    fn parts_in_one_file_count_as_far_as_it_reaches() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("out.csv");
+        let open = || Journal::open(&to, Format::Csv, &job()).unwrap();
+        let mut journal = open();
+        for n_bytes in [5, 11] {
+            journal.note(PartRecord { n_rows: 1, n_bytes, ..PartRecord::default() }).unwrap();
+        }
+        let whole = journal.whole();
+        drop(journal);
+        fs::write(&whole, "12345678901234").unwrap();
+        assert_eq!(open().n_rows(), 2, "more than was noted");
+        fs::write(&whole, "1234567890").unwrap();
+        assert_eq!(open().n_rows(), 0, "less than was noted");
     }
 }

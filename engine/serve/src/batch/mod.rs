@@ -1,18 +1,22 @@
 //! Batch prediction: a table in, a table out, larger than memory, and broken off at any instant without harm.
 //!
-//! Rows are predicted in *parts* of some ten thousand rows. Each part is a whole file in a folder beside the output, and
-//! stands in a journal once it is there. Who runs the same job again after a kill goes on behind the last part of the
-//! journal; the output is put together from the parts in the end, so its bytes are those of an unbroken run.
+//! The table comes in blocks. Every processor takes whole blocks: reads their values, predicts, and makes what is to be
+//! written of them; this thread hands the blocks out and writes what comes back, in order. So the output does not depend
+//! on how many there are.
+//!
+//! Rows of some blocks are a *part*, which stands in a journal once it is on the disk. Who runs the same job again after
+//! a kill goes on behind the last part of the journal; the output's bytes are those of an unbroken run.
 //!
 //! The endpoint has no use for this module: it is for programs that were told which table to read.
 
 mod journal;
 mod output;
 mod report;
+mod threads;
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Instant};
 
-use athanor_datasets::{Replay, read_batches};
+use athanor_datasets::{Block, Blocks, Replay, Types, read_blocks};
 use athanor_learn::{
     package::Package,
     predictor::{Outputs, Predictor},
@@ -28,14 +32,12 @@ use athanor_protocol::{
 pub use self::report::{BatchReport, report_path};
 use self::{
     journal::{Journal, PartRecord},
-    output::PartWriter,
+    output::{Format, Output, Rows},
     report::Watch,
 };
 
-/// Rows that are predicted at once.
-const BATCH_ROWS: usize = 8_192;
-/// Rows of a part: some seconds of work, so that little is lost with a kill and little is written for nothing.
-const PART_ROWS: u64 = 8 * BATCH_ROWS as u64;
+/// Rows of a part, at least, where the table goes on: little is lost with a kill and little is written for nothing.
+const PART_ROWS: u64 = 65_536;
 
 /// What is to be predicted.
 #[derive(Debug, Clone, Copy)]
@@ -78,33 +80,58 @@ pub fn predict_table(
         let message = format!("the output would replace the input: {}", job.to.display());
         return Err(Failure::new(Code::InvalidArgument, message).hint("name another file"));
     }
-    let mut journal = Journal::open(job.to, format, &journal::Fingerprint::of(job, &source)?)?;
     let mut work = Work {
         job,
+        format,
         predictor: &predictor,
         replay: &replay,
         watch: Watch::new(job.package, inputs)?,
         n_rows: 0,
-        n_resumed: journal.n_rows(),
     };
-    match work.run(&source, &mut journal, stop, progress) {
-        Ok(()) => {
-            let mut report = work.watch.report(journal.records());
-            report.n_rows = work.n_rows;
-            report.n_resumed = work.n_resumed;
-            journal.remove();
-            report.seconds = began.elapsed().as_secs_f64();
-            Ok(report)
+    // The columns of all rows, and whether the table has those that the model needs.
+    let like = work.predicted(athanor_datasets::open(&source)?.head(0)?)?;
+    let mut types = Types::FromSample;
+    loop {
+        let mut blocks = work.blocks(&source, types)?;
+        if types == Types::FromSample && journal::types_before(job.to).is_some_and(|before| before != *blocks.schema())
+        {
+            // A broken run may have found out already that the sample did not tell all.
+            types = Types::Settled;
+            blocks = work.blocks(&source, types)?;
         }
-        Err(failure) => {
-            let is_passing = matches!(
-                failure.code,
-                Code::Cancelled | Code::DiskFull | Code::OutOfMemory | Code::DeviceLost | Code::Unavailable
-            );
-            if !is_passing {
+        let fingerprint = journal::Fingerprint::of(job, &source, blocks.schema())?;
+        let mut journal = Journal::open(job.to, format, &fingerprint)?;
+        let n_resumed = journal.n_rows();
+        match work.run(blocks, &like, &mut journal, stop, progress) {
+            Ok(true) => {
+                let mut report = work.watch.report(journal.records());
+                report.n_rows = work.n_rows;
+                report.n_resumed = n_resumed;
                 journal.remove();
+                report.seconds = began.elapsed().as_secs_f64();
+                return Ok(report);
             }
-            Err(failure)
+            Ok(false) if types == Types::FromSample => {
+                // Rows that are done may have had other types.
+                journal.remove();
+                types = Types::Settled;
+            }
+            Ok(false) => {
+                journal.remove();
+                return Err(Failure::new(Code::Conflict, format!("the table has changed: {}", source.path))
+                    .on(source.path.clone())
+                    .hint("run it again"));
+            }
+            Err(failure) => {
+                let is_passing = matches!(
+                    failure.code,
+                    Code::Cancelled | Code::DiskFull | Code::OutOfMemory | Code::DeviceLost | Code::Unavailable
+                );
+                if !is_passing {
+                    journal.remove();
+                }
+                return Err(failure);
+            }
         }
     }
 }
@@ -112,66 +139,99 @@ pub fn predict_table(
 /// A job under way.
 struct Work<'a> {
     job: &'a BatchJob<'a>,
+    format: Format,
     predictor: &'a Predictor,
     replay: &'a Replay,
     watch: Watch,
     n_rows: u64,
-    n_resumed: u64,
+}
+
+/// What became of a block.
+struct Done {
+    rows: Rows,
+    n_rows: u64,
+    /// What is told of its rows.
+    record: PartRecord,
 }
 
 impl Work<'_> {
+    fn blocks(&self, source: &DataSource, types: Types) -> Result<Blocks, Failure> {
+        let needed: BTreeSet<&str> =
+            self.watch.columns().chain(self.replay.input().columns.iter().map(|column| column.name.as_str())).collect();
+        Ok(read_blocks(source, (!self.job.keep_input).then_some(&needed), types)?)
+    }
+
+    /// Rows with their predictions, or these alone.
+    fn predicted(&self, rows: Frame) -> Result<Frame, Failure> {
+        let outputs = self.predictor.predict(&self.replay.apply(&rows)?)?;
+        table(self.job.keep_input.then_some(rows), &outputs)
+    }
+
+    /// A block's predictions; `None` where a value does not fit the types that the table has so far.
+    fn block(&self, block: Block) -> Result<Option<Done>, Failure> {
+        let Some(rows) = block.decode()? else { return Ok(None) };
+        let n_rows = rows.n_rows() as u64;
+        let mut record = PartRecord::default();
+        self.watch.look(&rows, &mut record);
+        // A block of blank lines has no rows to ask for.
+        let rows = if n_rows == 0 { Frame::default() } else { self.predicted(rows)? };
+        Ok(Some(Done { rows: Rows::of(rows, self.format), n_rows, record }))
+    }
+
+    /// Predicts what the journal lacks. `false` where a value does not fit the types that the table has so far.
     fn run(
         &mut self,
-        source: &DataSource,
+        mut blocks: Blocks,
+        like: &Frame,
         journal: &mut Journal,
         stop: &StopFlag,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<(), Failure> {
-        let mut part: Option<(PartWriter, PartRecord)> = None;
-        for batch in read_batches(source, BATCH_ROWS)? {
-            if let Some(reason) = stop.reason() {
-                let hint = "ask for the same again: it goes on behind the rows that are done";
-                return Err(Failure::new(Code::Cancelled, reason).hint(hint));
-            }
-            let batch = batch?;
-            let n_batch = batch.n_rows() as u64;
-            self.n_rows += n_batch;
-            if self.n_rows <= self.n_resumed {
-                continue;
-            }
-            if self.n_rows - n_batch < self.n_resumed {
-                // The same file in the same batches ends where it ended then.
-                return Err(Failure::new(Code::Conflict, format!("the table has changed: {}", source.path))
-                    .on(source.path.clone())
-                    .hint("run it again; it begins anew"));
-            }
-            let (writer, record) = match &mut part {
-                Some(part) => part,
-                None => part.insert((PartWriter::create(journal)?, PartRecord::default())),
-            };
-            self.watch.look(&batch, record);
-            let outputs = self.predictor.predict(&self.replay.apply(&batch)?)?;
-            record.n_rows += n_batch;
-            writer.write(journal, &table(self.job.keep_input.then_some(batch), &outputs)?)?;
-            if record.n_rows >= PART_ROWS
-                && let Some((writer, record)) = part.take()
-            {
-                journal.add(writer.finish()?, record)?;
-            }
-            progress(self.n_rows);
+    ) -> Result<bool, Failure> {
+        let mut output = Output::open(journal, like)?;
+        let mut part = PartRecord::default();
+        let mut n_rows = journal.n_rows();
+        for _ in 0..journal.n_blocks() {
+            // The same file in the same blocks.
+            blocks.next().transpose()?;
         }
-        if let Some((writer, record)) = part.take() {
-            journal.add(writer.finish()?, record)?;
+        let fits = threads::in_order(
+            || {
+                if let Some(reason) = stop.reason() {
+                    let hint = "ask for the same again: it goes on behind the rows that are done";
+                    return Err(Failure::new(Code::Cancelled, reason).hint(hint));
+                }
+                Ok(blocks.next().transpose()?)
+            },
+            |block| self.block(block),
+            |done| {
+                let Some(done) = done else { return Ok(false) };
+                if done.n_rows > 0 {
+                    output.write(journal, &done.rows)?;
+                }
+                part.add(&done.record);
+                part.n_rows += done.n_rows;
+                part.n_blocks += 1;
+                n_rows += done.n_rows;
+                if part.n_rows >= PART_ROWS {
+                    output.end_part(journal, std::mem::take(&mut part))?;
+                }
+                progress(n_rows);
+                Ok(true)
+            },
+        )?;
+        if !fits {
+            return Ok(false);
         }
-        if self.n_rows == 0 {
+        if n_rows == 0 {
             // An empty table still has the columns that a reader expects.
-            let schema = athanor_datasets::open(source)?.head(0)?;
-            let outputs = self.predictor.predict(&self.replay.apply(&schema)?)?;
-            let mut writer = PartWriter::create(journal)?;
-            writer.write(journal, &table(self.job.keep_input.then_some(schema), &outputs)?)?;
-            journal.add(writer.finish()?, PartRecord::default())?;
+            output.write(journal, &Rows::of(like.clone(), self.format))?;
         }
-        output::assemble(journal, self.job.to)
+        if part.n_blocks > 0 || n_rows == 0 {
+            output.end_part(journal, part)?;
+        }
+        output.finish(journal, self.job.to)?;
+        self.n_rows = n_rows;
+        Ok(true)
     }
 }
 
