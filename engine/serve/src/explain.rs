@@ -41,9 +41,9 @@ use crate::{
 
 /// Most rows of one request that is explained.
 pub(crate) const MAX_ROWS: usize = 64;
-/// About how many rows the model is asked for to explain one: all sets of eleven columns. The seed is nobody's choice, so
+/// About how many rows the model is asked for to explain one: all sets of twelve columns. The seed is nobody's choice, so
 /// that the same row has the same explanation.
-const OPTIONS: Options = Options { seed: 0, n_model_rows: 2_048 };
+const OPTIONS: Options = Options { seed: 0, n_model_rows: 4_096 };
 
 /// What is to be explained once it is predicted.
 pub(crate) struct Explain {

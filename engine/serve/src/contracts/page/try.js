@@ -266,7 +266,7 @@ function signedBar(value, least, most) {
     drawing.append(rect);
   };
   part(Math.min(Math.max(zero - 0.2, 0), 99.6), 0.4, 0, 10, "zero");
-  if (value !== 0) part(Math.min(zero, at(value)), Math.max(Math.abs(at(value) - zero), 0.8), 1, 8, value > 0 ? "more" : "less");
+  if (value !== 0) part(Math.min(zero, at(value)), Math.max(Math.abs(at(value) - zero), 0.8), 3, 4, value > 0 ? "more" : "less");
   return drawing;
 }
 
