@@ -55,7 +55,7 @@ pub(super) fn explanation_ui(ui: &mut Ui, explanation: &Explanation, signature: 
     if explanation.method == ExplanationMethod::Sampled {
         let errors = explanation.contributions.iter().filter_map(|one| one.standard_error);
         let error = errors.fold(0.0, f64::max);
-        let text = format!("Estimated by sampling; the standard errors are at most {}.", unit.plain(error));
+        let text = format!("Estimated by sampling; the standard errors are at most {}.", unit.at_most(error));
         widgets::muted(ui, &text);
     }
 }
@@ -76,9 +76,16 @@ impl Unit {
 
     fn plain(self, value: f64) -> String {
         match self {
-            Self::Percent if value != 0.0 && value.abs() < 0.0005 => "< 0.1 %".to_owned(),
             Self::Percent => format!("{:.1} %", value * 100.0),
             Self::Own => format::number(value),
+        }
+    }
+
+    /// As an upper bound.
+    fn at_most(self, value: f64) -> String {
+        match self {
+            Self::Percent => self.plain((value * 1000.0).ceil() / 1000.0),
+            Self::Own => self.plain(value),
         }
     }
 
@@ -134,7 +141,7 @@ fn rows(contributions: &[Contribution]) -> Vec<Row> {
 fn about(row: &Row, unit: Unit) -> String {
     let Some(typical) = &row.typical else { return format!("together {}", unit.signed(row.adds)) };
     let error = match row.error {
-        Some(error) if error > 0.0 => format!(", with a standard error of {}", unit.plain(error)),
+        Some(error) if error > 0.0 => format!(", with a standard error of at most {}", unit.at_most(error)),
         _ => String::new(),
     };
     format!("{} instead of {typical}: {}{error}", row.detail, unit.signed(row.adds))
@@ -190,8 +197,8 @@ mod tests {
             assert_eq!(unit.signed(value), expect);
         }
         assert_eq!(
-            (Unit::Percent.plain(0.00001), Unit::Percent.plain(0.5)),
-            ("< 0.1 %".to_owned(), "50.0 %".to_owned())
+            (Unit::Percent.at_most(0.00001), Unit::Percent.plain(0.5)),
+            ("0.1 %".to_owned(), "50.0 %".to_owned())
         );
     }
 

@@ -300,7 +300,8 @@ function showExplanation(explanation) {
   }
   box.append(amount("This row", plain(explanation.value, isClass), true));
   if (explanation.method === "sampled") {
-    const error = Math.max(...explanation.contributions.map((one) => one.standard_error ?? 0));
+    let error = Math.max(...explanation.contributions.map((one) => one.standard_error ?? 0));
+    if (isClass) error = Math.ceil(error * 1000) / 1000;
     box.append(make("p", "hint", `Estimated by sampling; the standard errors are at most ${plain(error, isClass)}.`));
   }
   $("answer").append(box);
