@@ -151,7 +151,7 @@ fn the_form_is_made_from_what_the_model_takes_and_the_answer_is_shown() {
 /// What was asked of the endpoint last.
 fn last_asked(screen: &Screen) -> Option<athanor_protocol::api::EndpointTry> {
     let asked = |ask| if let Request::EndpointTry(ask) = ask { Some(*ask) } else { None };
-    screen.fake.sent().into_iter().filter_map(asked).last()
+    screen.fake.sent().into_iter().filter_map(asked).next_back()
 }
 
 #[test]
