@@ -190,7 +190,7 @@ mod tests {
             (Unit::Percent, -0.123, "−12.3 %"),
             (Unit::Percent, 0.0, "0.0 %"),
             (Unit::Percent, -0.00001, "0.0 %"),
-            (Unit::Own, 1234.5, "+1234.5"),
+            (Unit::Own, 12.5, "+12.5"),
             (Unit::Own, -0.25, "−0.25"),
             (Unit::Own, 0.0, "0"),
         ] {
