@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
+use athanor_protocol::explanation::{Explanation, ExplanationMethod};
 use serde_json::{Value, json};
 
 use crate::sandbox::{PATIENCE, Running, Sandbox, done, sample, samples};
@@ -107,6 +108,22 @@ fn tritons_client_speaks_grpc_over_tls() {
     compare_with_triton(&sandbox, &serving, Some(&roots), &["grpc", "grpc typed"]);
 }
 
+/// Checks an explanation of the first row of the wine table: thirteen columns, so it is sampled.
+fn is_explained(answer: &Value, row: &serde_json::Map<String, Value>, predictions: &Value) {
+    assert_eq!(&answer["predictions"], predictions, "{answer}");
+    let found: Explanation = serde_json::from_value(answer["explanations"][0].clone()).unwrap();
+    assert_eq!((found.class.as_deref(), found.method), (Some("class_0"), ExplanationMethod::Sampled));
+    let sum: f64 = found.contributions.iter().map(|one| one.contribution).sum();
+    assert!((found.base + sum - found.value).abs() < 1e-9, "{found:?}");
+    let said = predictions[0]["probabilities"]["class_0"].as_f64().unwrap();
+    assert!((found.value - said).abs() < 1e-6, "{found:?} {said}");
+    let columns: Vec<(&String, &Value)> = found.contributions.iter().map(|one| (&one.column, &one.value)).collect();
+    assert_eq!(columns, row.iter().collect::<Vec<_>>(), "in the order of the request, with its values");
+    // It is a wine of the first kind because of its alcohol and its proline, as everybody finds who looks at this table.
+    let of = |name: &str| found.contributions.iter().find(|one| one.column == name).unwrap().contribution;
+    assert!(of("alcohol") > 0.02 && of("proline") > 0.05, "{found:?}");
+}
+
 #[test]
 fn named_columns_in_named_outputs_out_and_only_with_a_key() {
     let sandbox = Sandbox::new();
@@ -128,6 +145,8 @@ fn named_columns_in_named_outputs_out_and_only_with_a_key() {
     let (labels, probabilities) = predicted(&sandbox);
     assert_eq!(answer["predictions"][0]["label"], json!(labels[0]), "{answer}");
     assert_eq!(answer["predictions"][0]["probabilities"]["class_0"].as_f64(), Some(probabilities[0][0]));
+    assert_eq!(answer.get("explanations"), None);
+    is_explained(&ask(json!({ "row": row, "explain": true })).json().unwrap(), &row, &answer["predictions"]);
 
     assert_eq!(client.post(&predict).json(&json!({ "row": row })).send().unwrap().status(), 401);
     assert_eq!(client.get(format!("{}/v2/models/wine", serving.url)).send().unwrap().status(), 401);

@@ -2,7 +2,7 @@
 //!
 //! A table's rows become [`samples::Samples`] through a fitted encoder ([`encode`]); one training loop ([`train`])
 //! turns them into a [`model::TrainedModel`]; [`metrics`] judges it and [`explain`] says why; [`package`] carries it;
-//! [`predictor`] answers.
+//! [`predictor`] answers, and [`contributions`] says of one answer what it is made of.
 //!
 //! **Architecture Invariant:** no type of Burn, LightGBM or safetensors stands in a public signature.
 //!
@@ -13,6 +13,7 @@
 //! and thread count give the same result, and a resumed run ends like an unbroken one.
 #![warn(missing_docs)]
 
+pub mod contributions;
 pub mod device;
 pub mod drift;
 pub mod encode;

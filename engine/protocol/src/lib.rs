@@ -25,6 +25,7 @@ pub mod catalogue;
 pub mod check;
 pub mod columns;
 pub mod error;
+pub mod explanation;
 pub mod governance;
 pub mod job;
 pub mod learner;

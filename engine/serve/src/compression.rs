@@ -64,7 +64,7 @@ pub(crate) async fn read(
     let bytes = read_body(body, state.config(), deadline).await?;
     let Some(encoding) = encoding else { return Ok(bytes) };
     let max = state.config().max_body_bytes;
-    infer::apart(state, admission.clone(), deadline, move || inflate(&bytes, encoding, max)).await
+    infer::apart(state.queue(), admission.clone(), deadline, move |_| inflate(&bytes, encoding, max)).await
 }
 
 /// Inflates bytes to at most `max` bytes.

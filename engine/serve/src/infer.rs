@@ -260,17 +260,20 @@ async fn elsewhere(
     }
 }
 
-/// Runs other work than a prediction on a thread that may block, as soon as a processor is free for it.
+/// Runs other work than a prediction on a thread that may block, as soon as a place of the queue is free for it. The flag
+/// is up once nobody waits for it any more.
 pub(crate) async fn apart<T: Send + 'static>(
-    state: &State,
+    queue: &Arc<Queue>,
     admission: Admission,
     deadline: Deadline,
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+    work: impl FnOnce(&AtomicBool) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
-    let place = state.queue().enter(deadline.0).await?;
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let _gone = Gone(Arc::clone(&is_gone));
+    let place = queue.enter(deadline.0).await?;
     let done = tokio::task::spawn_blocking(move || {
         let _held = (admission, place);
-        work()
+        if is_gone.load(Ordering::Relaxed) { Err(cancelled()) } else { work(&is_gone) }
     });
     match tokio::time::timeout_at(deadline.0, done).await {
         Ok(Ok(result)) => result,
@@ -280,7 +283,7 @@ pub(crate) async fn apart<T: Send + 'static>(
 }
 
 /// For nobody: the client has gone.
-fn cancelled() -> Refusal {
+pub(crate) fn cancelled() -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Cancelled, "the request was cancelled")
 }
 
@@ -315,11 +318,21 @@ fn called(served: &Served, frame: &Frame, from: usize) -> Result<Outputs, Refusa
 /// One call to the model: its outputs are shaped for the rows, and may still be no numbers.
 pub(crate) fn call(served: &Served, frame: &Frame) -> Result<Outputs, Refusal> {
     let started = std::time::Instant::now();
+    let outputs = shaped(served, frame, Refusal::from_model)?;
+    served.cost().took(frame.n_rows(), started.elapsed());
+    Ok(outputs)
+}
+
+/// A call whose outputs are shaped for the rows. `refuse` words what the model says against them.
+pub(crate) fn shaped(
+    served: &Served,
+    frame: &Frame,
+    refuse: impl FnOnce(Failure) -> Refusal,
+) -> Result<Outputs, Refusal> {
     // A model that panics ends one request. Whatever it left half-done is behind its own locks.
     let outputs = catch_unwind(AssertUnwindSafe(|| served.model().predict(frame)))
         .map_err(|_| Refusal::internal("the model panicked"))?
-        .map_err(Refusal::from_model)?;
-    served.cost().took(frame.n_rows(), started.elapsed());
+        .map_err(refuse)?;
     let n_rows = frame.n_rows();
     let signature = served.signature();
     let is_shaped = match &outputs {

@@ -99,9 +99,47 @@ pub(crate) fn micros_from_iso(text: &str) -> Option<i64> {
     rest.is_empty().then_some(secs * 1_000_000 + micros)
 }
 
+/// Year, month and day of a number of days since 1970-01-01: the other way round.
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day_of_year - (153 * shifted + 2) / 5 + 1)
+}
+
+/// Writes a moment as [`micros_from_iso`] reads it: `2024-01-31` at midnight where `is_date`, else
+/// `2024-01-31T12:30:15.25`.
+pub(crate) fn iso_from_micros(micros: i64, is_date: bool) -> String {
+    const DAY: i64 = 86_400_000_000;
+    let (year, month, day) = civil_from_days(micros.div_euclid(DAY));
+    let date = format!("{year:04}-{month:02}-{day:02}");
+    let in_day = micros.rem_euclid(DAY);
+    if is_date && in_day == 0 {
+        return date;
+    }
+    let (secs, fraction) = (in_day / 1_000_000, in_day % 1_000_000);
+    let time = format!("{:02}:{:02}:{:02}", secs / 3_600, secs / 60 % 60, secs % 60);
+    let fraction = if fraction == 0 { String::new() } else { format!(".{fraction:06}") };
+    format!("{date}T{time}{}", fraction.trim_end_matches('0'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_written_as_they_are_read() {
+        for text in ["1970-01-01", "2024-02-29", "1900-03-01", "0001-01-01", "9999-12-31", "2000-12-31"] {
+            assert_eq!(micros_from_iso(text).map(|micros| iso_from_micros(micros, true)).as_deref(), Some(text));
+        }
+        for text in ["1970-01-01T00:00:00", "1969-12-31T23:59:59.5", "2024-01-31T12:30:15.25", "2024-01-31T00:00:10"] {
+            assert_eq!(micros_from_iso(text).map(|micros| iso_from_micros(micros, false)).as_deref(), Some(text));
+        }
+        assert_eq!(iso_from_micros(1, true), "1970-01-01T00:00:00.000001", "a date with a time of day keeps it");
+    }
 
     #[test]
     fn iso_moments() {

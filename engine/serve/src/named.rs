@@ -1,6 +1,6 @@
 //! The friendly routes: models with their signatures, and predictions from named columns to named outputs.
 
-use athanor_protocol::{Code, Failure, columns::Frame, signature::ModelSignature};
+use athanor_protocol::{Code, Failure, columns::Frame, explanation::Explanation, signature::ModelSignature};
 use axum::{
     Extension,
     body::Body,
@@ -17,6 +17,7 @@ use crate::{
     body::{BodyKind, kind_of},
     compression,
     contracts::tensorflow::{self, VersionStatus},
+    explain::{self, Explain},
     gate::{Admission, Deadline, RequestId},
     infer::Dialect,
     named_body,
@@ -77,6 +78,9 @@ pub(crate) struct Answer<'a> {
     model: &'a str,
     version: u32,
     predictions: Predictions<'a>,
+    /// One for each row, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanations: Option<&'a [Explanation]>,
 }
 
 /// Predictions, written row by row.
@@ -132,7 +136,12 @@ enum RowOut<'a> {
 
 impl<'a> Answer<'a> {
     pub(crate) fn new(served: &'a Served, outputs: &'a Outputs) -> Self {
-        Self { model: served.name(), version: served.version(), predictions: Predictions::new(served, outputs) }
+        let predictions = Predictions::new(served, outputs);
+        Self { model: served.name(), version: served.version(), predictions, explanations: None }
+    }
+
+    pub(crate) fn explained(self, explanations: &'a [Explanation]) -> Self {
+        Self { explanations: Some(explanations), ..self }
     }
 }
 
@@ -172,14 +181,25 @@ impl Serialize for Predictions<'_> {
 }
 
 impl Dialect for Named {
-    type Ask = ();
+    type Ask = Option<Explain>;
 
-    fn read(&self, served: &Served, body: &[u8]) -> Result<(Frame, ()), Failure> {
-        Ok((named_body::read(served.plan(), body, self.max_depth)?, ()))
+    fn read(&self, served: &Served, body: &[u8]) -> Result<(Frame, Option<Explain>), Failure> {
+        let body = named_body::read(served.plan(), body, self.max_depth)?;
+        let explain = body.explain.map(|explain| Explain::new(&body.frame, explain)).transpose()?;
+        Ok((body.frame, explain))
     }
 
-    fn write(&self, served: &Served, (): (), _: usize, outputs: &Outputs) -> Result<Response, Refusal> {
-        json(&Answer::new(served, outputs))
+    fn write(
+        &self,
+        served: &Served,
+        explain: Option<Explain>,
+        _: usize,
+        outputs: &Outputs,
+    ) -> Result<Response, Refusal> {
+        match explain {
+            None => json(&Answer::new(served, outputs)),
+            Some(explain) => Ok(explain.later(served, outputs)),
+        }
     }
 }
 
@@ -201,5 +221,7 @@ pub(crate) async fn predict(
     }
     let body = compression::read(&state, &headers, body, &admission, deadline).await?;
     let dialect = Named { max_depth: state.config().max_json_depth };
-    rollout::answer(&state, routed, dialect, body, admission, deadline).await
+    let versions = routed.versions();
+    let answer = rollout::answer(&state, routed, dialect, body, admission.clone(), deadline).await?;
+    explain::finish(&state, versions, answer, admission, deadline).await
 }

@@ -14,17 +14,52 @@ use crate::{
 
 const FORMS: &str =
     "send {\"rows\": [{column: value, …}, …]}, {\"columns\": {column: [value, …], …}} or {\"row\": {column: value, …}}";
+/// Says that predictions are to be explained.
+const EXPLAIN: &str = "explain";
+/// The row that others are compared with in explanations.
+const BASELINE: &str = "baseline";
+
+/// A body that was read.
+#[derive(Debug)]
+pub(crate) struct NamedBody {
+    /// The model's raw columns.
+    pub(crate) frame: Frame,
+    /// What is to be explained, where it asks for that.
+    pub(crate) explain: Option<ToExplain>,
+}
+
+/// How an explanation is asked for.
+#[derive(Debug)]
+pub(crate) struct ToExplain {
+    /// The columns' places in the order in which the first row names them.
+    pub(crate) order: Vec<usize>,
+    /// The row to compare with, where the client chose one.
+    pub(crate) baseline: Option<Frame>,
+}
 
 /// Reads a body into the model's raw columns.
 ///
 /// # Errors
 /// Everything that is wrong with it, as the client's mistake.
-pub(crate) fn read(plan: &Plan, body: &[u8], max_depth: usize) -> Result<Frame, Failure> {
+pub(crate) fn read(plan: &Plan, body: &[u8], max_depth: usize) -> Result<NamedBody, Failure> {
     check_depth(body, max_depth)?;
     let mut reader = Reader::new(plan, Taking::Strict);
+    let (mut explain, mut baseline) = (None, None);
     let mut json = serde_json::Deserializer::from_slice(body);
-    let parsed = Body(&mut reader).deserialize(&mut json).and_then(|()| json.end());
-    reader.finish(parsed)
+    let whole = Body { reader: &mut reader, explain: &mut explain, baseline: &mut baseline };
+    let parsed = whole.deserialize(&mut json).and_then(|()| json.end());
+    let order = std::mem::take(&mut reader.order);
+    let frame = reader.finish(parsed)?;
+    let baseline = baseline.map(|reader| reader.finish(Ok(()))).transpose()?;
+    let explain = match (explain, baseline) {
+        (Some(true), baseline) => Some(ToExplain { order, baseline }),
+        (Some(false) | None, Some(_)) => {
+            let failure = bad(format!("the body holds {}, and nothing is to be explained", quoted(BASELINE)));
+            return Err(failure.on(BASELINE).hint(format!("send {}: true beside it", quoted(EXPLAIN))));
+        }
+        (Some(false) | None, None) => None,
+    };
+    Ok(NamedBody { frame, explain })
 }
 
 /// What is filled while the body is read. A visitor can only say that it failed; why is kept here.
@@ -35,12 +70,22 @@ pub(crate) struct Reader<'p> {
     pub(crate) seen: Vec<usize>,
     /// The row that is read, counted from 1.
     pub(crate) stamp: usize,
+    /// The columns' places in the order of the first row.
+    order: Vec<usize>,
     failure: Option<Failure>,
 }
 
 impl<'p> Reader<'p> {
     pub(crate) fn new(plan: &'p Plan, taking: Taking) -> Self {
-        Self { plan, builder: plan.builder(taking), seen: vec![0; plan.inputs().len()], stamp: 0, failure: None }
+        let n_columns = plan.inputs().len();
+        Self {
+            plan,
+            builder: plan.builder(taking),
+            seen: vec![0; n_columns],
+            stamp: 0,
+            order: Vec::with_capacity(n_columns),
+            failure: None,
+        }
     }
 
     /// What made a visitor fail, where it was more than malformed JSON.
@@ -75,6 +120,9 @@ impl<'p> Reader<'p> {
             return Err(bad(format!("{} {} is there twice", what(), quoted(name))).on(name));
         }
         self.seen[at] = self.stamp;
+        if self.order.len() < self.seen.len() {
+            self.order.push(at);
+        }
         Ok(at)
     }
 }
@@ -105,7 +153,11 @@ impl<'de> Deserialize<'de> for Key<'de> {
 }
 
 /// The whole body.
-struct Body<'r, 'p>(&'r mut Reader<'p>);
+struct Body<'r, 'p> {
+    reader: &'r mut Reader<'p>,
+    explain: &'r mut Option<bool>,
+    baseline: &'r mut Option<Reader<'p>>,
+}
 
 impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
     type Value = ();
@@ -123,26 +175,61 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { reader, explain, baseline } = self;
         let mut form: Option<Cow<'de, str>> = None;
         while let Some(Key(key)) = map.next_key()? {
-            if let Some(first) = &form {
-                let message = format!("the body holds {} beside {}", quoted(&key), quoted(first));
-                return Err(self.0.fail(bad(message).hint(FORMS)));
-            }
-            match &*key {
-                "rows" => map.next_value_seed(Rows(&mut *self.0))?,
-                "row" => map.next_value_seed(Row(&mut *self.0))?,
-                "columns" => map.next_value_seed(Columns(&mut *self.0))?,
-                other => {
+            match (&*key, &form) {
+                (EXPLAIN, _) if explain.is_none() => match map.next_value()? {
+                    Scalar::Bool(value) => *explain = Some(value),
+                    value => {
+                        let message = format!("{} must be true or false, found {}", quoted(EXPLAIN), value.kind());
+                        return Err(reader.fail(bad(message).on(EXPLAIN)));
+                    }
+                },
+                (BASELINE, _) if baseline.is_none() => {
+                    let base = baseline.insert(Reader::new(reader.plan, Taking::Strict));
+                    if let Err(err) = map.next_value_seed(Row(&mut *base)) {
+                        return Err(match base.failure() {
+                            None => err,
+                            Some(mut failure) => {
+                                failure.message = format!("{}: {}", quoted(BASELINE), failure.message);
+                                reader.fail(failure)
+                            }
+                        });
+                    }
+                }
+                (EXPLAIN | BASELINE, _) => {
+                    return Err(reader.fail(bad(format!("the body holds {} twice", quoted(&key)))));
+                }
+                (_, Some(first)) => {
+                    let message = format!("the body holds {} beside {}", quoted(&key), quoted(first));
+                    return Err(reader.fail(bad(message).hint(FORMS)));
+                }
+                ("rows", None) => {
+                    map.next_value_seed(Rows(&mut *reader))?;
+                    form = Some(key);
+                }
+                ("row", None) => {
+                    map.next_value_seed(Row(&mut *reader))?;
+                    form = Some(key);
+                }
+                ("columns", None) => {
+                    map.next_value_seed(Columns(&mut *reader))?;
+                    form = Some(key);
+                }
+                (other, None) => {
                     let message = format!("the body holds {}, which means nothing here", quoted(other));
-                    return Err(self.0.fail(bad(message).hint(FORMS)));
+                    return Err(reader.fail(bad(message).hint(FORMS)));
                 }
             }
-            form = Some(key);
         }
         match form {
             Some(_) => Ok(()),
-            None => Err(self.0.fail(bad("the body is empty").hint(FORMS))),
+            None => {
+                let is_empty = explain.is_none() && baseline.is_none();
+                let message = if is_empty { "the body is empty" } else { "the body holds no rows" };
+                Err(reader.fail(bad(message).hint(FORMS)))
+            }
         }
     }
 }

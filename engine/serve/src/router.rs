@@ -48,6 +48,7 @@ struct Inner {
     admission: Arc<Semaphore>,
     queue: Arc<Queue>,
     trial_queue: Arc<Queue>,
+    explain_queue: Arc<Queue>,
     shadow_places: Arc<Semaphore>,
     shadow_turn: Semaphore,
     is_draining: std::sync::atomic::AtomicBool,
@@ -105,6 +106,8 @@ impl State {
             queue: Queue::new(n_processors),
             // Of its own: a candidate that hangs takes no place from the version that answers.
             trial_queue: Queue::new(n_processors),
+            // Of its own, and for half of the processors: explanations are long, predictions go on beside them.
+            explain_queue: Queue::new((n_processors / 2).max(1)),
             shadow_places: Arc::new(Semaphore::new(rollout::MAX_SHADOWS)),
             shadow_turn: Semaphore::new(1),
             is_draining: false.into(),
@@ -182,6 +185,11 @@ impl State {
     /// Who waits for one to be answered by a candidate.
     pub(crate) fn trial_queue(&self) -> &Arc<Queue> {
         &self.0.trial_queue
+    }
+
+    /// Who waits for one to be explained.
+    pub(crate) fn explain_queue(&self) -> &Arc<Queue> {
+        &self.0.explain_queue
     }
 
     /// How far single rows are predicted together.

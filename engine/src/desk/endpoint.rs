@@ -278,7 +278,10 @@ pub(super) fn endpoint_try(desk: &Arc<Desk>, ask: EndpointTry) -> Result<TryAnsw
     // It is our own socket, whose certificate may be for other names, and the key is worth nothing anywhere else.
     let client = if has_tls { client.tls_danger_accept_invalid_certs(true) } else { client };
     let client = client.build().map_err(failed)?;
-    let sent = json!({ "row": ask.values });
+    let mut sent = json!({ "row": ask.values });
+    if ask.explain {
+        sent["explain"] = true.into();
+    }
     let began = Instant::now();
     let answer = client
         .post(format!("{url}/v1/models/{}/predict", ask.model))

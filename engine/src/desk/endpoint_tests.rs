@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use athanor_protocol::{
     api::{KeyCreate, KeyList, KeyRevoke, ModelAlias},
+    explanation::Explanation,
     registry::Scope,
 };
 
@@ -41,7 +42,7 @@ fn told(events: &Subscription) -> Vec<(bool, Vec<u32>)> {
 
 fn row(radius: Value) -> EndpointTry {
     let values = BTreeMap::from([("radius".to_owned(), radius), ("colour".to_owned(), json!("red"))]);
-    EndpointTry { model: "tumours".to_owned(), values }
+    EndpointTry { model: "tumours".to_owned(), values, explain: false }
 }
 
 fn get(url: &str, key: &str) -> (u16, Value) {
@@ -69,17 +70,22 @@ fn it_starts_answers_follows_and_stops() {
     assert_eq!((tried.status, &tried.body["predictions"][0]["label"]), (200, &json!("malign")), "{tried:?}");
     assert_eq!(tried.sent, json!({ "row": { "radius": 29.0, "colour": "red" } }));
     assert!(tried.micros > 0);
+    let explained = ask(&test.desk, EndpointTry { explain: true, ..row(json!(29.0)) }).unwrap();
+    assert_eq!(explained.sent, json!({ "row": { "radius": 29.0, "colour": "red" }, "explain": true }));
+    let found: Explanation = serde_json::from_value(explained.body["explanations"][0].clone()).unwrap();
+    let sum: f64 = found.contributions.iter().map(|one| one.contribution).sum();
+    assert!((found.base + sum - found.value).abs() < 1e-9 && found.contributions.len() == 2, "{found:?}");
     let refused = ask(&test.desk, row(json!("wide"))).unwrap();
     assert_eq!(refused.status, 400);
     assert!(refused.body["error"].as_str().unwrap().contains("radius"), "{refused:?}");
-    let unknown = EndpointTry { model: "nobody".to_owned(), values: BTreeMap::new() };
+    let unknown = EndpointTry { model: "nobody".to_owned(), values: BTreeMap::new(), explain: false };
     assert_eq!(ask(&test.desk, unknown).unwrap().status, 404);
-    let path = EndpointTry { model: "../v2/models/tumours".to_owned(), values: BTreeMap::new() };
+    let path = EndpointTry { model: "../v2/models/tumours".to_owned(), values: BTreeMap::new(), explain: false };
     assert_eq!(ask(&test.desk, path).unwrap_err().code, Code::InvalidArgument);
 
     let load = ask(&test.desk, EndpointLoad {}).unwrap();
-    assert_eq!((load.n_requests, load.n_refused, load.n_failed), (3, 2, 0));
-    assert_eq!(load.seconds.iter().map(|second| second.n_requests).sum::<u32>(), 3);
+    assert_eq!((load.n_requests, load.n_refused, load.n_failed), (4, 2, 0));
+    assert_eq!(load.seconds.iter().map(|second| second.n_requests).sum::<u32>(), 4);
     assert!(load.seconds.iter().all(|second| second.p50_micros > 0 && second.p99_micros >= second.p50_micros));
 
     // No key was left behind by trying, and a made one counts at once.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use athanor_protocol::{
     Code, Failure,
     api::{
-        AliasMoved, Done, EndpointSecond, EndpointSeries, EndpointStatus, KeyCreated, KeyPage, ModelPage,
+        AliasMoved, Done, EndpointSecond, EndpointSeries, EndpointStatus, EndpointTry, KeyCreated, KeyPage, ModelPage,
         ModelRegistered, PredictAnswer, Reply, Request, ServedModel, TryAnswer, VerifyAnswer, VersionPage,
     },
+    explanation::{Contribution, Explanation, ExplanationMethod},
     metric::MetricValue,
     names::RunId,
     package::FinalMetric,
@@ -232,7 +233,7 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
             Reply::EndpointStop(Box::new(status))
         }
         Request::EndpointLoad(_) => Reply::EndpointLoad(Box::new(endpoint_series())),
-        Request::EndpointTry(ask) => Reply::EndpointTry(Box::new(tried(&ask.model, &ask.values))),
+        Request::EndpointTry(ask) => Reply::EndpointTry(Box::new(tried(ask))),
         Request::KeyList(_) => Reply::KeyList(Box::new(KeyPage { items: api_keys(), next: None })),
         Request::KeyCreate(ask) => {
             let info = ApiKeyInfo {
@@ -258,17 +259,48 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
 }
 
 /// What the endpoint says to a row.
-fn tried(model: &str, values: &BTreeMap<String, serde_json::Value>) -> TryAnswer {
-    let served = endpoint_status().models.into_iter().find(|served| served.model == model);
+fn tried(ask: &EndpointTry) -> TryAnswer {
+    let EndpointTry { model, values, explain } = ask;
+    let served = endpoint_status().models.into_iter().find(|served| served.model == *model);
     let version = served.as_ref().map_or(1, |served| served.version);
-    let prediction = match served.map(|served| served.signature.task) {
-        Some(Task::Regression) => serde_json::json!({ "value": 231_480.25 }),
-        _ => serde_json::json!({ "label": "malignant", "probabilities": { "benign": 0.0713, "malignant": 0.9287 } }),
+    let is_number = served.is_some_and(|served| served.signature.task == Task::Regression);
+    let prediction = if is_number {
+        serde_json::json!({ "value": 231_480.25 })
+    } else {
+        serde_json::json!({ "label": "malignant", "probabilities": { "benign": 0.0713, "malignant": 0.9287 } })
     };
-    TryAnswer {
-        status: 200,
-        body: serde_json::json!({ "model": model, "version": version, "predictions": [prediction] }),
-        micros: 1_240,
-        sent: serde_json::json!({ "row": values }),
+    let mut body = serde_json::json!({ "model": model, "version": version, "predictions": [prediction] });
+    let mut sent = serde_json::json!({ "row": values });
+    if *explain {
+        body["explanations"] = serde_json::json!([explained(values, is_number)]);
+        sent["explain"] = true.into();
+    }
+    TryAnswer { status: 200, body, micros: 1_240, sent }
+}
+
+/// What such an answer is made of: few columns counted out, many sampled.
+fn explained(values: &BTreeMap<String, serde_json::Value>, is_number: bool) -> Explanation {
+    let contribution = |(at, (column, value)): (usize, (&String, &serde_json::Value))| {
+        let (baseline, contribution) = match column.as_str() {
+            "mean_radius" => (serde_json::json!(13.37), 0.4312),
+            "mean_texture" => (serde_json::json!(18.84), -0.0871),
+            "n_lesions" => (serde_json::json!(2), 0.0964),
+            "site" => (serde_json::json!("left"), 0.0388),
+            "smoker" => (serde_json::json!(false), 0.0),
+            "examined_on" => (serde_json::json!("2025-03-14"), -0.0126),
+            _ => (serde_json::json!(0.5), (at as f64 * 2.4).sin() * 60_000.0 / (1.0 + at as f64)),
+        };
+        let standard_error = is_number.then_some(contribution.abs() / 90.0);
+        Contribution { column: column.clone(), value: value.clone(), baseline, contribution, standard_error }
+    };
+    let contributions: Vec<Contribution> = values.iter().enumerate().map(contribution).collect();
+    let sum: f64 = contributions.iter().map(|one| one.contribution).sum();
+    let value = if is_number { 231_480.25 } else { 0.9287 };
+    Explanation {
+        class: (!is_number).then(|| "malignant".to_owned()),
+        base: value - sum,
+        value,
+        method: if is_number { ExplanationMethod::Sampled } else { ExplanationMethod::Exact },
+        contributions,
     }
 }

@@ -38,6 +38,80 @@ pub fn share_bar(ui: &mut Ui, name: &str, share: f64, value: &str, color: Color3
     response.on_hover_text(said)
 }
 
+/// The width of a value at the right of a bar.
+const VALUE: f32 = 76.0;
+
+/// An amount above or below nothing, one of several under each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Signed<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What stands muted beside the name.
+    pub detail: &'a str,
+    /// The amount.
+    pub amount: f64,
+    /// The least and the greatest amount of all, the least at most and the greatest at least 0.
+    pub span: (f64, f64),
+    /// The amount as it is written.
+    pub value: &'a str,
+}
+
+/// A bar to the right of the common line of zero, or to its left, with its name and its value. The line goes on in the
+/// next bar where there is no space between them.
+pub fn signed_bar(ui: &mut Ui, signed: &Signed<'_>) -> Response {
+    let theme = Theme::of(ui);
+    let (rect, response) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 26.0), Sense::hover());
+    let Signed { name, detail, amount, span: (least, most), value } = *signed;
+    let said = if detail.is_empty() { format!("{name}: {value}") } else { format!("{name} = {detail}: {value}") };
+    response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, &said));
+    let name_width = (rect.width() * 0.42).clamp(72.0, 260.0);
+    let mut job = egui::text::LayoutJob::default();
+    job.append(name, 0.0, egui::TextFormat::simple(theme::regular(font_size::BODY), theme.text));
+    if !detail.is_empty() {
+        job.append(detail, 8.0, egui::TextFormat::simple(theme::mono(font_size::MONO), theme.muted));
+    }
+    job.wrap = egui::text::TextWrapping::truncate_at_width(name_width - 12.0);
+    let galley = ui.painter().layout_job(job);
+    let at = Pos2::new(rect.left(), rect.center().y - galley.size().y / 2.0);
+    ui.painter().galley(at, galley, theme.text);
+    let (left, right) = (rect.left() + name_width, (rect.right() - VALUE).max(rect.left() + name_width));
+    let share = |amount: f64| {
+        let share = (amount - least) / (most - least);
+        if share.is_finite() { share.clamp(0.0, 1.0) as f32 } else { 0.0 }
+    };
+    let zero = egui::lerp(left..=right, share(0.0));
+    ui.painter().vline(zero, rect.y_range(), egui::Stroke::new(1.0, mix(theme.line, theme.text, 0.15)));
+    let y = (rect.center().y - 5.0)..=(rect.center().y + 5.0);
+    if amount > 0.0 {
+        let end = egui::lerp(left..=right, share(amount)).max(zero + 2.0);
+        let corner = CornerRadius { ne: 3, se: 3, ..CornerRadius::ZERO };
+        ui.painter().rect_filled(Rect::from_x_y_ranges(zero..=end, y), corner, theme.accent);
+    } else if amount < 0.0 {
+        let end = egui::lerp(left..=right, share(amount)).min(zero - 2.0);
+        let corner = CornerRadius { nw: 3, sw: 3, ..CornerRadius::ZERO };
+        ui.painter().rect_filled(Rect::from_x_y_ranges(end..=zero, y), corner, theme.info);
+    }
+    let ink = if amount == 0.0 { theme.muted } else { theme.text };
+    let at = Pos2::new(rect.right(), rect.center().y);
+    ui.painter().text(at, Align2::RIGHT_CENTER, value, theme::mono(font_size::MONO), ink);
+    response
+}
+
+/// An amount in line with those of [`signed_bar`]: where they begin, or their sum.
+pub fn amount(ui: &mut Ui, name: &str, value: &str, is_sum: bool) -> Response {
+    let theme = Theme::of(ui);
+    let (rect, response) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 28.0), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, format!("{name}: {value}")));
+    let (font, ink) = if is_sum {
+        (theme::semibold(font_size::BODY), theme.text)
+    } else {
+        (theme::regular(font_size::BODY), theme.muted)
+    };
+    ui.painter().text(rect.left_center(), Align2::LEFT_CENTER, name, font, ink);
+    ui.painter().text(rect.right_center(), Align2::RIGHT_CENTER, value, theme::mono(font_size::MONO), ink);
+    response
+}
+
 /// Parts of a whole beside each other; `whole` may be more than their sum. Returns the part under the pointer.
 pub fn stacked_bar(ui: &mut Ui, parts: &[(u64, Color32)], whole: u64, height: f32) -> Option<usize> {
     let theme = Theme::of(ui);

@@ -148,6 +148,65 @@ fn the_form_is_made_from_what_the_model_takes_and_the_answer_is_shown() {
     assert!(screen.has_text("\"predictions\""));
 }
 
+/// What was asked of the endpoint last.
+fn last_asked(screen: &Screen) -> Option<athanor_protocol::api::EndpointTry> {
+    let asked = |ask| if let Request::EndpointTry(ask) = ask { Some(*ask) } else { None };
+    screen.fake.sent().into_iter().filter_map(asked).next_back()
+}
+
+#[test]
+fn an_answer_is_explained_where_the_switch_is_on() {
+    for (dark, picture) in [(true, "endpoints-explained-dark"), (false, "endpoints-explained-light")] {
+        let mut screen = endpoints([1280.0, 1500.0], dark, |_| {});
+        screen.pick("Model to try", "tumours");
+        for (field, value) in [("mean_radius", "17.9"), ("mean_texture", "14.2"), ("n_lesions", "5"), ("site", "right")]
+        {
+            screen.type_into(field, value);
+        }
+        screen.click("Fill with an example");
+        screen.click("Ask");
+        assert!(!last_asked(&screen).expect("it was sent").explain);
+        assert!(!screen.has_text("Why malignant"));
+        screen.click("Explain");
+        assert!(screen.has_text("\"explain\": true}"), "the snippet asks for it too");
+        screen.click("Ask");
+        assert!(last_asked(&screen).expect("it was sent").explain);
+        screen.show(picture);
+        for label in [
+            "Why malignant",
+            "Typical row: 46.2 %",
+            "mean_radius = 17.9: +43.1 %",
+            "mean_texture = 14.2: −8.7 %",
+            "n_lesions = 5: +9.6 %",
+            "smoker = false: 0.0 %",
+            "This row: 92.9 %",
+        ] {
+            assert!(screen.has(label), "{label}");
+        }
+        assert!(!screen.has_text("Estimated"), "six columns are counted out");
+    }
+}
+
+#[test]
+fn of_many_columns_the_greatest_are_shown_and_the_rest_is_one() {
+    let mut screen = endpoints([1280.0, 1700.0], true, |_| {});
+    screen.click("Explain");
+    screen.click("Fill with an example");
+    screen.click("Ask");
+    screen.show("endpoints-explained-many");
+    assert!(screen.has("Why this price") && screen.has("This row: 231480"), "in the unit of what is predicted");
+    assert!(screen.has_text("feature_02 = 0: +") && screen.has_text("23 more columns: "));
+    assert!(screen.has_text("Estimated by sampling; the standard errors are at most"));
+    let narrow = endpoints([760.0, 1500.0], false, |_| {});
+    let mut screen = narrow;
+    screen.pick("Model to try", "tumours");
+    screen.click("Explain");
+    screen.click("Fill with an example");
+    screen.click("Ask");
+    screen.show("endpoints-explained-narrow");
+    assert!(screen.has("This row: 92.9 %"));
+}
+
 #[test]
 fn a_refusal_of_the_endpoint_is_shown_with_its_hint() {
     let mut screen = endpoints([1280.0, 1500.0], false, |fake| {

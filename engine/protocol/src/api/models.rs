@@ -234,6 +234,9 @@ pub struct EndpointTry {
     pub model: String,
     /// Column and value: text, number, true or false, or null.
     pub values: BTreeMap<String, serde_json::Value>,
+    /// Whether it is to say what each column contributes.
+    #[serde(default)]
+    pub explain: bool,
 }
 
 /// What the endpoint answered.

@@ -181,6 +181,10 @@ fn add_schemas(served: &Served, schemas: &mut Map<String, Value>) -> String {
         "version": { "type": "integer" },
         "predictions": list(refer(&format!("{prefix}.Prediction"))),
     }));
+    let mut explained = answer.clone();
+    if let Some(properties) = explained.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert("explanations".to_owned(), list(refer("Explanation")));
+    }
     for (name, schema) in [
         ("Row", models::row(served, Edition::V31)),
         ("Columns", columns),
@@ -189,6 +193,7 @@ fn add_schemas(served: &Served, schemas: &mut Map<String, Value>) -> String {
         ("Prediction", models::prediction(served)),
         ("Plain", json!({ "oneOf": [models::plain(served), refer(&format!("{prefix}.Prediction"))] })),
         ("Answer", answer),
+        ("Explained", explained),
     ] {
         schemas.insert(format!("{prefix}.{name}"), schema);
     }
@@ -217,9 +222,10 @@ fn add_model(paths: &mut Paths, state: &State, served: &Served, prefix: &str, ve
     let any = || content(json!({ "type": "object" }), None);
     paths.get(&v1, "models", "What the model takes and gives", any(), Errors::Own);
     let words = [("row", part("Row")), ("rows", list(part("Row"))), ("columns", part("Columns"))];
-    let body = content(one_of(&words, None), Some(json!({ "row": row })));
-    let predict = format!("{v1}/predict");
-    paths.post(&predict, "models", "Predict from named columns", body, content(part("Answer"), None), Errors::Own);
+    let body = models::explainable(one_of(&words, None), &part("Row"));
+    let body = content(body, Some(json!({ "row": row })));
+    let (predict, answer) = (format!("{v1}/predict"), content(part("Explained"), None));
+    paths.post(&predict, "models", "Predict from named columns", body, answer, Errors::Own);
     paths.get(&v2, "open inference protocol", "Tensors of the model", any(), Errors::Short);
     paths.get(&format!("{v2}/ready"), "open inference protocol", "Whether the model is ready", any(), Errors::Short);
     let body = content(refer("InferRequest"), None);
@@ -367,6 +373,7 @@ fn components(state: &State, schemas: Map<String, Value>) -> Value {
             "required": ["error", "message", "error_code"],
         },
         "ShortError": object(json!({ "error": text })),
+        "Explanation": models::explanation(),
         "Parameters": {
             "type": ["object", "null"],
             "properties": { "probabilities": { "type": "boolean" } },

@@ -3,7 +3,7 @@
 use athanor_protocol::{signature::InputColumn, table::DataType};
 use serde_json::{Map, Value, json};
 
-use crate::table::Served;
+use crate::{explain::MAX_ROWS, table::Served};
 
 /// Which description a schema stands in: they differ in how they say that a value may be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,4 +105,52 @@ pub(crate) fn prediction(served: &Served) -> Value {
         },
         "required": ["label", "probabilities"],
     })
+}
+
+/// One answer, explained: the same for all models.
+pub(crate) fn explanation() -> Value {
+    let number = json!({ "type": "number", "format": "double" });
+    let contribution = json!({
+        "type": "object",
+        "properties": {
+            "column": { "type": "string" },
+            "value": { "description": "the row's value" },
+            "baseline": { "description": "the value that it is compared with" },
+            "contribution": number,
+            "standard_error": { "type": "number", "description": "where orders of the columns were drawn" },
+        },
+        "required": ["column", "value", "baseline", "contribution"],
+    });
+    json!({
+        "type": "object",
+        "description": "the base and all contributions together are the value",
+        "properties": {
+            "class": { "type": "string", "description": "the class whose probability is explained" },
+            "base": { "type": "number", "format": "double", "description": "what the model says of the baseline" },
+            "value": { "type": "number", "format": "double", "description": "what the model says of the row" },
+            "method": { "type": "string", "enum": ["exact", "sampled"] },
+            "contributions": { "type": "array", "items": contribution },
+        },
+        "required": ["base", "value", "method", "contributions"],
+    })
+}
+
+/// Lets every form of a body ask for explanations. `row` is the schema of the row to compare with.
+pub(crate) fn explainable(mut body: Value, row: &Value) -> Value {
+    let explain = json!({
+        "type": "boolean",
+        "default": false,
+        "description": format!("whether to say what each column contributes, for at most {MAX_ROWS} rows"),
+    });
+    let baseline = json!({
+        "description": "the row to compare with, where predictions are explained; without it a typical one of training",
+        "allOf": [row],
+    });
+    for form in body.get_mut("oneOf").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(properties) = form.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.insert("explain".to_owned(), explain.clone());
+            properties.insert("baseline".to_owned(), baseline.clone());
+        }
+    }
+    body
 }

@@ -52,6 +52,17 @@ pub(crate) struct Routed {
     pub(crate) side: Side,
 }
 
+impl Routed {
+    /// The versions that may answer.
+    pub(crate) fn versions(&self) -> [Option<Arc<Served>>; 2] {
+        let candidate = match &self.side {
+            Side::Candidate(_, candidate) => Some(Arc::clone(candidate)),
+            Side::Plain | Side::Stable(_) | Side::Shadow(..) => None,
+        };
+        [Some(Arc::clone(&self.stable)), candidate]
+    }
+}
+
 /// What a rollout makes of a request.
 #[derive(Debug)]
 pub(crate) enum Side {

@@ -6,6 +6,7 @@ mod compressed;
 mod contracts;
 mod contracts_fuzz;
 mod contracts_guard;
+mod explain;
 mod fuzz;
 mod grpc;
 mod grpc_house;

@@ -113,6 +113,15 @@ fn columns_have_their_types_and_classes_are_listed() {
     );
     assert_eq!(schemas["numbers.v1.Prediction"]["properties"]["label"]["enum"], json!(["no", "yes"]));
     assert_eq!(schemas["mixed.v1.Prediction"]["properties"]["value"]["type"], "number");
+    assert_eq!(
+        schemas["numbers.v1.Explained"]["properties"]["explanations"]["items"]["$ref"],
+        "#/components/schemas/Explanation"
+    );
+    let predict = &document["paths"]["/v1/models/numbers/predict"]["post"];
+    for form in predict["requestBody"]["content"]["application/json"]["schema"]["oneOf"].as_array().unwrap() {
+        assert_eq!(form["properties"]["explain"]["type"], "boolean", "{form}");
+        assert_eq!(form["required"].as_array().unwrap().len(), 1, "nobody has to explain: {form}");
+    }
     assert_eq!(document["security"], json!([{"key":[]}]));
     assert!(schemas["Error"]["properties"]["code"]["enum"].as_array().unwrap().contains(&json!("bad_data")));
 }

@@ -128,14 +128,14 @@ fn input_column(column: &ColumnSchema) -> athanor_protocol::signature::InputColu
     athanor_protocol::signature::InputColumn { name: column.name.clone(), dtype: column.dtype, nullable: true }
 }
 
-fn served_package() -> (House, Outputs) {
+pub(crate) fn served_package() -> (House, Outputs) {
     let (bytes, public, outputs) = package();
     let model = PackagedModel::open(bytes, &[public], "cpu").unwrap();
     (house(vec![Served::new("tumours", 1, Arc::new(model)).unwrap()]), outputs)
 }
 
 /// The raw rows as a client would write them.
-fn rows() -> Vec<Value> {
+pub(crate) fn rows() -> Vec<Value> {
     let date = |n: u32| if n < 31 { format!("1970-01-{:02}", n + 1) } else { format!("1970-02-{:02}", n - 30) };
     let row = |n: u32| {
         let radius = if n % 10 == 9 { Value::Null } else { json!(f64::from(n) * 0.5) };

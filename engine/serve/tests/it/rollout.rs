@@ -363,3 +363,17 @@ async fn a_client_may_give_less_time() {
     }
     assert_eq!(house.call_async(ask("5").with("x-request-timeout-ms", "5")).await.status, 400);
 }
+
+#[test]
+fn whoever_answers_explains_and_what_explaining_lacks_is_no_failure_of_a_version() {
+    let (house, trial) = under(vec![x(1, sum), x(2, sum)], rollout(RolloutMode::Canary, 100));
+    let body = json!({"row":{"x":3.0},"baseline":{"x":1.0},"explain":true}).to_string();
+    let answer = house.call(post(PREDICT, body));
+    assert_eq!((answer.status, answer.header("x-athanor-version")), (200, "2"), "{}", answer.text());
+    assert_eq!(answer.json()["explanations"][0]["contributions"][0]["contribution"], 2.0);
+    // Neither has statistics to compare with; both predict.
+    house.refuses(post(PREDICT, json!({"row":{"x":3.0},"explain":true}).to_string()), 422, "there are no training");
+    let figures = trial.figures();
+    assert_eq!((figures.candidate.n_requests, figures.candidate.n_failed, figures.n_retried), (2, 0, 0));
+    assert_eq!(figures.stable.n_requests, 0);
+}

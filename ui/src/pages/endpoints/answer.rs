@@ -1,10 +1,11 @@
 //! What the endpoint said.
 
-use athanor_protocol::{api::TryAnswer, signature::ModelSignature};
+use athanor_protocol::{api::TryAnswer, explanation::Explanation, signature::ModelSignature};
 use egui::{RichText, Ui};
+use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::snippets::pretty;
+use super::{explanation::explanation_ui, snippets::pretty};
 use crate::{
     format,
     theme::{self, Theme, font_size, size},
@@ -31,6 +32,10 @@ pub(super) fn answer_ui(ui: &mut Ui, answer: &TryAnswer, signature: &ModelSignat
     });
     if ok {
         prediction_ui(ui, theme, &answer.body, signature);
+        let explanation = answer.body.get("explanations").and_then(|list| list.get(0));
+        if let Some(explanation) = explanation.and_then(|one| Explanation::deserialize(one).ok()) {
+            explanation_ui(ui, &explanation, signature);
+        }
     } else {
         let text = |key: &str| answer.body.get(key).and_then(Value::as_str);
         let mut what = widgets::sentence(text("error").unwrap_or("the endpoint refused the request"));

@@ -1,6 +1,7 @@
 //! The page Endpoints: the endpoint of this machine, its load, a form to try it, snippets, keys.
 
 mod answer;
+mod explanation;
 mod form;
 mod keys;
 mod load;
@@ -71,6 +72,8 @@ pub struct EndpointsPage {
     keys: Keys,
     model: Option<String>,
     form: Form,
+    /// Whether an answer is to be explained.
+    explains: bool,
     asked: Option<Ticket<EndpointTry>>,
     answer: Option<(String, Result<TryAnswer, Failure>)>,
     language: Language,
@@ -291,6 +294,8 @@ impl EndpointsPage {
                 let why = "Start the endpoint first";
                 ask = widgets::secondary(ui, ph::PAPER_PLANE_RIGHT, "Ask").on_disabled_hover_text(why).clicked();
             });
+            widgets::switch(ui, &mut self.explains, "Explain")
+                .on_hover_text("Say what each column adds to the answer, compared with a typical row of training");
             if self.asked.is_some() {
                 widgets::loading(ui, "Waiting for the answer");
             } else if !running {
@@ -304,7 +309,8 @@ impl EndpointsPage {
             if let Some(row) = self.form.row() {
                 let values: BTreeMap<_, _> = row.into_iter().collect();
                 self.model = Some(served.model.clone());
-                self.asked = Some(cx.desk.ask(EndpointTry { model: served.model.clone(), values }));
+                self.asked =
+                    Some(cx.desk.ask(EndpointTry { model: served.model.clone(), values, explain: self.explains }));
             }
         }
         let Some((model, answer)) = &self.answer else { return };
@@ -333,7 +339,7 @@ impl EndpointsPage {
             let port = Some(cx.desk.settings().endpoint_port).filter(|port| *port != 0).unwrap_or(SAMPLE_PORT);
             format!("http://127.0.0.1:{port}")
         });
-        let code = snippets::snippet(self.language, &url, &served.model, &self.form.sample(&today));
+        let code = snippets::snippet(self.language, &url, &served.model, &self.form.sample(&today), self.explains);
         ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
         widgets::heading(ui, "Use it from a program", "");
         let options = [

@@ -458,7 +458,7 @@ impl Guide {
                     let page = result?;
                     let values = values_of(&page);
                     self.asked = Some(page);
-                    Some(Doing::Try(desk.ask(EndpointTry { model: MODEL.to_owned(), values })))
+                    Some(Doing::Try(desk.ask(EndpointTry { model: MODEL.to_owned(), values, explain: false })))
                 }
             },
             Doing::Try(ticket) => match desk.take(ticket) {

@@ -168,7 +168,7 @@ function body(isStrict) {
     }
     parts.push(`${JSON.stringify(input.name)}: ${json ?? "null"}`);
   });
-  return isGood ? `{"row": {${parts.join(", ")}}}` : null;
+  return isGood ? `{"row": {${parts.join(", ")}}${$("explain").checked ? ', "explain": true' : ""}}` : null;
 }
 
 function path() {
@@ -179,6 +179,7 @@ function path() {
 function snippet() {
   if (!current()) return;
   const json = body(false);
+  const printed = $("explain").checked ? "explanations" : "predictions";
   const url = location.origin + path();
   // In single quotes a shell takes everything as it is but the quote itself.
   const shell = json.replaceAll("'", "'\\''");
@@ -196,7 +197,7 @@ function snippet() {
       "    },\n" +
       ")\n" +
       "with urllib.request.urlopen(request) as answer:\n" +
-      '    print(json.load(answer)["predictions"][0])',
+      `    print(json.load(answer)["${printed}"][0])`,
     json,
   };
   $("code").textContent = texts[language];
@@ -232,6 +233,80 @@ function showAnswer(prediction) {
   if (sorted.length > 12) box.append(make("p", "hint", `and ${sorted.length - 12} less likely classes`));
 }
 
+// A difference with its sign; of a class in hundredths, as the bars of the classes are.
+function signed(value, isClass) {
+  const size = isClass ? `${(Math.abs(value) * 100).toFixed(1)} %` : number(Math.abs(value));
+  const isNothing = value === 0 || size === "0.0 %";
+  return isNothing ? size : `${value < 0 ? "\u2212" : "+"}${size}`;
+}
+
+function plain(value, isClass) {
+  return isClass ? `${(value * 100).toFixed(1)} %` : number(value);
+}
+
+function amount(name, value, isSum) {
+  const line = make("div", isSum ? "amount sum" : "amount");
+  line.append(make("span", "", name), make("span", "mono", value));
+  return line;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+// A bar from the common zero. As a drawing: the page's policy lets no style stand in its elements.
+function signedBar(value, least, most) {
+  const at = (amount) => (most > least ? ((amount - least) / (most - least)) * 100 : 0);
+  const drawing = document.createElementNS(SVG, "svg");
+  drawing.setAttribute("viewBox", "0 0 100 10");
+  drawing.setAttribute("preserveAspectRatio", "none");
+  drawing.setAttribute("aria-hidden", "true");
+  const zero = at(0);
+  const part = (x, width, y, height, name) => {
+    const rect = document.createElementNS(SVG, "rect");
+    for (const [key, text] of Object.entries({ x, width, y, height, class: name })) rect.setAttribute(key, String(text));
+    drawing.append(rect);
+  };
+  part(Math.min(Math.max(zero - 0.2, 0), 99.6), 0.4, 0, 10, "zero");
+  if (value !== 0) part(Math.min(zero, at(value)), Math.max(Math.abs(at(value) - zero), 0.8), 3, 4, value > 0 ? "more" : "less");
+  return drawing;
+}
+
+function showExplanation(explanation) {
+  const box = make("div", "why");
+  const isClass = explanation.class !== undefined;
+  box.append(make("h3", "", isClass ? `Why ${explanation.class}` : `Why this ${current().signature.target}`));
+  box.append(make("p", "hint", "What each column adds, compared with a typical row of training."));
+  box.append(amount("Typical row", plain(explanation.base, isClass), false));
+  const sorted = [...explanation.contributions].sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
+  const most = sorted.length > 12 ? 11 : sorted.length;
+  const rows = sorted.slice(0, most).map((one) => ({
+    name: one.column,
+    detail: one.value === null ? "missing" : String(one.value),
+    about: `${one.column}: ${one.value ?? "missing"} instead of ${one.baseline ?? "missing"}`,
+    value: one.contribution,
+  }));
+  if (sorted.length > most) {
+    const value = sorted.slice(most).reduce((sum, one) => sum + one.contribution, 0);
+    rows.push({ name: `${sorted.length - most} more columns`, detail: "", about: "", value });
+  }
+  const values = rows.map((row) => row.value);
+  const [least, greatest] = [Math.min(0, ...values), Math.max(0, ...values)];
+  for (const row of rows) {
+    const line = make("div", "adds");
+    const label = make("span", "label", row.name);
+    label.append(make("span", "mono detail", row.detail));
+    label.title = row.about;
+    line.append(label, signedBar(row.value, least, greatest), make("span", "mono value", signed(row.value, isClass)));
+    box.append(line);
+  }
+  box.append(amount("This row", plain(explanation.value, isClass), true));
+  if (explanation.method === "sampled") {
+    let error = Math.max(...explanation.contributions.map((one) => one.standard_error ?? 0));
+    if (isClass) error = Math.ceil(error * 1000) / 1000;
+    box.append(make("p", "hint", `Estimated by sampling; the standard errors are at most ${plain(error, isClass)}.`));
+  }
+  $("answer").append(box);
+}
+
 async function predict(event) {
   event.preventDefault();
   const json = body(true);
@@ -245,6 +320,7 @@ async function predict(event) {
     $("took").textContent = `${(performance.now() - started).toFixed(1)} ms`;
     if (answer.ok) {
       showAnswer(answer.json.predictions[0]);
+      if (answer.json.explanations) showExplanation(answer.json.explanations[0]);
     } else {
       const box = $("answer");
       box.replaceChildren(make("p", "error-title", sentence(answer.json.error)));
