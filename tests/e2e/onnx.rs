@@ -340,7 +340,7 @@ fn hostile_files_are_refused_with_a_reason_and_nothing_of_them_runs() {
         ("control", "ConstantOfShape"),
         ("cyclic", "used before it is made"),
         ("domain", "com.example"),
-        ("empty", "format version 0"),
+        ("empty", "the file is empty"),
         ("external", "another file"),
         ("external_absolute", "another file"),
         ("fixed", "any number of rows"),
