@@ -11,8 +11,8 @@ use std::{
 
 use athanor_protocol::{Code, Failure, registry::KeyLimits};
 use athanor_serve::{
-    Grant, KeyRefusal, Keys, Spent,
-    tokens::{MAX_KEY_SET_BYTES, TokenRules, Tokens},
+    Grant, KeyRefusal, Keys, Spent, tls,
+    tokens::{self, MAX_KEY_SET_BYTES, TokenRules, Tokens},
 };
 
 use crate::{
@@ -138,20 +138,29 @@ impl Identity {
     }
 }
 
-/// The keys of a workspace and, where they are set, tokens of a provider.
+/// The keys of a workspace, tokens of a provider, and what those may ask for who have no key.
 pub struct AllKeys {
     /// The workspace's keys.
     pub keys: Arc<StoreKeys>,
-    /// The provider.
-    pub identity: Arc<Identity>,
+    /// The provider, where there is one.
+    pub identity: Option<Arc<Identity>>,
+    /// What each token's subject and each certificate may ask for.
+    pub caller_limits: KeyLimits,
 }
 
 impl Keys for AllKeys {
     fn check(&self, token: &str) -> Result<Grant, KeyRefusal> {
-        if Tokens::is_token(token) { self.identity.tokens.check(token) } else { self.keys.check(token) }
+        match &self.identity {
+            Some(identity) if Tokens::is_token(token) => identity.tokens.check(token),
+            _ => self.keys.check(token),
+        }
     }
 
     fn limits(&self, key_id: &str) -> Option<KeyLimits> {
+        // No key's id has a colon in it: keys are named by hexadecimal digits.
+        if key_id.starts_with(tokens::ID_PREFIX) || key_id.starts_with(tls::ID_PREFIX) {
+            return (!self.caller_limits.is_none()).then_some(self.caller_limits);
+        }
         self.keys.limits(key_id)
     }
 

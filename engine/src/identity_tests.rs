@@ -69,7 +69,8 @@ fn tokens_stand_beside_the_workspaces_keys() {
     let file = folder.path().join("jwks.json");
     fs::write(&file, jwks(1)).unwrap();
     let identity = Arc::new(Identity::open(KeySource::File(file.clone()), rules()).unwrap());
-    let all = AllKeys { keys: Arc::new(StoreKeys::new(&workspace).unwrap()), identity: Arc::clone(&identity) };
+    let keys = Arc::new(StoreKeys::new(&workspace).unwrap());
+    let all = AllKeys { keys, identity: Some(Arc::clone(&identity)), caller_limits: KeyLimits::default() };
     assert_eq!(all.check(&own).unwrap().scopes, [Scope::Read]);
     let grant = Grant { key_id: "jwt:robot".to_owned(), scopes: vec![Scope::Predict] };
     assert_eq!(all.check(&token(1)), Ok(grant.clone()));
@@ -84,6 +85,31 @@ fn tokens_stand_beside_the_workspaces_keys() {
     assert_eq!(all.check(&token(1)), Err(KeyRefusal::Unknown));
     fs::write(&file, " ".repeat(MAX_KEY_SET_BYTES + 1)).unwrap();
     assert!(Identity::open(KeySource::File(file), rules()).is_err(), "a file has a limit");
+}
+
+#[test]
+fn who_has_no_key_has_the_endpoints_limits_and_a_key_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = Workspace::init(&folder.path().join("w")).unwrap();
+    let (info, _) = keys::create(&workspace, "own", &[Scope::Predict], None).unwrap();
+    let own = KeyLimits { requests_per_day: Some(9), ..KeyLimits::default() };
+    keys::limit(&workspace, &info.id, &own).unwrap();
+    let caller_limits = KeyLimits { rows_per_second: Some(2.0), ..KeyLimits::default() };
+    let with =
+        |caller_limits| AllKeys { keys: Arc::new(StoreKeys::new(&workspace).unwrap()), identity: None, caller_limits };
+    let (limited, free) = (with(caller_limits), with(KeyLimits::default()));
+    for caller in ["jwt:robot", "cert:00ff"] {
+        assert_eq!((limited.limits(caller), free.limits(caller)), (Some(caller_limits), None), "{caller}");
+        // Counted and written down like a key's.
+        let more = Spent { requests: 1, rows: 5 };
+        limited.spend(caller, 7, more);
+        assert_eq!(limited.spent(caller, 7), more);
+    }
+    limited.keys.write_usage().unwrap();
+    let written: Vec<String> = workspace.store.key_usage(7).unwrap().into_iter().map(|usage| usage.key_id).collect();
+    assert_eq!(written, ["cert:00ff", "jwt:robot"]);
+    assert_eq!((limited.limits(&info.id), free.limits(&info.id)), (Some(own), Some(own)));
+    assert_eq!(limited.limits("nobody"), None);
 }
 
 /// A provider that gives each caller the same answer, and counts.

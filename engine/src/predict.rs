@@ -178,5 +178,11 @@ mod tests {
         let job = Job { reference: "tumours", source: &source, to: &nowhere, keep_input: false, device: "cpu" };
         assert_eq!(predict_file(&workspace, &job, &StopFlag::new(), &mut |_| {}).unwrap_err().code(), Code::NotFound);
         assert!(!folder.path().join("no").exists());
+
+        let source = DataSource::file(nowhere.to_str().unwrap());
+        let job = Job { source: &source, to: &to, ..job };
+        let missing = predict_file(&workspace, &job, &StopFlag::new(), &mut |_| {}).unwrap_err().into_failure();
+        assert_eq!(missing.code, Code::NotFound);
+        assert!(missing.hint.is_some_and(|hint| hint.starts_with("check the path")));
     }
 }

@@ -354,10 +354,11 @@ impl Endpoint {
     /// # Errors
     /// If a setting cannot be used.
     pub fn state_with(&self, config: ServeConfig, transport: &Transport) -> Result<State> {
-        let keys: Arc<dyn Keys> = match &transport.identity {
-            None => Arc::clone(&self.keys) as Arc<dyn Keys>,
-            Some(identity) => Arc::new(AllKeys { keys: Arc::clone(&self.keys), identity: Arc::clone(identity) }),
-        };
+        let keys: Arc<dyn Keys> = Arc::new(AllKeys {
+            keys: Arc::clone(&self.keys),
+            identity: transport.identity.clone(),
+            caller_limits: transport.caller_limits,
+        });
         let monitor = Arc::clone(self.watcher.monitor());
         State::watched(config, keys, Arc::clone(&self.table), monitor).map_err(serve_error)
     }
@@ -406,7 +407,7 @@ impl Endpoint {
             let monitor = Arc::clone(self.watcher.monitor());
             tokio::spawn(otlp::export(monitor, url.clone(), stop.clone()))
         });
-        let Transport { grpc, tls, identity } = transport;
+        let Transport { grpc, tls, identity, caller_limits: _ } = transport;
         let looker = tokio::spawn(keep_looking(tls, identity, stop.clone()));
         let http = athanor_serve::serve(listener, &state, told(stop.clone()));
         let served = match grpc {

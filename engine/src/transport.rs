@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use athanor_protocol::{Code, Failure};
+use athanor_protocol::{Code, Failure, registry::KeyLimits};
 use athanor_serve::{Tls, TlsMaterial, tls};
 
 use crate::{
@@ -39,6 +39,8 @@ pub struct Transport {
     pub tls: Option<Arc<TlsFiles>>,
     /// Tokens that stand for keys.
     pub identity: Option<Arc<Identity>>,
+    /// What each caller without a key of the workspace may ask for: by a token, or by a certificate.
+    pub caller_limits: KeyLimits,
 }
 
 /// The files of an endpoint's certificates.
@@ -50,6 +52,8 @@ pub struct TlsPaths {
     pub key: PathBuf,
     /// Authorities of clients, where they must have certificates.
     pub client_authorities: Option<PathBuf>,
+    /// The authorities' lists of revoked certificates.
+    pub client_revocations: Option<PathBuf>,
 }
 
 /// Certificates from files, read again when these change.
@@ -67,6 +71,7 @@ fn read(paths: &TlsPaths) -> Result<TlsMaterial> {
         certificates: read(&paths.certificate)?,
         key: read(&paths.key)?,
         client_authorities: paths.client_authorities.as_ref().map(read).transpose()?,
+        client_revocations: paths.client_revocations.as_ref().map(read).transpose()?,
     })
 }
 
@@ -174,7 +179,8 @@ mod tests {
     use super::*;
 
     fn paths(folder: &Path) -> TlsPaths {
-        TlsPaths { certificate: folder.join("a.crt"), key: folder.join("a.key"), client_authorities: None }
+        let (certificate, key) = (folder.join("a.crt"), folder.join("a.key"));
+        TlsPaths { certificate, key, client_authorities: None, client_revocations: None }
     }
 
     fn write(paths: &TlsPaths, host: &str) {
@@ -216,7 +222,7 @@ mod tests {
         assert_eq!(fs::read(&certificate).unwrap(), first, "it stays");
         generated(&workspace, &hosts[..2]).unwrap();
         assert_ne!(fs::read(&certificate).unwrap(), first, "other names need another one");
-        TlsFiles::open(TlsPaths { certificate, key, client_authorities: None }, false).unwrap();
+        TlsFiles::open(TlsPaths { certificate, key, ..paths(folder.path()) }, false).unwrap();
     }
 
     #[test]

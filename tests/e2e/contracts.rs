@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 use crate::sandbox::{PATIENCE, Running, Sandbox, sample, samples};
 
 /// A served wine model, and what the program itself says of the table.
-struct Wine {
-    _sandbox: Sandbox,
+pub(crate) struct Wine {
+    pub(crate) sandbox: Sandbox,
     _running: Running,
-    client: reqwest::blocking::Client,
-    url: String,
-    key: String,
+    pub(crate) client: reqwest::blocking::Client,
+    pub(crate) url: String,
+    pub(crate) key: String,
     /// The columns that go in, in the signature's order.
     names: Vec<String>,
     rows: Vec<Vec<f64>>,
@@ -20,7 +20,7 @@ struct Wine {
 }
 
 impl Wine {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let sandbox = Sandbox::new();
         let workflow = sample("wine");
         let trained = ["run", workflow.to_str().unwrap(), "--device", "cpu", "--set", "linear.epochs=30"];
@@ -51,7 +51,7 @@ impl Wine {
             places.iter().map(|&at| cells[at].parse().unwrap()).collect()
         };
         let rows = text.lines().skip(1).map(row).collect();
-        Self { _sandbox: sandbox, _running: running, client, url, key, names, rows, labels }
+        Self { sandbox, _running: running, client, url, key, names, rows, labels }
     }
 
     fn send(&self, path: &str, kind: &str, body: String) -> reqwest::blocking::Response {

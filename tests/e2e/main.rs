@@ -9,6 +9,7 @@ mod browser;
 mod cache;
 mod command_line;
 mod contracts;
+mod description;
 mod desk;
 mod desktop;
 mod devices;

@@ -170,7 +170,10 @@ fn every_learner_on_every_type_of_column_answers_the_same_in_onnx_runtime() {
             assert!(check["checked_rows"].as_u64().unwrap() > 10 || is_told, "{model}: {check}");
             if model.ends_with("linear") {
                 assert_eq!(check["checked"], true, "{model}: {check}");
-                assert!(check["max_abs_difference"].as_f64().unwrap() < 1e-2, "{model}: {check}");
+                let (share, most) =
+                    (check["max_rel_difference"].as_f64().unwrap(), check["tolerance"].as_f64().unwrap());
+                assert!(share <= most && most < 1e-3, "{model}: {check}");
+                assert!(check["max_abs_difference"].as_f64().unwrap() >= 0.0, "{model}: {check}");
             }
         }
     }
@@ -337,7 +340,7 @@ fn hostile_files_are_refused_with_a_reason_and_nothing_of_them_runs() {
         ("control", "ConstantOfShape"),
         ("cyclic", "used before it is made"),
         ("domain", "com.example"),
-        ("empty", "format version 0"),
+        ("empty", "the file is empty"),
         ("external", "another file"),
         ("external_absolute", "another file"),
         ("fixed", "any number of rows"),

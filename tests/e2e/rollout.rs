@@ -43,6 +43,29 @@ fn train(sandbox: &Sandbox, name: &str, derive: bool, epochs: u32) -> Value {
     sandbox.ok(&["run", flow.to_str().unwrap(), "--device", "cpu"])
 }
 
+/// Trains a version that computes so many columns anew for every row, each of the one before: it says the same as
+/// another one and takes as many times longer.
+fn train_slow(sandbox: &Sandbox, n_columns: usize) -> Value {
+    let (mut nodes, mut links) = (String::new(), String::new());
+    let mut before = "open".to_owned();
+    for n in 0..n_columns {
+        let from = if n == 0 { "x".to_owned() } else { format!("d{}", n - 1) };
+        let params = format!(r#"{{"column":"d{n}","expression":"{from} + 1.0"}}"#);
+        write!(nodes, r#"{{"id":"derive{n}","kind":"prepare.derive","params":{params}}},"#).unwrap();
+        write!(links, r#"{{"from":"{before}.table","to":"derive{n}.table"}},"#).unwrap();
+        before = format!("derive{n}");
+    }
+    let text = format!(
+        r#"{{"version":1,"name":"slow","nodes":[{{"id":"open","kind":"table.open","params":{{"path":"t.csv"}}}},{nodes}
+        {{"id":"split","kind":"split"}},{{"id":"fit","kind":"train.linear","params":{{"target":"y","epochs":5}}}},
+        {{"id":"register","kind":"register","params":{{"name":"double"}}}}],
+        "links":[{links}{{"from":"{before}.table","to":"split.table"}},{{"from":"split.splits","to":"fit.splits"}},
+        {{"from":"fit.model","to":"register.model"}}]}}"#
+    );
+    let flow = sandbox.write("slow.json", &text);
+    sandbox.ok(&["run", flow.to_str().unwrap(), "--device", "cpu"])
+}
+
 struct Serving {
     running: Running,
     url: String,
@@ -161,6 +184,38 @@ fn a_bad_version_is_taken_back_under_load_and_nothing_fails() {
     assert_eq!((&detail["reason"], &detail["to"], &detail["from"]), (&json!(reason), &json!(2), &json!(1)));
     let again = sandbox.run(&["rollout", "promote", "double"]);
     assert_eq!((again.status, again.json["error"]["code"].as_str()), (1, Some("not_found")));
+}
+
+#[test]
+fn a_slow_version_is_taken_back_although_it_answers() {
+    let sandbox = Sandbox::new();
+    table(&sandbox);
+    assert_eq!(train(&sandbox, "good", false, 50)["version"], 1);
+    sandbox.ok(&["models", "alias", "double", "production", "1"]);
+    assert_eq!(train_slow(&sandbox, 100)["version"], 2);
+    let mut serving = serve(&sandbox);
+    let seen = Arc::new(Seen::default());
+    let threads = load(&serving, &seen);
+    let start = ["rollout", "start", "double", "--to", "2", "--canary", "50", "--max-p99-ratio", "3"];
+    sandbox.ok(&[&start[..], &["--max-error-rate", "off"]].concat());
+    let ended = serving.running.wait_until("the rollout is taken back", || {
+        let now = status(&sandbox);
+        (now["phase"] != "running").then_some(now)
+    });
+    let (reason, new) = (ended["reason"].as_str().unwrap(), seen.new_ones());
+    assert_eq!(ended["phase"], "rolled_back", "{ended}");
+    assert!(reason.contains("took the candidate longer than") && reason.contains("99th percentile"), "{reason}");
+    assert!(new > 0, "it answered, and well: {ended}");
+    assert_eq!(ended["figures"]["candidate"]["n_failed"], 0, "{ended}");
+    let from = seen.answers();
+    serving.running.wait_until("more was answered", || (seen.answers() > from + 200).then_some(()));
+    seen.stop.store(true, Ordering::SeqCst);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(seen.n_failed.load(Ordering::SeqCst), 0);
+    assert_eq!(sandbox.ok(&["models", "show", "double@production"])["version"], 1, "the alias stayed");
+    let audit = audit(&sandbox);
+    let (_, detail) = audit.iter().find(|(action, _)| action == "rollout.rollback").unwrap();
+    assert_eq!(detail["reason"], reason);
 }
 
 #[test]

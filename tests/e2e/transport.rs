@@ -213,6 +213,8 @@ fn clients_are_known_by_their_certificates() {
     for wrong in [
         &["serve", "--bind", "127.0.0.1:0", "--tls-client-ca", paths[2]][..],
         &["serve", "--bind", "127.0.0.1:0", "--tls", "--tls-client-is-key"],
+        &["serve", "--bind", "127.0.0.1:0", "--tls", "--tls-client-crl", paths[2]],
+        &["serve", "--bind", "127.0.0.1:0", "--caller-rows-per-second", "0"],
         &["serve", "--bind", "127.0.0.1:0", "--tls", "--tls-cert", paths[0], "--tls-key", paths[1]],
         &["serve", "--bind", "127.0.0.1:0", "--token-issuer", "https://id.example"],
     ] {

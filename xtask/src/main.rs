@@ -11,6 +11,7 @@ mod bundle;
 mod command;
 mod deny;
 mod dirs;
+mod fuzz;
 mod peers;
 mod report;
 mod setup;
@@ -35,6 +36,7 @@ cargo xtask <command>
   slim [ARCH]        build the slim server as one static program (amd64, arm64), for images and bundles
   test               set up, then everything that continuous integration checks
   check              the quick part of it: format, lints, docs, dependency rules
+  fuzz TARGET [SECS] let a fuzzer look for bytes that break package, onnx, oip_json, oip_binary, contracts or grpc
   bench [NAME…]      run the benchmarks and write docs/benchmarks.md (--release, --list)
   setup              install what building and testing need; does nothing where nothing is missing
   env                print the variables with which plain `cargo` shares the same build folder (for `eval`)
@@ -42,7 +44,8 @@ cargo xtask <command>
 CARGO_TARGET_DIR chooses the build folder; unset, it is `athanor/target` in the user's cache folder.";
 
 fn main() -> ExitCode {
-    match dispatch(std::env::args().skip(1).collect()) {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match fuzz::as_compiler(&args).unwrap_or_else(|| dispatch(args)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
@@ -74,6 +77,8 @@ fn dispatch(mut args: Vec<String>) -> Result<ExitCode> {
         ("check", []) => tasks::check(&dirs),
         ("bench", _) => tasks::bench(&dirs, &args),
         ("setup", []) => tasks::setup(&dirs),
+        ("fuzz", [target]) => fuzz::fuzz(&dirs, target, None),
+        ("fuzz", [target, seconds]) => fuzz::fuzz(&dirs, target, Some(seconds)),
         ("env", []) => tasks::env(&dirs),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");

@@ -2,7 +2,7 @@
 //!
 //! System packages come from apt where there is apt; elsewhere the missing tools are named with the way to get them.
 //! Python is used for two things only: it carries a recent CMake (LightGBM's build wants 3.28), and the tests talk to
-//! our endpoint with a client that we did not write.
+//! our endpoint with clients that we did not write.
 
 use std::{
     env, fs,
@@ -228,6 +228,9 @@ const PYTHON_TEST: &[&str] = &[
     "prometheus-client==0.23.1",
 ];
 
+/// Python packages that read the endpoint's description: a validator, and a fuzzer that sends what it allows and what not.
+const PYTHON_OPENAPI: &[&str] = &["schemathesis==4.32.5", "openapi-spec-validator==0.9.0"];
+
 /// Brings everything that `purpose` needs. Quick and quiet where nothing is missing.
 ///
 /// # Errors
@@ -237,6 +240,8 @@ pub(crate) fn ensure(dirs: &Dirs, purpose: Purpose) -> Result<()> {
     python_packages(dirs, "build", PYTHON_BUILD)?;
     if purpose >= Purpose::Test {
         python_packages(dirs, "test", PYTHON_TEST)?;
+        // On their own: they bring much that the other packages want in other versions.
+        python_packages_in(dirs, &openapi_venv(dirs), "openapi", PYTHON_OPENAPI)?;
     }
     Ok(())
 }
@@ -385,6 +390,16 @@ fn python() -> Option<&'static str> {
     })
 }
 
+/// The environment of what reads the endpoint's description.
+fn openapi_venv(dirs: &Dirs) -> PathBuf {
+    dirs.tools.join("openapi")
+}
+
+/// The Python of what reads the endpoint's description.
+pub(crate) fn openapi_python(dirs: &Dirs) -> PathBuf {
+    program_in(&openapi_venv(dirs), "python")
+}
+
 /// Installs a named set of pinned packages into the project's Python environment.
 /// What was installed is written down, so that the next call compares two texts and starts no Python.
 fn python_packages(dirs: &Dirs, set: &str, packages: &[&str]) -> Result<()> {
@@ -461,7 +476,7 @@ mod tests {
 
     #[test]
     fn every_python_package_is_pinned() {
-        for package in PYTHON_BUILD.iter().chain(PYTHON_TEST) {
+        for package in PYTHON_BUILD.iter().chain(PYTHON_TEST).chain(PYTHON_OPENAPI) {
             assert!(package.contains("=="), "{package}");
         }
     }

@@ -7,17 +7,20 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    command::{cargo, must, on_path, output_of},
+    command::{cargo, must, on_path, output_of, succeeds_within},
     dirs::Dirs,
     setup::{self, Purpose},
 };
 
 const PACKAGE: &str = "athanor-serve";
+/// Longest that the program may take to say its version.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A processor that the server is built for.
 struct Target {
@@ -64,6 +67,11 @@ pub(crate) fn slim(dirs: &Dirs, architecture: Option<&str>) -> Result<ExitCode> 
     }
     must(&mut build)?;
     let built = folder.join(target.triple).join("release").join(PACKAGE);
+    // A shared library that slips into the link gives a program that looks static and breaks down before its first
+    // line: the linker then leaves names open for a loader that is not there.
+    if !is_foreign && !succeeds_within(Command::new(&built).arg("--version"), PATIENCE) {
+        bail!("{} was built and does not start", built.display());
+    }
     let to = folder.join(format!("{PACKAGE}-{}", target.architecture));
     fs::copy(&built, &to).with_context(|| format!("cannot write {}", to.display()))?;
     let n_bytes = fs::metadata(&to).map_or(0, |file| file.len());

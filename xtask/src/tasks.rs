@@ -209,8 +209,11 @@ fn finish(stages: &Stages) -> ExitCode {
 
 /// What tests may rely on.
 fn test_variables(dirs: &Dirs, runtime_dir: &Path) -> Vec<(&'static str, PathBuf)> {
-    let mut variables =
-        vec![("XDG_RUNTIME_DIR", runtime_dir.to_owned()), ("ATHANOR_TEST_PYTHON", dirs.venv_program("python"))];
+    let mut variables = vec![
+        ("XDG_RUNTIME_DIR", runtime_dir.to_owned()),
+        ("ATHANOR_TEST_PYTHON", dirs.venv_program("python")),
+        ("ATHANOR_OPENAPI_PYTHON", setup::openapi_python(dirs)),
+    ];
     // With the software device alone, a test on the GPU path gives the same numbers on every machine, and a machine
     // that has the device may not skip it.
     if let Some(icd) = setup::lavapipe() {

@@ -16,7 +16,7 @@ use tokio_rustls::{
     rustls::{
         RootCertStore, ServerConfig,
         crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+        pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject},
         server::WebPkiClientVerifier,
         version::{TLS12, TLS13},
     },
@@ -29,6 +29,10 @@ use crate::error::ServeError;
 const MAX_HANDSHAKES: usize = 64;
 /// Most certificates in a file.
 const MAX_CERTIFICATES: usize = 1_024;
+/// Most lists of revoked certificates in a file.
+const MAX_LISTS: usize = 1_024;
+/// How the id of a client's certificate begins.
+pub const ID_PREFIX: &str = "cert:";
 
 /// Certificates and keys as the files hold them (PEM).
 #[derive(Clone, PartialEq, Eq)]
@@ -39,6 +43,9 @@ pub struct TlsMaterial {
     pub key: Vec<u8>,
     /// Authorities; where there are any, a client must have a certificate by one of them.
     pub client_authorities: Option<Vec<u8>>,
+    /// The authorities' lists of revoked certificates. Where there are any, every authority on the way to a client's
+    /// certificate must have one that is not out of date; otherwise the client is refused.
+    pub client_revocations: Option<Vec<u8>>,
 }
 
 // By hand, so that a private key does not end up in a log.
@@ -77,6 +84,15 @@ fn certificates(what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
+fn revocations(what: &str, pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, ServeError> {
+    let all: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).take(MAX_LISTS).collect();
+    match all {
+        Ok(all) if all.is_empty() => Err(unusable(what, "the file holds no list in PEM form")),
+        Ok(all) => Ok(all),
+        Err(err) => Err(unusable(what, err)),
+    }
+}
+
 impl Loaded {
     fn new(material: &TlsMaterial) -> Result<Self, ServeError> {
         let provider = Arc::new(ring::default_provider());
@@ -87,6 +103,10 @@ impl Loaded {
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(|err| unusable("no version of TLS can be spoken", err))?;
         let builder = match &material.client_authorities {
+            None if material.client_revocations.is_some() => {
+                let reason = "without authorities there is nobody whose certificates they could be";
+                return Err(unusable("the lists of revoked certificates can't be used", reason));
+            }
             None => builder.with_no_client_auth(),
             Some(pem) => {
                 let what = "the authorities of clients can't be used";
@@ -94,9 +114,14 @@ impl Loaded {
                 for certificate in certificates(what, pem)? {
                     roots.add(certificate).map_err(|err| unusable(what, err))?;
                 }
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                    .build()
-                    .map_err(|err| unusable(what, err))?;
+                let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let mut blamed = what;
+                if let Some(pem) = &material.client_revocations {
+                    blamed = "the lists of revoked certificates can't be used";
+                    // A list that is out of date says nothing of what was revoked since.
+                    verifier = verifier.with_crls(revocations(blamed, pem)?).enforce_revocation_expiration();
+                }
+                let verifier = verifier.build().map_err(|err| unusable(blamed, err))?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
@@ -188,7 +213,7 @@ impl ClientCertificate {
     fn new(certificate: &CertificateDer<'_>) -> Self {
         let digest = Sha256::digest(certificate);
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("cert:{hex}").into())
+        Self(format!("{ID_PREFIX}{hex}").into())
     }
 
     /// `cert:` and the SHA-256 of the certificate, in hex.
@@ -232,7 +257,8 @@ mod tests {
     fn material(hosts: &[&str]) -> TlsMaterial {
         let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
         let (certificates, key) = generate(&hosts, SystemTime::now(), 30).unwrap();
-        TlsMaterial { certificates: certificates.into(), key: key.into(), client_authorities: None }
+        let (certificates, key) = (certificates.into(), key.into());
+        TlsMaterial { certificates, key, client_authorities: None, client_revocations: None }
     }
 
     #[test]
@@ -262,6 +288,11 @@ mod tests {
         let half = good.certificates[..good.certificates.len() / 2].to_vec();
         check(&TlsMaterial { certificates: half, ..good.clone() }, "the certificate can't be used");
         check(&TlsMaterial { client_authorities: Some(vec![]), ..good.clone() }, "the authorities of clients");
+        let lists = "the lists of revoked certificates can't be used";
+        check(&TlsMaterial { client_revocations: Some(vec![]), ..good.clone() }, lists);
+        let authorities = Some(good.certificates.clone());
+        let empty = TlsMaterial { client_authorities: authorities, client_revocations: Some(vec![]), ..good.clone() };
+        check(&empty, lists);
         assert!(Tls::new(&good, true).is_err(), "keys can't be replaced by certificates that nobody checks");
         assert!(!format!("{good:?} {tls:?}").contains("PRIVATE"));
     }

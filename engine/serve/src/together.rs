@@ -272,3 +272,75 @@ fn split(served: &Served, outputs: Outputs) -> Option<Vec<Outputs>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::net::SocketAddr;
+
+    use athanor_protocol::{
+        Failure,
+        signature::{InputColumn, ModelSignature, Task},
+        table::DataType,
+    };
+    use axum::{body::Body, http::Request};
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{Access, Model, ModelTable, ServeConfig, State, keyfile::FileKeys, router};
+
+    /// A model that is never asked on the thread that answers.
+    struct Slow(ModelSignature);
+
+    impl Model for Slow {
+        fn signature(&self) -> &ModelSignature {
+            &self.0
+        }
+
+        fn may_block(&self) -> bool {
+            true
+        }
+
+        fn predict(&self, frame: &Frame) -> Result<Outputs, Failure> {
+            Ok(Outputs::Numbers(vec![0.0; frame.n_rows()]))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_row_that_could_not_be_answered_in_time_is_told_at_once() {
+        let x = InputColumn { name: "x".to_owned(), dtype: DataType::Float, nullable: false };
+        let signature =
+            ModelSignature { task: Task::Regression, target: "y".to_owned(), inputs: vec![x], classes: vec![] };
+        let mut config = ServeConfig::new(SocketAddr::from(([127, 0, 0, 1], 8080)));
+        config.access = Access::Platform;
+        let table = ModelTable::new();
+        table.replace(vec![Served::new("x", 1, Arc::new(Slow(signature))).unwrap()]).unwrap();
+        let state = State::new(config, Arc::new(FileKeys::none()), Arc::new(table)).unwrap();
+        let served = state.served("x", None).unwrap();
+        // A call is known to take a second, and all are under way: a row that comes now needs more than that.
+        served.cost().took(1, Duration::from_secs(1));
+        served.batches().now().n_calls = state.batch_limits().n_calls;
+        let ask = |millis: &str| {
+            let request = Request::post("/v1/models/x/predict")
+                .header("host", "localhost:8080")
+                .header("content-type", "application/json")
+                .header("x-request-timeout-ms", millis);
+            router(&state).oneshot(request.body(Body::from(r#"{"row":{"x":1}}"#)).unwrap())
+        };
+        let answer = ask("1000").await.unwrap();
+        assert_eq!(answer.status(), 503);
+        assert!(answer.headers()["retry-after"].to_str().unwrap().parse::<u32>().unwrap() >= 2);
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        assert!(String::from_utf8_lossy(&body).contains("the endpoint is too busy to answer in time"));
+        assert_eq!(served.batches().n_waiting(), 0, "it did not wait");
+
+        // With more time it waits, and is answered when a call ends.
+        let ended = tokio::spawn(ask("60000"));
+        while served.batches().n_waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let queue = Arc::clone(state.queue());
+        drop(Turn { served, queue, limits: state.batch_limits(), handle: Handle::current() });
+        assert_eq!(ended.await.unwrap().unwrap().status(), 200);
+    }
+}

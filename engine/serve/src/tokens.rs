@@ -18,6 +18,7 @@ use jsonwebtoken::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     auth::{Grant, KeyRefusal},
@@ -30,6 +31,8 @@ const MAX_KEYS: usize = 100;
 pub const MAX_KEY_SET_BYTES: usize = 256 << 10;
 /// Longest part of a subject that becomes an id.
 const MAX_SUBJECT_CHARS: usize = 64;
+/// How the id of a token's subject begins.
+pub const ID_PREFIX: &str = "jwt:";
 /// Most that clocks may differ.
 const MAX_LEEWAY_SECS: u64 = 300;
 
@@ -220,11 +223,17 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// A subject as an id for logs and quotas: what is plain of it.
+/// A subject as an id for logs and quotas: what is plain of it, and where that is not all, a digest, so that no two
+/// subjects share a quota.
 fn id(subject: &str) -> String {
     let plain = |c: char| if c.is_ascii_graphic() && c != '"' { c } else { '_' };
     let text: String = subject.chars().take(MAX_SUBJECT_CHARS).map(plain).collect();
-    format!("jwt:{text}")
+    if text == subject {
+        return format!("{ID_PREFIX}{text}");
+    }
+    let digest = Sha256::digest(subject);
+    let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{ID_PREFIX}{text}~{hex}")
 }
 
 #[cfg(test)]

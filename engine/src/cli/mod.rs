@@ -20,6 +20,7 @@ mod run;
 mod runs;
 mod schedule;
 mod serve;
+mod serve_args;
 mod steward;
 mod steward_args;
 

@@ -29,10 +29,11 @@ pub(crate) fn export(context: &Context, model: &str, intended_use: &str, to: &Pa
             text += &format!("note: {note}\n");
         }
         text += &format!("{}:{} written to {} ({})\n", version.model, version.version, to.display(), bytes(n_bytes));
-        text + &match (check.max_abs_difference, &check.reason) {
-            (Some(difference), _) => format!(
-                "checked with {}: {} rows, the greatest difference from the model's own answers is {difference:.1e}",
-                check.runtime, check.checked_rows
+        text + &match (check.max_rel_difference.zip(check.max_abs_difference), &check.reason) {
+            (Some((share, difference)), _) => format!(
+                "checked with {}: {} rows, the greatest difference from the model's own answers is {difference:.1e}, \
+                 {share:.1e} of the greatest answer (at most {:.0e} is let pass)",
+                check.runtime, check.checked_rows, check.tolerance
             ),
             (None, reason) => format!(
                 "not checked with {}: {}\nrun it in ONNX Runtime and compare with: athanor predict",

@@ -10,6 +10,7 @@ use athanor_learn::train::StopFlag;
 use athanor_protocol::{
     Code, Failure,
     api::{Host, WorkspaceOpen},
+    registry::KeyLimits,
 };
 use athanor_serve::{
     ServeConfig,
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 
 use super::{
     Context,
-    args::{ServeArgs, TlsArgs, TokenArgs},
+    serve_args::{ServeArgs, TlsArgs, TokenArgs},
 };
 use crate::{
     desk::{Desk, DeskOptions, EndpointSetup},
@@ -70,7 +71,9 @@ pub(crate) fn run(context: &Context, args: &ServeArgs) -> Result<()> {
     if bound.ip().is_unspecified() && args.allow_host.is_empty() {
         context.out.say("only this machine's own names are answered; name the others with --allow-host");
     }
-    let mut transport = Transport { identity: identity(&args.tokens)?, ..Transport::default() };
+    let caller_limits = KeyLimits::from(&args.callers);
+    caller_limits.check().map_err(EngineError::Usage)?;
+    let mut transport = Transport { identity: identity(&args.tokens)?, caller_limits, ..Transport::default() };
     let mut hosts = config.allowed_hosts.clone();
     let mut grpc = None;
     if let Some(text) = &args.grpc {
@@ -111,7 +114,8 @@ fn certificates(context: &Context, args: &TlsArgs, hosts: &[String]) -> Result<T
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         _ => transport::generated(&context.open()?, hosts)?,
     };
-    let paths = TlsPaths { certificate, key, client_authorities: args.tls_client_ca.clone() };
+    let (client_authorities, client_revocations) = (args.tls_client_ca.clone(), args.tls_client_crl.clone());
+    let paths = TlsPaths { certificate, key, client_authorities, client_revocations };
     TlsFiles::open(paths, args.tls_client_is_key)
 }
 

@@ -37,9 +37,14 @@ pub struct SelfCheck {
     pub checked: bool,
     /// Rows that were compared.
     pub checked_rows: usize,
-    /// The greatest difference of a probability or value from the package's own.
+    /// The greatest difference of a probability or value from the package's own, as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_abs_difference: Option<f64>,
+    /// The same as a share of the greatest answer: what is held against the tolerance, whatever the target's unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_rel_difference: Option<f64>,
+    /// The greatest share that was let pass.
+    pub tolerance: f64,
     /// What ran the bytes.
     pub runtime: String,
     /// Why nothing was compared.
@@ -58,7 +63,15 @@ fn runtime(predictor: &Predictor) -> String {
 
 fn unchecked(reason: String) -> SelfCheck {
     let runtime = RUNTIME.to_owned();
-    SelfCheck { checked: false, checked_rows: 0, max_abs_difference: None, runtime, reason: Some(reason) }
+    SelfCheck {
+        checked: false,
+        checked_rows: 0,
+        max_abs_difference: None,
+        max_rel_difference: None,
+        tolerance: TOLERANCE,
+        runtime,
+        reason: Some(reason),
+    }
 }
 
 /// Runs the bytes and compares.
@@ -143,6 +156,8 @@ pub(super) fn check(
         checked: true,
         checked_rows,
         max_abs_difference: Some(max_abs_difference),
+        max_rel_difference: Some(max_abs_difference / largest),
+        tolerance: TOLERANCE,
         runtime: runtime(predictor),
         reason: None,
     })

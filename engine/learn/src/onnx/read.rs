@@ -38,6 +38,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<ModelProto, LearnError> {
         let message = format!("{} bytes are more than {MAX_ONNX_BYTES}", bytes.len());
         return Err(LearnError::TooLarge { what: "onnx".to_owned(), message });
     }
+    if bytes.is_empty() {
+        return Err(corrupt("the file is empty"));
+    }
     if let Some(other) = foreign(bytes).filter(|other| *other != "an ONNX model") {
         return Err(corrupt(format!("this is no ONNX file but {other}")));
     }

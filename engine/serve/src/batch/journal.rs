@@ -43,7 +43,15 @@ pub(super) struct Fingerprint {
 impl Fingerprint {
     pub(super) fn of(job: &BatchJob<'_>, source: &DataSource, types: &TableSchema) -> Result<Self, Failure> {
         let found = fs::metadata(&source.path).map_err(|err| {
-            Failure::new(Code::from_io(&err), format!("cannot open {}: {err}", source.path)).on(source.path.clone())
+            let failure = Failure::new(Code::from_io(&err), format!("cannot open {}: {err}", source.path));
+            let failure = failure.on(source.path.clone());
+            match err.kind() {
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+                    failure.hint("check the path; a relative one starts at the folder where the program was started")
+                }
+                std::io::ErrorKind::PermissionDenied => failure.hint("check who may read it"),
+                _ => failure,
+            }
         })?;
         let modified = found.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         Ok(Self {

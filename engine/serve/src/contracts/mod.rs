@@ -16,6 +16,7 @@ mod openapi;
 mod openapi_models;
 mod page;
 mod speech;
+mod swagger;
 pub(crate) mod tensorflow;
 mod vertex;
 
@@ -57,7 +58,7 @@ pub(crate) fn routes(config: &ServeConfig) -> Router<State> {
     }
     if azure {
         let score = get(azure::score_query).post(azure::score).options(azure::options);
-        router = router.route("/score", score).route("/swagger.json", get(openapi::swagger));
+        router = router.route("/score", score).route("/swagger.json", get(swagger::document));
     }
     if has(config, Contract::TensorFlow) {
         router = router

@@ -1,26 +1,19 @@
-//! The description of the endpoint, made of the signatures of what is served: OpenAPI 3.1, and the smaller ones that Azure
-//! asks for.
+//! The description of the endpoint, made of the signatures of what is served: OpenAPI 3.1.
 
 use std::sync::Arc;
 
-use athanor_protocol::Code;
-use axum::{
-    extract::{Query, State as Held},
-    http::{HeaderMap, StatusCode, Uri},
-    response::Response,
-};
-use serde::Deserialize;
+use athanor_protocol::{Code, signature::InputColumn};
+use axum::{extract::State as Held, response::Response};
 use serde_json::{Map, Value, json};
 
 use super::{
-    choose::{self, Asked},
-    has,
+    choose, has,
     openapi_models::{self as models, Edition},
 };
 use crate::{
     config::{Access, Contract},
     oip_reply,
-    refusal::{Refusal, bad},
+    refusal::Refusal,
     router::State,
     table::Served,
 };
@@ -48,7 +41,7 @@ impl Errors {
 }
 
 /// JSON with a schema and maybe an example.
-fn content(schema: Value, example: Option<Value>) -> Value {
+pub(super) fn content(schema: Value, example: Option<Value>) -> Value {
     let mut media = Map::from_iter([("schema".to_owned(), schema)]);
     if let Some(example) = example {
         media.insert("example".to_owned(), example);
@@ -61,7 +54,7 @@ fn refer(name: &str) -> Value {
 }
 
 /// Adds `more` to `object` where both are objects.
-fn with(mut object: Value, more: Value) -> Value {
+pub(super) fn with(mut object: Value, more: Value) -> Value {
     if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
         object.extend(more);
     }
@@ -73,6 +66,13 @@ impl Paths {
         let entry = self.0.entry(path).or_insert_with(|| json!({}));
         if let Some(object) = entry.as_object_mut() {
             object.insert(method.to_owned(), operation);
+        }
+    }
+
+    /// Says more of an operation.
+    fn extend(&mut self, path: &str, method: &str, more: Value) {
+        if let Some(operation) = self.0.get_mut(path).and_then(|path| path.get_mut(method)) {
+            *operation = with(operation.take(), more);
         }
     }
 
@@ -143,11 +143,11 @@ fn one_of(words: &[(&str, Value)], parameters: Option<&str>) -> Value {
     json!({ "oneOf": forms })
 }
 
-fn list(of: Value) -> Value {
+pub(super) fn list(of: Value) -> Value {
     json!({ "type": "array", "items": of })
 }
 
-fn object(properties: Value) -> Value {
+pub(super) fn object(properties: Value) -> Value {
     let required: Vec<&String> = properties.as_object().map(|all| all.keys().collect()).unwrap_or_default();
     json!({ "type": "object", "properties": properties, "required": required })
 }
@@ -157,17 +157,13 @@ fn add_schemas(served: &Served, schemas: &mut Map<String, Value>) -> String {
     let prefix = format!("{}.v{}", served.name(), served.version());
     let row = format!("{prefix}.Row");
     let inputs = served.plan().inputs();
-    let columns: Map<String, Value> = inputs
-        .iter()
-        .map(|input| {
-            let property = json!({ "$ref": format!("#/components/schemas/{row}/properties/{}", pointer(&input.name)) });
-            (input.name.clone(), list(property))
-        })
-        .collect();
     let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+    let property = |input: &InputColumn| refer(&format!("{row}/properties/{}", pointer(&input.name)));
+    let columns: Map<String, Value> = inputs.iter().map(|input| (input.name.clone(), list(property(input)))).collect();
     let instance = json!({ "oneOf": [refer(&row), {
         "type": "array",
         "description": format!("the values in order: {}", names.join(", ")),
+        "prefixItems": inputs.iter().map(property).collect::<Value>(),
         "minItems": names.len(),
         "maxItems": names.len(),
     }] });
@@ -299,9 +295,7 @@ fn add_modelless(paths: &mut Paths, state: &State, all: &[(Arc<Served>, String)]
             json!({ "text/csv": text, "application/jsonlines": text }),
         );
         paths.post("/invocations", tag, "Predict", body, answer, Errors::Platform);
-        if let Some(operation) = paths.0.get_mut("/invocations").and_then(|path| path.get_mut("post")) {
-            *operation = with(operation.take(), json!({ "parameters": choosing() }));
-        }
+        paths.extend("/invocations", "post", json!({ "parameters": choosing() }));
     }
     if sagemaker {
         let answer = content(json!({ "type": "object" }), None);
@@ -333,6 +327,16 @@ fn add_modelless(paths: &mut Paths, state: &State, all: &[(Arc<Served>, String)]
         paths.post("/score", tag, "Predict", body, answer, Errors::Platform);
         let row = content(predictions(), None);
         paths.get("/score", tag, "Predict one row: ?column=value&column=value", row, Errors::Platform);
+        // Of several models nobody can say which columns are meant.
+        if let [(served, prefix)] = meant.as_slice() {
+            let of = |input: &InputColumn| {
+                let schema = refer(&format!("{prefix}.Row/properties/{}", pointer(&input.name)));
+                json!({ "name": input.name, "in": "query", "required": true, "schema": schema,
+                    "description": "nothing behind the = is a missing value" })
+            };
+            let columns: Vec<Value> = served.plan().inputs().iter().map(of).collect();
+            paths.extend("/score", "get", json!({ "parameters": columns }));
+        }
         let answer = content(json!({ "type": "object" }), None);
         paths.get("/swagger.json", tag, "Description of /score", answer, Errors::Platform);
     }
@@ -457,90 +461,6 @@ pub(crate) async fn document(Held(state): Held<State>) -> Result<Response, Refus
         "paths": paths.0,
         "components": components(&state, schemas),
     }))
-}
-
-#[derive(Deserialize)]
-struct SwaggerQuery {
-    version: Option<String>,
-}
-
-/// `GET /swagger.json?version=2|3`: Azure's description of `/score`.
-pub(crate) async fn swagger(Held(state): Held<State>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
-    let Ok(Query(SwaggerQuery { version })) = Query::try_from_uri(&uri) else {
-        return Err(bad("the query of the address can't be read").hint("write ?version=2 or ?version=3").into());
-    };
-    let edition = match version.as_deref() {
-        None | Some("2" | "2.0") => Edition::V2,
-        Some("3" | "3.0") => Edition::V3,
-        Some("3.1") => Edition::V31,
-        Some(_) => {
-            let message = "there is no description of that version";
-            return Err(Refusal::new(StatusCode::NOT_FOUND, Code::NotFound, message)
-                .hint("write ?version=2, ?version=3 or ?version=3.1"));
-        }
-    };
-    let served = choose::model(&state, &headers, &Asked::of(&uri)?)?;
-    let input = with(
-        object(json!({ "data": list(models::row(&served, edition)) })),
-        json!({ "example": { "data": [models::example_row(&served)] } }),
-    );
-    let output = object(json!({ "predictions": list(models::plain(&served)) }));
-    let error = object(json!({ "message": { "type": "string" } }));
-    let definitions = json!({ "ServiceInput": input, "ServiceOutput": output, "ErrorResponse": error });
-    let info = json!({
-        "title": served.name(),
-        "description": format!("{} version {}", served.name(), served.version()),
-        "version": served.version().to_string(),
-    });
-    let (place, json_of): (&str, fn(Value) -> Value) = match edition {
-        Edition::V2 => ("#/definitions", |schema| json!({ "schema": schema })),
-        Edition::V3 | Edition::V31 => ("#/components/schemas", |schema| json!({ "content": content(schema, None) })),
-    };
-    let at = |name: &str| json_of(json!({ "$ref": format!("{place}/{name}") }));
-    let score = json!({
-        "operationId": "RunMLService",
-        "description": "Runs the model on rows",
-        "responses": {
-            "200": with(json!({ "description": "the predictions" }), at("ServiceOutput")),
-            "default": with(json!({ "description": "a mistake of the request, or a fault" }), at("ErrorResponse")),
-        },
-    });
-    let (score, head) = match edition {
-        Edition::V2 => (
-            with(
-                score,
-                json!({ "parameters": [with(
-                    json!({ "name": "serviceInputPayload", "in": "body", "required": true }),
-                    at("ServiceInput"),
-                )] }),
-            ),
-            json!({
-                "swagger": "2.0",
-                "consumes": ["application/json"],
-                "produces": ["application/json"],
-                "definitions": definitions,
-                "securityDefinitions": { "Bearer": { "type": "apiKey", "name": "Authorization", "in": "header" } },
-            }),
-        ),
-        Edition::V3 | Edition::V31 => (
-            with(score, json!({ "requestBody": with(json!({ "required": true }), at("ServiceInput")) })),
-            json!({
-                "openapi": if edition == Edition::V3 { "3.0.3" } else { "3.1.0" },
-                "components": {
-                    "schemas": definitions,
-                    "securitySchemes": { "Bearer": { "type": "http", "scheme": "bearer" } },
-                },
-            }),
-        ),
-    };
-    let health = json!({ "get": { "operationId": "ServiceHealthCheck", "description": "Whether the endpoint is there",
-        "responses": { "200": { "description": "Healthy" } } } });
-    let rest = json!({
-        "info": info,
-        "security": [{ "Bearer": [] }],
-        "paths": { "/": health, "/score": { "post": score } },
-    });
-    oip_reply::json(&with(head, rest))
 }
 
 #[cfg(test)]

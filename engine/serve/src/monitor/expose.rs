@@ -167,7 +167,11 @@ fn models(page: &mut Page, monitor: &Monitor, lines: &[Line<'_>]) {
     page.value("_total", &[], monitor.n_shed.load(Relaxed));
     page.family("athanor_spans_dropped", "counter", "Spans that were left out because too many waited.");
     page.value("_total", &[], monitor.spans.n_dropped.load(Relaxed));
-    page.family("athanor_request_failures", "counter", "Requests that were not answered with success, by the reason.");
+    page.family(
+        "athanor_request_failures",
+        "counter",
+        "Requests that a version did not answer with success, by the reason.",
+    );
     for line in lines {
         for (code, count) in line.series.failures() {
             let reason = reason(code);

@@ -242,7 +242,12 @@ impl Monitor {
         Observer { watch, sink, seed: self.seed, request_id }
     }
 
-    /// Counts a request that is over.
+    /// Counts a failure of a version where another one answered for it.
+    pub(crate) fn failed(&self, served: &Served, code: Code) {
+        self.watch(served).series.failed(code);
+    }
+
+    /// Counts a request that is over, under the version that it reached last.
     pub(crate) fn finished(&self, note: &Note, route: Route, status: u16, code: Option<Code>, took: Duration) {
         if status == 429 {
             self.n_shed.fetch_add(1, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! What is known of a request on its way: its id, and the version that it reached. It lies beside the task that answers,
 //! so that no function in between has to hand it on.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::watch::Watch;
 
@@ -15,17 +15,17 @@ pub(crate) struct Note(Arc<Inner>);
 
 struct Inner {
     request_id: Arc<str>,
-    watch: OnceLock<Arc<Watch>>,
+    watch: Mutex<Option<Arc<Watch>>>,
 }
 
 impl Note {
     pub(crate) fn new(request_id: &str) -> Self {
-        Self(Arc::new(Inner { request_id: request_id.into(), watch: OnceLock::new() }))
+        Self(Arc::new(Inner { request_id: request_id.into(), watch: Mutex::default() }))
     }
 
-    /// The version that the request reached.
-    pub(super) fn watch(&self) -> Option<&Arc<Watch>> {
-        self.0.watch.get()
+    /// The version that the request reached: the last one, which answered where an earlier one could not.
+    pub(super) fn watch(&self) -> Option<Arc<Watch>> {
+        self.0.watch.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The model and version that the request reached.
@@ -36,8 +36,7 @@ impl Note {
     /// Notes that the request of this task reached a version, and tells its id; `None` outside of a request.
     pub(super) fn reaches(watch: &Arc<Watch>) -> Option<Arc<str>> {
         NOTE.try_with(|note| {
-            // A request reaches one version; were it to reach a second one, the first would count.
-            let _ = note.0.watch.set(Arc::clone(watch));
+            *note.0.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(watch));
             Arc::clone(&note.0.request_id)
         })
         .ok()

@@ -123,8 +123,13 @@ impl Series {
         series.buckets[BOUNDS.partition_point(|bound| *bound < secs)].fetch_add(1, Relaxed);
         series.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
         if let Some(code) = code {
-            *self.failures.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
+            self.failed(code);
         }
+    }
+
+    /// Counts a failure.
+    pub(crate) fn failed(&self, code: Code) {
+        *self.failures.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
     }
 
     pub(crate) fn answered(&self, n_rows: u64) {

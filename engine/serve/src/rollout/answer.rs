@@ -56,6 +56,10 @@ pub(crate) async fn answer<D: Dialect>(
                 let (model, candidate) = (stable.name(), trial.rollout().spec.candidate);
                 tracing::warn!(model, candidate, status = refusal.status.as_u16(), cause, "the candidate failed");
                 trial.candidate_failed(*took, is_answered);
+                if let Side::Candidate(_, candidate) = &side {
+                    // The request itself is counted under the version that answered it.
+                    state.monitor().failed(candidate, refusal.failure.code);
+                }
             }
         }
     }

@@ -14,13 +14,12 @@ use crate::house::{Answer, Door, House, config, post, signature, state, sum};
 const PREDICT: &str = "/v1/models/x/predict";
 
 /// A model that is never asked on the thread that answers, and that remembers how many rows each call had. The first
-/// calls, one for each processor, wait behind a door; later ones behind the next one, where there is one.
+/// calls, one for each processor, wait behind a door.
 struct Counting {
     signature: athanor_protocol::signature::ModelSignature,
     door: Arc<Door>,
     is_first: AtomicUsize,
     sizes: Arc<Mutex<Vec<usize>>>,
-    next_door: Arc<Mutex<Option<Arc<Door>>>>,
 }
 
 impl Model for Counting {
@@ -37,10 +36,6 @@ impl Model for Counting {
         if self.is_first.fetch_add(1, Ordering::SeqCst) < std::thread::available_parallelism().unwrap().get() {
             self.door.pass();
         }
-        let next = self.next_door.lock().unwrap().clone();
-        if let Some(door) = next {
-            door.pass();
-        }
         let data = &frame.columns()[0].data;
         let values: Vec<f64> = (0..frame.n_rows()).map(|row| data.number(row)).collect();
         assert!(!values.contains(&-13.0), "this row panics");
@@ -56,25 +51,22 @@ struct Test {
     house: Arc<House>,
     door: Arc<Door>,
     sizes: Arc<Mutex<Vec<usize>>>,
-    next_door: Arc<Mutex<Option<Arc<Door>>>>,
     n_calls: usize,
 }
 
 fn test(change: impl FnOnce(&mut ServeConfig)) -> Test {
     let (door, sizes) = (Arc::new(Door::default()), Arc::new(Mutex::new(vec![])));
-    let next_door = Arc::new(Mutex::new(None));
     let model = Counting {
         signature: signature(Task::Regression, &[("x", DataType::Float, false)], &[]),
         door: Arc::clone(&door),
         is_first: AtomicUsize::new(0),
         sizes: Arc::clone(&sizes),
-        next_door: Arc::clone(&next_door),
     };
     let mut config = config();
     change(&mut config);
     let house = House { state: state(config, vec![Served::new("x", 1, Arc::new(model)).unwrap()]) };
     let n_calls = std::thread::available_parallelism().unwrap().get();
-    Test { house: Arc::new(house), door, sizes, next_door, n_calls }
+    Test { house: Arc::new(house), door, sizes, n_calls }
 }
 
 type Call = tokio::task::JoinHandle<Answer>;
@@ -198,29 +190,4 @@ async fn a_row_that_waits_too_long_is_504_and_still_counts_until_it_is_dropped()
         assert_eq!(call.await.unwrap().status, 200);
     }
     assert_eq!(test.ask(1.0).await.unwrap().status, 200, "the calls that are over leave room");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_that_could_not_be_answered_in_time_is_told_at_once() {
-    let test = test(|_| {});
-    // Calls are known to take some time from here on.
-    let busy = test.busy().await;
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    test.door.open();
-    for call in busy {
-        assert_eq!(call.await.unwrap().status, 200);
-    }
-    let again = Arc::new(Door::default());
-    *test.next_door.lock().unwrap() = Some(Arc::clone(&again));
-    let busy: Vec<Call> = (0..test.n_calls).map(|_| test.ask(0.5)).collect();
-    let (waiting, n) = (Arc::clone(&again), test.n_calls);
-    tokio::task::spawn_blocking(move || waiting.wait_for(n)).await.unwrap();
-    let body = json!({"row":{"x":1}}).to_string();
-    let answer = test.house.call_async(post(PREDICT, body).with("x-request-timeout-ms", "200")).await;
-    assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{}", answer.text());
-    assert_eq!(answer.error(), "the endpoint is too busy to answer in time");
-    again.open();
-    for call in busy {
-        assert_eq!(call.await.unwrap().status, 200);
-    }
 }

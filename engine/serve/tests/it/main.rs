@@ -24,4 +24,5 @@ mod site;
 mod site_events;
 mod site_house;
 mod tls;
+mod trained;
 mod wire;

@@ -168,6 +168,27 @@ fn what_the_candidate_fails_is_answered_by_the_stable_version_and_then_it_goes()
 }
 
 #[test]
+fn an_answer_counts_for_who_gave_it_and_a_failure_for_who_failed() {
+    let bad = x(2, |_| Err(Failure::new(Code::BadData, "the new version can't")));
+    let (house, _trial) = under(vec![x(1, sum), bad], rollout(RolloutMode::Canary, 100));
+    for n in 0..5 {
+        assert_eq!(house.call(post(PREDICT, row(f64::from(n)))).status, 200);
+    }
+    let metrics = house.call(get("/metrics")).text();
+    let of = |name: &str, version: u32| -> Vec<&str> {
+        let start = format!("{name}{{model=\"x\",version=\"{version}\"");
+        metrics.lines().filter(|line| line.starts_with(&start)).collect()
+    };
+    let answered = r#"athanor_requests_total{model="x",version="1",route="predict",code="200"} 5"#;
+    assert_eq!(of("athanor_requests_total", 1), [answered], "{metrics}");
+    assert!(of("athanor_requests_total", 2).is_empty(), "one request is one request: {metrics}");
+    let failed = r#"athanor_request_failures_total{model="x",version="2",reason="bad_data"} 5"#;
+    assert_eq!(of("athanor_request_failures_total", 2), [failed], "{metrics}");
+    assert!(of("athanor_request_failures_total", 1).is_empty(), "{metrics}");
+    assert_eq!(of("athanor_rows_total", 1), [r#"athanor_rows_total{model="x",version="1"} 5"#]);
+}
+
+#[test]
 fn a_candidate_that_panics_is_answered_for_as_well() {
     let bad = x(2, |_| panic!("the new version panics"));
     let (house, trial) = under(vec![x(1, sum), bad], rollout(RolloutMode::Canary, 100));

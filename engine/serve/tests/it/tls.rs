@@ -10,7 +10,10 @@ use std::{
 };
 
 use athanor_serve::{ModelTable, ServeConfig, State, Tls, TlsMaterial, serve, serve_grpc, tls};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, KeyIdMethod, KeyPair,
+    RevokedCertParams, SerialNumber,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -36,13 +39,15 @@ const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 
 fn own(host: &str) -> TlsMaterial {
     let (certificates, key) = tls::generate(&[host.to_owned()], SystemTime::now(), 30).unwrap();
-    TlsMaterial { certificates: certificates.into(), key: key.into(), client_authorities: None }
+    let (certificates, key) = (certificates.into(), key.into());
+    TlsMaterial { certificates, key, client_authorities: None, client_revocations: None }
 }
 
 /// An authority for clients.
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
@@ -262,4 +267,64 @@ async fn clients_need_a_certificate_of_the_right_authority_and_time() {
             assert!(answer.starts_with("HTTP/1.1 401"), "a wrong key is wrong with a certificate as well: {answer}");
         }
     }
+}
+
+/// What an authority has revoked, up to a year.
+fn revoked(authority: &CertifiedIssuer<'static, KeyPair>, serials: &[&SerialNumber], next: i32) -> String {
+    let revoked = serials.iter().map(|&serial| RevokedCertParams {
+        serial_number: serial.clone(),
+        revocation_time: rcgen::date_time_ymd(2020, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let list = CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2020, 1, 2),
+        next_update: rcgen::date_time_ymd(next, 1, 1),
+        crl_number: SerialNumber::from(1u64),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    list.signed_by(authority).unwrap().pem().unwrap()
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_is_refused_from_the_next_connection_on() {
+    let (ours, theirs) = (authority(), authority());
+    let serial = SerialNumber::from(77u64);
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["client.example".to_owned()]).unwrap();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    params.serial_number = Some(serial.clone());
+    let certificate = params.signed_by(&key, &ours).unwrap();
+    let known = (certificate.der().clone(), key.serialize_der());
+    let other = client(&ours, 2100);
+
+    let none = TlsMaterial {
+        client_authorities: Some(ours.pem().into()),
+        client_revocations: Some(revoked(&ours, &[], 2100).into()),
+        ..own("localhost")
+    };
+    let with = |list: String| TlsMaterial { client_revocations: Some(list.into()), ..none.clone() };
+    let live = live(&none);
+    let may = async |identity: &Identity| match shake(live.http, &none, &VERSIONS, &[], Some(identity)).await {
+        Ok(mut stream) => ask(&mut stream, KEY).await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")),
+        Err(_) => false,
+    };
+    assert!(may(&known).await && may(&other).await, "nobody is revoked");
+    let mut open = shake(live.http, &none, &VERSIONS, &[], Some(&known)).await.unwrap();
+
+    live.tls.replace(&with(revoked(&ours, &[&serial], 2100))).unwrap();
+    assert!(!may(&known).await, "it is revoked");
+    assert!(may(&other).await, "others are not");
+    assert!(ask(&mut open, KEY).await.unwrap().starts_with("HTTP/1.1 200"), "who was there goes on");
+    assert!(live.tls.replace(&with("broken".to_owned())).is_err());
+    assert!(!may(&known).await, "what cannot be read changes nothing");
+
+    live.tls.replace(&with(revoked(&ours, &[], 2021))).unwrap();
+    assert!(!may(&other).await, "a list that is out of date says nothing of anybody");
+    live.tls.replace(&with(revoked(&theirs, &[], 2100))).unwrap();
+    assert!(!may(&other).await, "another authority's list says nothing of ours");
+    live.tls.replace(&none).unwrap();
+    assert!(may(&known).await && may(&other).await);
 }

@@ -190,7 +190,7 @@ fn other_files_are_told_by_their_content() {
         (&b"\x80\x04\x95pickle."[..], "pickle"),
         (b"PK\x03\x04zip", "zip"),
         (b"\x93NUMPY", "NumPy"),
-        (b"", "format version 0"),
+        (b"", "the file is empty"),
         (b"not a model", "protobuf"),
         (b"\x08\x08\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "protobuf"),
         (b"\x08\x08\x3a\x7f", "ends too early"),

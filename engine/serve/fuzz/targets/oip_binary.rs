@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: athanor_fuzz::begin("oip_binary"), |bytes: &[u8]| athanor_fuzz::oip_binary(bytes));
