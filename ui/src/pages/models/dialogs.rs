@@ -167,20 +167,25 @@ impl Work {
         mut name: String,
     ) {
         let title = format!("New alias for version {version}");
-        let (answer, ask) = widgets::dialog(ui, "alias", &title, WIDTH, |ui| {
-            widgets::muted(ui, "An alias is a name that points to one version and can be moved, such as candidate.");
-            ui.add_space(size::SMALL_GAP);
-            let trouble = (!name.is_empty()).then(|| check_alias(&name).err()).flatten().map(|err| err.to_string());
-            let field = widgets::field(ui, "Alias", "", trouble.as_deref(), |ui| {
-                widgets::line_edit(ui, "Alias", &mut name, "candidate", false)
+        let (answer, ask) = widgets::dialog_parts(ui, "alias", &title, WIDTH, |parts| {
+            let may = parts.body(|ui| {
+                widgets::muted(
+                    ui,
+                    "An alias is a name that points to one version and can be moved, such as candidate.",
+                );
+                ui.add_space(size::SMALL_GAP);
+                let trouble = (!name.is_empty()).then(|| check_alias(&name).err()).flatten().map(|err| err.to_string());
+                let field = widgets::field(ui, "Alias", "", trouble.as_deref(), |ui| {
+                    widgets::line_edit(ui, "Alias", &mut name, "candidate", false)
+                });
+                widgets::focus_first(&field);
+                let moves = items.iter().find(|item| item.aliases.contains(&name)).map(|item| item.version);
+                if let Some(from) = moves.filter(|from| *from != version) {
+                    widgets::muted(ui, &format!("{name} points to version {from} now; it will be moved."));
+                }
+                check_alias(&name).is_ok() && moves != Some(version)
             });
-            widgets::focus_first(&field);
-            let moves = items.iter().find(|item| item.aliases.contains(&name)).map(|item| item.version);
-            if let Some(from) = moves.filter(|from| *from != version) {
-                widgets::muted(ui, &format!("{name} points to version {from} now; it will be moved."));
-            }
-            let may = check_alias(&name).is_ok() && moves != Some(version);
-            buttons(ui, "Set alias", may, false)
+            parts.footer(|ui| buttons(ui, "Set alias", may, false))
         });
         match (answer, ask) {
             (Some(true), _) => {
@@ -196,7 +201,6 @@ impl Work {
 /// The buttons at the end of a dialog; `Some(false)` is "Cancel". Enter is the first one.
 pub(super) fn buttons(ui: &mut Ui, verb: &str, may: bool, busy: bool) -> Option<bool> {
     let mut answer = None;
-    ui.add_space(size::GAP);
     ui.horizontal(|ui| {
         ui.add_enabled_ui(may && !busy, |ui| {
             let clicked = widgets::button(ui, Kind::Primary, None, verb).clicked();
@@ -264,45 +268,47 @@ fn name_of(path: &str) -> String {
 impl Importing {
     /// Draws it; false once it is to be closed.
     fn ui(&mut self, ui: &Ui, cx: &mut Cx<'_>) -> bool {
-        let (answer, ask) = widgets::dialog(ui, "import", "Import a model package", WIDTH, |ui| {
-            widgets::muted(
-                ui,
-                "The package is checked first. It becomes the newest version of the model of this name.",
-            );
-            ui.add_space(size::SMALL_GAP);
-            let (pressed, _) = path_field(ui, cx.desk, "Package file", &mut self.path, "model.athanor");
-            if pressed && self.pick.is_none() {
-                self.pick = Some(cx.desk.ask(Pick {
-                    kind: PickKind::Open,
-                    title: "Import a model package".to_owned(),
-                    filter_name: "Model packages".to_owned(),
-                    extensions: vec!["athanor".to_owned()],
-                    file_name: String::new(),
-                    multiple: false,
-                }));
-            }
-            ui.add_space(size::TINY_GAP);
-            let trouble =
-                check_model_name(&self.name).err().filter(|_| !self.name.is_empty()).map(|err| err.to_string());
-            widgets::field(ui, "Model name", "", trouble.as_deref(), |ui| {
-                widgets::line_edit(ui, "Model name", &mut self.name, "tumours", false)
-            });
-            if let Some(failure) = &self.failure {
-                ui.add_space(size::TINY_GAP);
-                failure_note(ui, failure);
-                if let Some(key) = failure.subject.as_deref().filter(|_| failure.code == Code::Untrusted) {
-                    ui.add_space(size::TINY_GAP);
-                    widgets::label(ui, "Signed by");
-                    widgets::copy_line(ui, "the signer's key", key);
-                    widgets::check_text(
-                        ui,
-                        &mut self.trust,
-                        "I know where this file comes from: trust the key that signed it",
-                    );
+        let (answer, ask) = widgets::dialog_parts(ui, "import", "Import a model package", WIDTH, |parts| {
+            parts.body(|ui| {
+                widgets::muted(
+                    ui,
+                    "The package is checked first. It becomes the newest version of the model of this name.",
+                );
+                ui.add_space(size::SMALL_GAP);
+                let (pressed, _) = path_field(ui, cx.desk, "Package file", &mut self.path, "model.athanor");
+                if pressed && self.pick.is_none() {
+                    self.pick = Some(cx.desk.ask(Pick {
+                        kind: PickKind::Open,
+                        title: "Import a model package".to_owned(),
+                        filter_name: "Model packages".to_owned(),
+                        extensions: vec!["athanor".to_owned()],
+                        file_name: String::new(),
+                        multiple: false,
+                    }));
                 }
-            }
+                ui.add_space(size::TINY_GAP);
+                let trouble =
+                    check_model_name(&self.name).err().filter(|_| !self.name.is_empty()).map(|err| err.to_string());
+                widgets::field(ui, "Model name", "", trouble.as_deref(), |ui| {
+                    widgets::line_edit(ui, "Model name", &mut self.name, "tumours", false)
+                });
+                if let Some(failure) = &self.failure {
+                    ui.add_space(size::TINY_GAP);
+                    failure_note(ui, failure);
+                    if let Some(key) = failure.subject.as_deref().filter(|_| failure.code == Code::Untrusted) {
+                        ui.add_space(size::TINY_GAP);
+                        widgets::label(ui, "Signed by");
+                        widgets::copy_line(ui, "the signer's key", key);
+                        widgets::check_text(
+                            ui,
+                            &mut self.trust,
+                            "I know where this file comes from: trust the key that signed it",
+                        );
+                    }
+                }
+            });
             let may = !self.path.trim().is_empty() && check_model_name(&self.name).is_ok();
-            buttons(ui, "Import", may, self.sent.is_some())
+            parts.footer(|ui| buttons(ui, "Import", may, self.sent.is_some()))
         });
         match (answer, ask) {
             (Some(true), _) => {
@@ -387,44 +393,47 @@ impl Predicting {
         self.tables.keep(cx.desk, &DataList {});
         let title = format!("Predict a table with {} version {}", self.model, self.version);
         let mut closed = false;
-        let (_, ask) = widgets::dialog(ui, "predict", &title, WIDTH + 40.0, |ui| {
+        let (_, ask) = widgets::dialog_parts(ui, "predict", &title, WIDTH + 40.0, |parts| {
             if let Some(Ok(done)) = &self.outcome {
-                closed = result_ui(ui, done, &self.to);
+                parts.body(|ui| result_ui(ui, done, &self.to));
+                closed = parts.footer(|ui| widgets::button(ui, Kind::Primary, None, "Done").clicked());
                 return;
             }
             let at_work = self.sent.is_some();
-            ui.add_enabled_ui(!at_work, |ui| self.form_ui(ui, cx));
-            if let Some(Err(failure)) = &self.outcome {
-                ui.add_space(size::TINY_GAP);
-                failure_note(ui, failure);
-            }
+            let ends = |ending: &str, to: &str| to.trim().to_lowercase().ends_with(ending);
+            parts.body(|ui| {
+                ui.add_enabled_ui(!at_work, |ui| self.form_ui(ui, cx));
+                if let Some(Err(failure)) = &self.outcome {
+                    ui.add_space(size::TINY_GAP);
+                    failure_note(ui, failure);
+                }
+                if at_work {
+                    ui.add_space(size::SMALL_GAP);
+                    self.progress_ui(ui);
+                } else if !self.to.trim().is_empty() && !ends(".csv", &self.to) && !ends(".parquet", &self.to) {
+                    widgets::muted(ui, "The file to write ends with .csv or .parquet.");
+                } else if !self.to.trim().is_empty() && self.to.trim() == self.from.trim() {
+                    widgets::muted(ui, "The file to write must not be the table itself.");
+                }
+            });
             if at_work {
-                ui.add_space(size::SMALL_GAP);
-                self.progress_ui(ui);
-                ui.add_space(size::SMALL_GAP);
-                ui.horizontal(|ui| {
-                    let button = widgets::button(ui, Kind::Secondary, None, "Go on in the background");
-                    closed = button.on_hover_text("A message tells when it is done").clicked();
-                    ui.add_enabled_ui(!self.stopping, |ui| {
-                        if widgets::secondary(ui, ph::STOP, "Stop").clicked() {
-                            self.stopping = true;
-                            cx.desk.tell(WorkCancel { token: self.token.clone() }.into());
-                        }
-                    });
+                parts.footer(|ui| {
+                    ui.horizontal(|ui| {
+                        let button = widgets::button(ui, Kind::Secondary, None, "Go on in the background");
+                        closed = button.on_hover_text("A message tells when it is done").clicked();
+                        ui.add_enabled_ui(!self.stopping, |ui| {
+                            if widgets::secondary(ui, ph::STOP, "Stop").clicked() {
+                                self.stopping = true;
+                                cx.desk.tell(WorkCancel { token: self.token.clone() }.into());
+                            }
+                        });
+                    })
                 });
                 return;
             }
-            let ends = |ending: &str| self.to.trim().to_lowercase().ends_with(ending);
-            let may_write = ends(".csv") || ends(".parquet");
-            if !self.to.trim().is_empty() && !may_write {
-                widgets::muted(ui, "The file to write ends with .csv or .parquet.");
-            }
-            let same = !self.to.trim().is_empty() && self.to.trim() == self.from.trim();
-            if same {
-                widgets::muted(ui, "The file to write must not be the table itself.");
-            }
-            let may = !self.from.trim().is_empty() && may_write && !same;
-            match buttons(ui, "Predict", may, false) {
+            let may_write = ends(".csv", &self.to) || ends(".parquet", &self.to);
+            let may = !self.from.trim().is_empty() && may_write && self.to.trim() != self.from.trim();
+            match parts.footer(|ui| buttons(ui, "Predict", may, false)) {
                 Some(true) => self.send(cx),
                 Some(false) => closed = true,
                 None => {}
@@ -514,8 +523,8 @@ fn pick_table(kind: PickKind, title: &str, file_name: String) -> Pick {
     }
 }
 
-/// What was done; true for "Done".
-fn result_ui(ui: &mut Ui, done: &PredictAnswer, to: &str) -> bool {
+/// What was done.
+fn result_ui(ui: &mut Ui, done: &PredictAnswer, to: &str) {
     let speed = if done.seconds > 0.0 { done.n_rows as f64 / done.seconds } else { 0.0 };
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 32.0;
@@ -533,8 +542,6 @@ fn result_ui(ui: &mut Ui, done: &PredictAnswer, to: &str) -> bool {
             done.missing.iter().map(|(column, n)| format!("{column} ({})", format::count(*n))).collect();
         widgets::note(ui, Tone::Info, &format!("missing values were filled as in training: {}", list.join(", ")));
     }
-    ui.add_space(size::GAP);
-    widgets::button(ui, Kind::Primary, None, "Done").clicked()
 }
 
 #[cfg(test)]
