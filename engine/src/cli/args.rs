@@ -485,6 +485,18 @@ impl From<&LimitArgs> for KeyLimits {
     }
 }
 
+/// When a key ends.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct EndsArgs {
+    /// After so many days from now.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) days: Option<u32>,
+    /// Never.
+    #[arg(long)]
+    pub(crate) never: bool,
+}
+
 /// A span of time such as `24h`, `30m`, `7d` or `90s`, in milliseconds.
 fn parse_span(text: &str) -> Result<i64, String> {
     let usage = || "write a number and s, m, h or d, for example 24h".to_owned();
@@ -670,6 +682,14 @@ pub(crate) enum KeysCommand {
         id: String,
         #[command(flatten)]
         limits: LimitArgs,
+    },
+    /// Set when a key ends by itself, counted from now.
+    #[command(after_help = "Example: athanor keys expire 0a1b2c3d4e5f --days 90")]
+    Expire {
+        /// The key's id, as 'list' shows it.
+        id: String,
+        #[command(flatten)]
+        ends: EndsArgs,
     },
     /// List keys, never their secrets.
     List,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use athanor_protocol::{
     api::{KeyCreate, KeyList, KeyRevoke, ModelAlias},
-    registry::Scope,
+    registry::{KeyLimits, Scope},
 };
 
 use super::*;
@@ -84,7 +84,12 @@ fn it_starts_answers_follows_and_stops() {
 
     // No key was left behind by trying, and a made one counts at once.
     assert!(ask(&test.desk, KeyList::default()).unwrap().items.is_empty());
-    let made = KeyCreate { name: "client".to_owned(), scopes: vec![Scope::Predict], expires_at_millis: None };
+    let made = KeyCreate {
+        name: "client".to_owned(),
+        scopes: vec![Scope::Predict],
+        expires_at_millis: None,
+        limits: KeyLimits::default(),
+    };
     let made = ask(&test.desk, made).unwrap();
     assert_eq!(get(&url, &made.key).1["models"][0]["version"], 1);
     produce(&test, Some(2));

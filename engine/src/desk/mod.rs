@@ -14,6 +14,7 @@ mod endpoint;
 mod events;
 mod flow;
 mod host;
+mod keys;
 mod models;
 mod monitor;
 mod reading;
@@ -252,9 +253,11 @@ impl Desk {
             RolloutPromote => rollout::rollout_promote,
             RolloutAbort => rollout::rollout_abort,
             RolloutBack => rollout::rollout_back,
-            KeyList => models::key_list,
-            KeyCreate => models::key_create,
-            KeyRevoke => models::key_revoke,
+            KeyList => keys::key_list,
+            KeyCreate => keys::key_create,
+            KeyChange => keys::key_change,
+            KeyRotate => keys::key_rotate,
+            KeyRevoke => keys::key_revoke,
             MonitorGet => monitor::monitor_get,
             MonitorConfigure => monitor::monitor_configure,
             AlertList => monitor::alert_list,

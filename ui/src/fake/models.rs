@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use athanor_protocol::{
     Code, Failure,
     api::{
-        AliasMoved, Done, EndpointSecond, EndpointSeries, EndpointStatus, KeyCreated, KeyPage, ModelPage,
-        ModelRegistered, PredictAnswer, Reply, Request, ServedModel, TryAnswer, VerifyAnswer, VersionPage,
+        AliasMoved, Done, EndpointSecond, EndpointSeries, EndpointStatus, KeyCreated, KeyDetails, KeyEntry, KeyPage,
+        KeyRotated, ModelPage, ModelRegistered, PredictAnswer, Reply, Request, ServedModel, TryAnswer, VerifyAnswer,
+        VersionPage,
     },
     metric::MetricValue,
     names::RunId,
     package::FinalMetric,
-    registry::{ApiKeyInfo, ModelSummary, ModelVersion, PRODUCTION, Scope},
+    registry::{ApiKeyInfo, KeyLimits, ModelSummary, ModelVersion, PRODUCTION, Scope},
     signature::{InputColumn, ModelSignature, Task},
     table::DataType,
 };
@@ -180,6 +181,25 @@ pub fn api_keys() -> Vec<ApiKeyInfo> {
     ]
 }
 
+/// The same, with what they may ask for: one is limited and has two secrets, one is only used.
+pub fn key_entries() -> Vec<KeyEntry> {
+    let details = |id: &str| match id {
+        "k7q2m9xa" => KeyDetails {
+            limits: KeyLimits {
+                requests_per_second: Some(20.0),
+                rows_per_day: Some(1_000_000),
+                ..KeyLimits::default()
+            },
+            n_requests_today: 1_204,
+            n_rows_today: 18_960,
+            old_valid_until_millis: Some(NOW_MILLIS + 20 * HOUR),
+        },
+        "f3n8c1zt" => KeyDetails { n_requests_today: 12, n_rows_today: 12, ..KeyDetails::default() },
+        _ => KeyDetails::default(),
+    };
+    api_keys().into_iter().map(|info| KeyEntry { details: details(&info.id), info }).collect()
+}
+
 pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
     let reply = match request {
         Request::ModelList(_) => Reply::ModelList(Box::new(ModelPage { items: model_summaries(), next: None })),
@@ -233,7 +253,7 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
         }
         Request::EndpointLoad(_) => Reply::EndpointLoad(Box::new(endpoint_series())),
         Request::EndpointTry(ask) => Reply::EndpointTry(Box::new(tried(&ask.model, &ask.values))),
-        Request::KeyList(_) => Reply::KeyList(Box::new(KeyPage { items: api_keys(), next: None })),
+        Request::KeyList(_) => Reply::KeyList(Box::new(KeyPage { items: key_entries(), next: None })),
         Request::KeyCreate(ask) => {
             let info = ApiKeyInfo {
                 id: "n3wk3y77".to_owned(),
@@ -246,6 +266,12 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
             };
             let key = "ath_n3wk3y77_5uQmT0yVb8dR2cXfHs6LpZ1eJw4NkGa9".to_owned();
             Reply::KeyCreate(Box::new(KeyCreated { info, key }))
+        }
+        Request::KeyChange(_) => Reply::KeyChange(Box::new(Done {})),
+        Request::KeyRotate(ask) => {
+            let key = format!("ath_{}_9pWr3nXk6VtQ1yHbC8mLd5sZ0aGeJf2u", ask.id);
+            let old_valid_until_millis = NOW_MILLIS + ask.grace_millis;
+            Reply::KeyRotate(Box::new(KeyRotated { key, old_valid_until_millis }))
         }
         Request::KeyRevoke(_) => Reply::KeyRevoke(Box::new(Done {})),
         _ => return None,

@@ -11,6 +11,7 @@ mod client;
 mod data;
 mod flow;
 mod host;
+mod keys;
 mod models;
 mod monitor;
 mod registry;
@@ -19,7 +20,7 @@ mod rollout;
 mod runs;
 
 pub use self::{
-    client::*, data::*, flow::*, host::*, models::*, monitor::*, registry::*, report::*, rollout::*, runs::*,
+    client::*, data::*, flow::*, host::*, keys::*, models::*, monitor::*, registry::*, report::*, rollout::*, runs::*,
 };
 
 use serde::{Deserialize, Serialize};
@@ -248,6 +249,10 @@ methods! {
     KeyList: KeyList => KeyPage,
     /// Makes one.
     KeyCreate: KeyCreate => KeyCreated,
+    /// Sets what one may ask for and until when.
+    KeyChange: KeyChange => Done,
+    /// Gives one another secret.
+    KeyRotate: KeyRotate => KeyRotated,
     /// Revokes one.
     KeyRevoke: KeyRevoke => Done,
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     names::RunId,
-    registry::{ApiKeyInfo, ModelSummary, ModelVersion, Scope},
+    registry::{ModelSummary, ModelVersion},
     signature::ModelSignature,
 };
 
@@ -247,54 +247,4 @@ pub struct TryAnswer {
     pub micros: u64,
     /// The body that was sent, for the user to copy.
     pub sent: serde_json::Value,
-}
-
-/// Asks for a page of keys.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct KeyList {
-    /// The token of the page before.
-    pub after: Option<String>,
-}
-
-/// A page of keys.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeyPage {
-    /// The keys.
-    pub items: Vec<ApiKeyInfo>,
-    /// Asks for the next page.
-    pub next: Option<String>,
-}
-
-/// Makes a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyCreate {
-    /// What people call it.
-    pub name: String,
-    /// What it may do.
-    pub scopes: Vec<Scope>,
-    /// When it ends by itself, milliseconds since the Unix epoch.
-    pub expires_at_millis: Option<i64>,
-}
-
-/// A key that was made. The secret is shown once and kept nowhere.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeyCreated {
-    /// What is kept of it.
-    pub info: ApiKeyInfo,
-    /// The key itself.
-    pub key: String,
-}
-
-// By hand, so that a secret does not end up in a log.
-impl std::fmt::Debug for KeyCreated {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyCreated").field("info", &self.info).finish_non_exhaustive()
-    }
-}
-
-/// Revokes a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyRevoke {
-    /// The key's public part.
-    pub id: String,
 }

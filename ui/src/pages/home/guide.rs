@@ -12,7 +12,7 @@ use athanor_protocol::{
     },
     metric::Split,
     names::RunId,
-    registry::{PRODUCTION, Scope},
+    registry::{KeyLimits, PRODUCTION, Scope},
     run::RunStatus,
     table::DataType,
 };
@@ -366,7 +366,12 @@ impl Guide {
 
     /// Makes a key, so that other programs can ask.
     pub fn make_key(&mut self, desk: &mut Desk) {
-        let ask = KeyCreate { name: "guided start".to_owned(), scopes: vec![Scope::Predict], expires_at_millis: None };
+        let ask = KeyCreate {
+            name: "guided start".to_owned(),
+            scopes: vec![Scope::Predict],
+            expires_at_millis: None,
+            limits: KeyLimits::default(),
+        };
         let doing = Doing::Key(desk.ask(ask));
         self.begin(desk, doing);
     }
