@@ -357,6 +357,21 @@ The five fields are those of cron: minute hour day month weekday, in UTC.")]
     },
     /// List schedules, when they are due, and what came of them.
     List,
+    /// Let a schedule rest; what is missed meanwhile is not made up for.
+    Pause {
+        /// The schedule's id, as 'list' shows it.
+        id: String,
+    },
+    /// Let it go on.
+    Resume {
+        /// The schedule's id, as 'list' shows it.
+        id: String,
+    },
+    /// Carry a schedule out now, whether it rests or not.
+    Run {
+        /// The schedule's id, as 'list' shows it.
+        id: String,
+    },
     /// Remove a schedule.
     Remove {
         /// The schedule's id, as 'list' shows it.

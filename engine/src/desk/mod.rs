@@ -20,6 +20,7 @@ mod monitor;
 mod reading;
 mod rollout;
 mod runs;
+mod schedule;
 mod steward;
 #[cfg(test)]
 mod test_desk;
@@ -258,10 +259,18 @@ impl Desk {
             KeyChange => keys::key_change,
             KeyRotate => keys::key_rotate,
             KeyRevoke => keys::key_revoke,
+            ScheduleList => schedule::schedule_list,
+            ScheduleAdd => schedule::schedule_add,
+            ScheduleEdit => schedule::schedule_edit,
+            SchedulePause => schedule::schedule_pause,
+            ScheduleRunNow => schedule::schedule_run_now,
+            ScheduleRemove => schedule::schedule_remove,
+            ScheduleReport => schedule::schedule_report,
             MonitorGet => monitor::monitor_get,
             MonitorConfigure => monitor::monitor_configure,
             AlertList => monitor::alert_list,
             AlertAcknowledge => monitor::alert_acknowledge,
+            AlertRetrain => monitor::alert_retrain,
         }
     }
 }

@@ -17,7 +17,7 @@ use athanor_protocol::{
 };
 use athanor_store::{Page, PageRequest};
 
-use super::{Desk, endpoint};
+use super::{Desk, endpoint, schedule};
 use crate::{
     predict::{Job, predict_file},
     registry,
@@ -50,7 +50,7 @@ fn chosen(path: &str, what: &str) -> Result<PathBuf, Failure> {
 }
 
 /// A file to write. What the workspace keeps for itself is not written over by a slip in a dialog.
-fn target(workspace: &Workspace, path: &str, what: &str) -> Result<PathBuf, Failure> {
+pub(super) fn target(workspace: &Workspace, path: &str, what: &str) -> Result<PathBuf, Failure> {
     let path = chosen(path, what)?;
     if path.is_dir() || path.file_name().is_none() {
         return Err(Failure::new(Code::InvalidArgument, format!("{what} would replace a folder: {}", path.display()))
@@ -168,8 +168,7 @@ pub(super) fn model_predict(desk: &Arc<Desk>, ask: ModelPredict) -> Result<Predi
         }
     };
     let working = desk.works.begin(&ask.token);
-    let predicted = predict_file(&workspace, &job, &working.flag, &mut progress)?.report;
-    Ok(PredictAnswer { n_rows: predicted.n_rows, seconds: predicted.seconds, missing: predicted.missing })
+    Ok(schedule::answer(predict_file(&workspace, &job, &working.flag, &mut progress)?))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use athanor_protocol::{
     Code, Failure,
     api::{
         AliasMoved, Done, EndpointSecond, EndpointSeries, EndpointStatus, KeyCreated, KeyDetails, KeyEntry, KeyPage,
-        KeyRotated, ModelPage, ModelRegistered, PredictAnswer, Reply, Request, ServedModel, TryAnswer, VerifyAnswer,
-        VersionPage,
+        KeyRotated, ModelPage, ModelRegistered, PredictAnswer, Reply, Request, ServedModel, TlsStatus, TryAnswer,
+        VerifyAnswer, VersionPage,
     },
     metric::MetricValue,
     names::RunId,
@@ -121,11 +121,47 @@ pub fn endpoint_status() -> EndpointStatus {
     EndpointStatus {
         url: Some("http://127.0.0.1:8080".to_owned()),
         since_millis: Some(NOW_MILLIS - 2 * HOUR),
+        grpc: None,
+        tls: None,
+        token_issuer: None,
         models: vec![
-            ServedModel { model: "house-prices".to_owned(), version: 3, signature: wide_signature(34) },
-            ServedModel { model: "tumours".to_owned(), version: 6, signature: signature() },
+            ServedModel {
+                model: "house-prices".to_owned(),
+                version: 3,
+                signature: wide_signature(34),
+                example: BTreeMap::new(),
+            },
+            ServedModel {
+                model: "tumours".to_owned(),
+                version: 6,
+                signature: signature(),
+                example: BTreeMap::from([
+                    ("mean_radius".to_owned(), serde_json::json!(13.37)),
+                    ("mean_texture".to_owned(), serde_json::json!(18.84)),
+                    ("n_lesions".to_owned(), serde_json::json!(2)),
+                    ("site".to_owned(), serde_json::json!("left")),
+                    ("smoker".to_owned(), serde_json::json!(false)),
+                ]),
+            },
         ],
         problem: None,
+    }
+}
+
+/// An endpoint with everything that protects it.
+pub fn protected_endpoint() -> EndpointStatus {
+    EndpointStatus {
+        url: Some("https://127.0.0.1:8080".to_owned()),
+        grpc: Some("127.0.0.1:8081".to_owned()),
+        tls: Some(TlsStatus {
+            generated: true,
+            certificate: "/home/ada/clinic/keys/tls.crt".to_owned(),
+            expires_at_millis: Some(NOW_MILLIS + 380 * 24 * HOUR),
+            client_certificates: true,
+            client_is_key: true,
+        }),
+        token_issuer: Some("https://id.example".to_owned()),
+        ..endpoint_status()
     }
 }
 
@@ -244,7 +280,13 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
         }
         Request::ModelPredict(_) => {
             let missing = BTreeMap::from([("mean_texture".to_owned(), 14)]);
-            Reply::ModelPredict(Box::new(PredictAnswer { n_rows: 12_480, seconds: 0.84, missing }))
+            Reply::ModelPredict(Box::new(PredictAnswer {
+                version: 7,
+                n_rows: 12_480,
+                seconds: 0.84,
+                missing,
+                ..PredictAnswer::default()
+            }))
         }
         Request::EndpointGet(_) | Request::EndpointStart(_) => Reply::EndpointGet(Box::new(endpoint_status())),
         Request::EndpointStop(_) => {

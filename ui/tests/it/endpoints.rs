@@ -2,7 +2,10 @@
 
 use athanor_protocol::{
     Code, Failure,
-    api::{EndpointStatus, Event, KeyChange, KeyPage, KeyRotate, Reply, Request, TryAnswer},
+    api::{
+        EndpointOptions, EndpointStart, EndpointStatus, Event, KeyChange, KeyPage, KeyRotate, Reply, Request,
+        TlsChoice, TryAnswer,
+    },
     registry::{KeyLimits, Scope},
 };
 use athanor_ui::{
@@ -66,6 +69,64 @@ fn the_endpoint_is_started_on_the_port_of_the_settings_and_stopped_with_an_undo(
     assert!(screen.fake.sent().iter().any(|ask| matches!(ask, Request::EndpointStop(_))));
     screen.click("Undo");
     assert!(screen.fake.sent().iter().any(|ask| matches!(ask, Request::EndpointStart(_))));
+}
+
+#[test]
+fn addresses_and_what_protects_them_are_told() {
+    let guarded = |fake: &FakeHandle| {
+        fake.on(|ask| {
+            matches!(ask, Request::EndpointGet(_)).then(|| Ok(Reply::EndpointGet(Box::new(fake::protected_endpoint()))))
+        });
+    };
+    for (dark, theme) in [(true, "dark"), (false, "light")] {
+        for (size, what) in [(WIDE, "wide"), ([1000.0, 640.0], "narrow")] {
+            let mut screen = endpoints(size, dark, guarded);
+            screen.show(&format!("endpoints-guarded-{what}-{theme}"));
+            assert!(screen.has("https://127.0.0.1:8080") && screen.has("127.0.0.1:8081"), "{what} {theme}");
+        }
+    }
+    let mut screen = endpoints(WIDE, true, guarded);
+    for label in [
+        "TLS",
+        "with a certificate of this workspace's making, valid until 2027-12-10",
+        "clients must have a certificate, which stands for a key that may predict",
+        "tokens of https://id.example are taken in the place of keys",
+    ] {
+        assert!(screen.has(label), "{label}");
+    }
+    screen.click("Copy the certificate's path");
+    assert!(screen.has("Copied the certificate's path"));
+    screen.click("Copy the address for gRPC");
+    assert!(screen.has("Copied the address for gRPC"));
+    let screen = endpoints(WIDE, true, |_| {});
+    assert!(screen.has("no TLS") && screen.has("only programs on this machine can reach it") && !screen.has("gRPC"));
+}
+
+#[test]
+fn grpc_and_tls_are_chosen_before_the_start_and_remembered() {
+    for (dark, theme) in [(true, "dark"), (false, "light")] {
+        let mut screen = endpoints([1000.0, 640.0], dark, stopped);
+        screen.click("gRPC too");
+        screen.click("From files");
+        screen.type_into("Certificate file (PEM)", "own.crt");
+        screen.type_into("Private key file (PEM)", "own.key");
+        screen.show(&format!("endpoints-options-{theme}"));
+        screen.click("Start");
+        let tls = TlsChoice::Files { certificate: "own.crt".to_owned(), key: "own.key".to_owned() };
+        let options = EndpointOptions { grpc_port: Some(0), tls };
+        assert!(screen.fake.sent().contains(&EndpointStart { port: 0, options: options.clone() }.into()));
+        screen.harness.run_steps(8);
+        let saved = screen.fake.sent().into_iter().rev().find_map(|ask| match ask {
+            Request::SettingsSet(ask) => Some(ask.settings.endpoint_options),
+            _ => None,
+        });
+        assert_eq!(saved, Some(options));
+    }
+    let mut screen = endpoints(WIDE, true, stopped);
+    screen.click("Made here");
+    screen.click("Start");
+    let options = EndpointOptions { grpc_port: None, tls: TlsChoice::Generated };
+    assert!(screen.fake.sent().contains(&EndpointStart { port: 0, options }.into()));
 }
 
 #[test]
@@ -140,7 +201,10 @@ fn the_form_is_made_from_what_the_model_takes_and_the_answer_is_shown() {
     assert_eq!(asked.model, "tumours");
     assert_eq!(asked.values["mean_radius"], serde_json::json!(14.2));
     assert_eq!(asked.values["smoker"], serde_json::json!(false));
-    assert_eq!(asked.values["site"], serde_json::Value::Null);
+    // What training saw most; of a date nothing is known here.
+    assert_eq!(asked.values["site"], serde_json::json!("left"));
+    assert_eq!(asked.values["mean_texture"], serde_json::json!(18.84));
+    assert_eq!(asked.values["examined_on"], serde_json::json!("2026-11-25"));
     for label in ["HTTP 200", "malignant: 92.9 %", "benign: 7.1 %"] {
         assert!(screen.has(label), "{label}");
     }

@@ -40,6 +40,8 @@ impl Request {
             | Self::EndpointTry(_)
             | Self::RolloutGet(_)
             | Self::KeyList(_)
+            | Self::ScheduleList(_)
+            | Self::ScheduleReport(_)
             | Self::MonitorGet(_)
             | Self::AlertList(_) => true,
             Self::WorkspaceOpen(_)
@@ -94,8 +96,14 @@ impl Request {
             | Self::KeyChange(_)
             | Self::KeyRotate(_)
             | Self::KeyRevoke(_)
+            | Self::ScheduleAdd(_)
+            | Self::ScheduleEdit(_)
+            | Self::SchedulePause(_)
+            | Self::ScheduleRunNow(_)
+            | Self::ScheduleRemove(_)
             | Self::MonitorConfigure(_)
-            | Self::AlertAcknowledge(_) => false,
+            | Self::AlertAcknowledge(_)
+            | Self::AlertRetrain(_) => false,
         }
     }
 

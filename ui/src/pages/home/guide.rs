@@ -358,8 +358,9 @@ impl Guide {
                 None => return,
             }
         } else {
-            let port = desk.settings().endpoint_port;
-            Doing::Endpoint(desk.ask(EndpointStart { port }))
+            let settings = desk.settings();
+            let (port, options) = (settings.endpoint_port, settings.endpoint_options.clone());
+            Doing::Endpoint(desk.ask(EndpointStart { port, options }))
         };
         self.begin(desk, doing);
     }
