@@ -106,8 +106,10 @@ fn a_schedule_is_changed_paused_carried_out_and_removed() {
     screen.click("Pause the schedule of wards-predicted.parquet");
     let pause = |paused| SchedulePause { id: "5f01".to_owned(), paused };
     assert!(sent(&screen, pause(true)));
+    assert!(screen.has("Paused the schedule"));
+    screen.show("schedules-paused");
     screen.click_last("Undo");
-    assert!(sent(&screen, pause(false)));
+    assert!(sent(&screen, pause(false)), "{:?}", screen.fake.sent());
     screen.click("Go on with the schedule of prices-predicted.parquet");
     assert!(sent(&screen, SchedulePause { id: "5f03".to_owned(), paused: false }));
     screen.click("Predict prices-predicted.parquet now");

@@ -17,6 +17,9 @@ const DAY: i64 = 86_400_000;
 /// Days before a certificate's end from which on that is said.
 const SOON_DAYS: i64 = 30;
 
+/// The height of an address to be copied.
+const ADDRESS: f32 = 36.0;
+
 /// The endpoint as the settings have it.
 pub(super) fn start(settings: &Settings) -> EndpointStart {
     EndpointStart { port: settings.endpoint_port, options: settings.endpoint_options.clone() }
@@ -78,10 +81,9 @@ impl EndpointsPage {
 fn address_ui(ui: &mut Ui, cx: &mut Cx<'_>, name: &str, what: &str, address: &str) {
     ui.horizontal(|ui| {
         let width = size::FORM.min(ui.available_width());
-        ui.allocate_ui(egui::vec2(48.0, size::CONTROL), |ui| {
-            ui.set_min_width(48.0);
-            ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| widgets::muted(ui, name));
-        });
+        let (rect, _) = ui.allocate_exact_size(egui::vec2(44.0, ADDRESS), egui::Sense::hover());
+        let middle = egui::Layout::left_to_right(egui::Align::Center);
+        ui.scope_builder(egui::UiBuilder::new().max_rect(rect).layout(middle), |ui| widgets::muted(ui, name));
         ui.scope(|ui| {
             ui.set_max_width((width - 56.0).max(120.0));
             if widgets::copy_line(ui, what, address) {

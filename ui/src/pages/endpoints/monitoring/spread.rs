@@ -22,7 +22,7 @@ const UNDER: f32 = 20.0;
 /// Least distance of two numbers under the bars.
 const LABEL_GAP: f32 = 64.0;
 /// Height of a text's two bars.
-const PAIR: f32 = 28.0;
+const PAIR: f32 = 36.0;
 
 fn colors(theme: &Theme) -> [Color32; 2] {
     [mix(theme.muted, theme.panel, 0.25), theme.accent]
@@ -175,14 +175,13 @@ fn pair_ui(ui: &mut Ui, bin: &DriftBin, column: &ColumnDrift) {
     let most = most(column);
     let (left, right) = (rect.left() + name_width, (rect.right() - 64.0).max(rect.left() + name_width));
     for (side, (share, color)) in [bin.reference, bin.current].into_iter().zip(colors(theme)).enumerate() {
-        let y = rect.center().y - 8.0 + side as f32 * 8.5;
+        let y = rect.center().y - 11.0 + side as f32 * 12.0;
         let width = ((right - left) * part(share, most)).max(if share > 0.0 { 2.0 } else { 0.0 });
-        let bar = Rect::from_min_size(Pos2::new(left, y), Vec2::new(width, 7.0));
+        let bar = Rect::from_min_size(Pos2::new(left, y), Vec2::new(width, 9.0));
         ui.painter().rect_filled(bar, radius::BAR, color);
-        // Between the bars' ends the share stands where both lines have room.
-        let font = theme::mono(font_size::LABEL - 1.5);
+        let font = theme::mono(font_size::LABEL - 0.5);
         let ink = if side == 0 { theme.muted } else { theme.text };
-        ui.painter().text(Pos2::new(rect.right(), y + 3.5), Align2::RIGHT_CENTER, percent(share), font, ink);
+        ui.painter().text(Pos2::new(rect.right(), y + 4.5), Align2::RIGHT_CENTER, percent(share), font, ink);
     }
 }
 

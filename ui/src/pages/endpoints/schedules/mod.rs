@@ -212,7 +212,7 @@ impl Schedules {
         columns.extend([
             Col::wide("Last"),
             Col::fixed("State", 100.0),
-            Col { title: "", width: Some(132.0), right: true },
+            Col { title: "", width: Some(168.0), right: true },
         ]);
         widgets::lines_header(ui, &columns);
         let now = cx.desk.now_millis();
