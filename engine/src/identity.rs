@@ -94,6 +94,7 @@ impl KeySource {
 /// A provider with its keys.
 pub struct Identity {
     source: KeySource,
+    issuer: String,
     tokens: Tokens,
     /// What was read last and when.
     seen: Mutex<(Vec<u8>, Instant)>,
@@ -106,8 +107,14 @@ impl Identity {
     /// If they cannot be read, or a rule cannot be used.
     pub fn open(source: KeySource, rules: TokenRules) -> Result<Self> {
         let jwks = source.read()?;
+        let issuer = rules.issuer.clone();
         let tokens = Tokens::new(rules, &jwks).map_err(|err| EngineError::Failure(err.into()))?;
-        Ok(Self { source, tokens, seen: Mutex::new((jwks, Instant::now())) })
+        Ok(Self { source, issuer, tokens, seen: Mutex::new((jwks, Instant::now())) })
+    }
+
+    /// Who the provider is.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
     }
 
     /// Reads the keys again: a file each time, an address when its keys are old or a token came by one that is not

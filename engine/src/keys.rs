@@ -10,7 +10,7 @@ use std::{
 };
 
 use athanor_protocol::{
-    Code,
+    Code, Failure,
     names::check_text,
     registry::{ApiKeyInfo, KeyLimits, Scope},
 };
@@ -91,6 +91,22 @@ pub fn rotate(workspace: &Workspace, id: &str, grace_millis: i64) -> Result<(i64
     workspace.store.rotate_key(id, &hash(&secret), now, until)?;
     audit(workspace, "key.rotate", id, json!({ "old_valid_until_millis": until }))?;
     Ok((until, format!("{PREFIX}{id}_{secret}")))
+}
+
+/// Sets when a key ends by itself; `None` is never. One that has ended is valid again.
+///
+/// # Errors
+/// If there is no such key, it was revoked, or the time has passed.
+pub fn expire(workspace: &Workspace, id: &str, expires_at_millis: Option<i64>) -> Result<()> {
+    if expires_at_millis.is_some_and(|at| at <= workspace.clock.now_millis()) {
+        return Err(EngineError::Failure(
+            Failure::new(Code::InvalidArgument, "the key would have expired already")
+                .on(id)
+                .hint("choose a time that is still to come, or revoke the key"),
+        ));
+    }
+    workspace.store.set_key_expiry(id, expires_at_millis)?;
+    audit(workspace, "key.expire", id, json!({ "expires_at_millis": expires_at_millis }))
 }
 
 /// Limits what a key may ask for.

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use athanor_learn::train::StopFlag;
 use athanor_protocol::table::DataSource;
-use athanor_serve::batch::{BatchJob, BatchReport, predict_table, report_path};
+pub use athanor_serve::batch::report_path;
+use athanor_serve::batch::{BatchJob, BatchReport, predict_table};
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -1,5 +1,6 @@
 //! The endpoint of a workspace: every version that an alias points to, kept up to date while it runs.
 
+mod example;
 mod rollouts;
 
 use std::{
@@ -128,6 +129,7 @@ impl Endpoint {
             model: loaded.served.name().to_owned(),
             version: loaded.served.version(),
             signature: loaded.served.signature().clone(),
+            example: loaded.served.statistics().map(example::row).unwrap_or_default(),
         };
         let answers = |loaded: &&Loaded| lineup.default_of(loaded.served.name()) == Some(loaded.served.version());
         loaded.iter().filter(answers).map(served).collect()

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use athanor_protocol::{Code, Failure, registry::KeyLimits};
+use athanor_protocol::{Code, Failure, api::TlsStatus, registry::KeyLimits};
 use athanor_serve::{Tls, TlsMaterial, tls};
 
 use crate::{
@@ -89,6 +89,17 @@ impl TlsFiles {
     /// What endpoint and page speak.
     pub fn tls(&self) -> &Tls {
         &self.tls
+    }
+
+    /// How it is, for people; `workspace` tells whether the certificate is one of its making.
+    pub fn status(&self, workspace: &Workspace) -> TlsStatus {
+        TlsStatus {
+            generated: self.paths.certificate == workspace.root().join(CERTIFICATE),
+            certificate: self.paths.certificate.display().to_string(),
+            expires_at_millis: self.tls.expires_at_millis(),
+            client_certificates: self.paths.client_authorities.is_some(),
+            client_is_key: self.tls.client_is_key(),
+        }
     }
 
     /// Looks at the files. Where they have changed and can be used, whoever connects from now on gets what they hold;

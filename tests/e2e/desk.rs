@@ -11,15 +11,18 @@ use athanor_engine::desk::{Desk, DeskOptions, Subscription};
 use athanor_protocol::{
     Code, Failure,
     api::{
-        Ask, DevicesList, Event, Hello, Host, Preview, RunCancel, RunGet, RunList, RunLogs, RunMetrics, RunReports,
-        RunResume, RunSaveArtifact, RunSeries, RunStart, RunView, SeriesKey, StorageClean, StoragePart, SystemLoad,
-        WorkflowInspect, WorkflowLoad, WorkflowPreview, WorkflowStarter, WorkspaceOpen, WorkspaceSample,
+        AlertRetrain, Ask, DevicesList, Event, Hello, Host, ModelVersions, Preview, RunCancel, RunGet, RunList,
+        RunLogs, RunMetrics, RunReports, RunResume, RunSaveArtifact, RunSeries, RunStart, RunView, SeriesKey,
+        StorageClean, StoragePart, SystemLoad, WorkflowInspect, WorkflowLoad, WorkflowPreview, WorkflowStarter,
+        WorkspaceOpen, WorkspaceSample,
     },
     metric::Split,
+    monitor::AlertKind,
     names::RunId,
     run::{RunStatus, StepState},
     workflow::Workflow,
 };
+use athanor_store::NewAlert;
 use serde_json::json;
 
 use crate::sandbox::{PATIENCE, Sandbox, athanor, lives, samples};
@@ -108,6 +111,41 @@ fn network(epochs: u64) -> String {
             { "from": "train.model", "to": "keep.model" }]
     })
     .to_string()
+}
+
+#[test]
+fn an_alert_leads_in_one_step_to_a_run_on_newer_data() {
+    let window = Window::open();
+    let run = window.start(&network(2));
+    assert_eq!(window.ended(&run).detail.summary.status, RunStatus::Finished);
+    let raised = NewAlert {
+        model: "net".to_owned(),
+        model_version: 1,
+        kind: AlertKind::DataDrift,
+        column: String::new(),
+        message: "the data of net:1 drifted".to_owned(),
+        report_id: 1,
+        raised_at_millis: 5,
+    };
+    let (alert, _) = window.desk.workspace().unwrap().store.raise_alert(&raised).unwrap();
+    let retrain =
+        |table: Option<&str>| AlertRetrain { id: alert.id, table: table.map(str::to_owned), token: String::new() };
+    let refused = window.ask(retrain(None)).unwrap_err();
+    assert_eq!(refused.code, Code::Conflict);
+    assert!(refused.message.contains("0 captured rows"), "{refused:?}");
+    // By a path that starts at the workspace.
+    let newer = window.sandbox.workspace().join("newer.csv");
+    std::fs::copy(samples().join("breast_cancer.csv"), &newer).unwrap();
+    let answer = window.ask(retrain(Some("newer.csv"))).unwrap();
+    assert_eq!((Path::new(&answer.table), answer.n_rows), (newer.as_path(), None));
+    let done = window.ended(&answer.run);
+    assert_eq!(done.detail.summary.status, RunStatus::Finished, "{:#?}", done.detail.summary);
+    let tags = &done.detail.summary.tags;
+    assert!(tags.iter().any(|(key, value)| key == "alert" && *value == format!("{} of net:1", alert.id)), "{tags:?}");
+    let versions = window.ask(ModelVersions { model: "net".to_owned(), after: None }).unwrap().items;
+    assert_eq!(versions.iter().map(|item| item.version).collect::<Vec<_>>(), [2, 1]);
+    let kept = window.ask(WorkflowLoad { name: answer.workflow.clone() });
+    assert!(kept.is_ok(), "{}: {kept:?}", answer.workflow);
 }
 
 fn states(view: &RunView) -> Vec<StepState> {

@@ -558,7 +558,8 @@ fn a_prediction_that_is_killed_goes_on_and_ends_with_the_same_bytes() {
     let parts = wines.sandbox.path(".broken.csv.athanor-parts");
     let mut running = wines.sandbox.start(&["predict", "wine@production", &table, "-o", &broken]);
     // The first line says which job it is.
-    let n_lines = || fs::read(parts.join("journal")).map_or(0, |text| text.iter().filter(|&&byte| byte == b'\n').count());
+    let n_lines =
+        || fs::read(parts.join("journal")).map_or(0, |text| text.iter().filter(|&&byte| byte == b'\n').count());
     running.wait_until("two parts are noted", || (n_lines() >= 3).then_some(()));
     running.kill();
     assert!(!Path::new(&broken).exists());

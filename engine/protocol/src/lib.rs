@@ -24,6 +24,7 @@ pub mod card;
 pub mod catalogue;
 pub mod check;
 pub mod columns;
+pub mod cron;
 pub mod error;
 pub mod explanation;
 pub mod governance;

@@ -78,6 +78,38 @@ pub struct ColumnDrift {
     pub drifted: bool,
     /// All comparisons that can be made.
     pub figures: Vec<DriftFigure>,
+    /// How the values are spread, in training and recently, in the same bins; empty where there was nothing to compare,
+    /// and in reports of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bins: Vec<DriftBin>,
+}
+
+/// Most bins of a column in a report.
+pub const MAX_DRIFT_BINS: usize = 20;
+
+/// One of the bins in which two distributions are compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DriftBin {
+    /// What is in it.
+    #[serde(flatten)]
+    pub of: BinOf,
+    /// Share of training's values that were there.
+    pub reference: f64,
+    /// Share of recent values that were there.
+    pub current: f64,
+}
+
+/// What is in a bin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BinOf {
+    /// Numbers from the first on and below the second; the last bin has its upper end too. Moments are in seconds since
+    /// the Unix epoch.
+    Range([f64; 2]),
+    /// A text, or `true` and `false`.
+    Value(String),
+    /// All values that have no bin of their own.
+    Others(u64),
 }
 
 impl ColumnDrift {

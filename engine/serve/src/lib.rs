@@ -45,6 +45,7 @@ mod contracts;
 mod crypto;
 mod datatype;
 mod error;
+mod expiry;
 mod explain;
 mod gate;
 mod grpc;

@@ -23,7 +23,7 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-use crate::error::ServeError;
+use crate::{error::ServeError, expiry};
 
 /// Most handshakes at once: each costs a signature, which is thousands of times what it costs the client to ask for it.
 const MAX_HANDSHAKES: usize = 64;
@@ -69,6 +69,8 @@ struct Inner {
 struct Loaded {
     http1: Arc<ServerConfig>,
     http2: Arc<ServerConfig>,
+    /// Until when the endpoint's certificate is valid.
+    expires_at_millis: Option<i64>,
 }
 
 fn unusable(what: &str, reason: impl fmt::Display) -> ServeError {
@@ -97,6 +99,7 @@ impl Loaded {
     fn new(material: &TlsMaterial) -> Result<Self, ServeError> {
         let provider = Arc::new(ring::default_provider());
         let chain = certificates("the certificate can't be used", &material.certificates)?;
+        let expires_at_millis = chain.first().and_then(|leaf| expiry::expires_at_millis(leaf));
         let what = "the private key can't be used";
         let key = PrivateKeyDer::from_pem_slice(&material.key).map_err(|err| unusable(what, err))?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -131,7 +134,7 @@ impl Loaded {
         let mut http2 = http1.clone();
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         http2.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Self { http1: Arc::new(http1), http2: Arc::new(http2) })
+        Ok(Self { http1: Arc::new(http1), http2: Arc::new(http2), expires_at_millis })
     }
 }
 
@@ -163,8 +166,14 @@ impl Tls {
         Ok(())
     }
 
+    /// Until when the certificate that is shown now is valid, milliseconds since the Unix epoch; `None` where that cannot
+    /// be told.
+    pub fn expires_at_millis(&self) -> Option<i64> {
+        self.0.now.read().unwrap_or_else(PoisonError::into_inner).expires_at_millis
+    }
+
     /// Whether a client's certificate stands for an API key.
-    pub(crate) fn client_is_key(&self) -> bool {
+    pub fn client_is_key(&self) -> bool {
         self.0.client_is_key
     }
 

@@ -360,6 +360,21 @@ The five fields are those of cron: minute hour day month weekday, in UTC.")]
     },
     /// List schedules, when they are due, and what came of them.
     List,
+    /// Let a schedule rest; what is missed meanwhile is not made up for.
+    Pause {
+        /// The schedule's id, as 'list' shows it.
+        id: String,
+    },
+    /// Let it go on.
+    Resume {
+        /// The schedule's id, as 'list' shows it.
+        id: String,
+    },
+    /// Carry a schedule out now, whether it rests or not.
+    Run {
+        /// The schedule's id, as 'list' shows it.
+        id: String,
+    },
     /// Remove a schedule.
     Remove {
         /// The schedule's id, as 'list' shows it.
@@ -371,6 +386,18 @@ The five fields are those of cron: minute hour day month weekday, in UTC.")]
 pub(crate) enum ScheduledCommand {
     /// Predict every row of a table, which is read anew each time.
     Predict(PredictArgs),
+}
+
+/// When a key ends.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct EndsArgs {
+    /// After so many days from now.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) days: Option<u32>,
+    /// Never.
+    #[arg(long)]
+    pub(crate) never: bool,
 }
 
 /// A span of time such as `24h`, `30m`, `7d` or `90s`, in milliseconds.
@@ -558,6 +585,14 @@ pub(crate) enum KeysCommand {
         id: String,
         #[command(flatten)]
         limits: LimitArgs,
+    },
+    /// Set when a key ends by itself, counted from now.
+    #[command(after_help = "Example: athanor keys expire 0a1b2c3d4e5f --days 90")]
+    Expire {
+        /// The key's id, as 'list' shows it.
+        id: String,
+        #[command(flatten)]
+        ends: EndsArgs,
     },
     /// List keys, never their secrets.
     List,

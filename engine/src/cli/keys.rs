@@ -1,4 +1,4 @@
-//! `keys`: make, list, rotate, limit, revoke.
+//! `keys`: make, list, rotate, limit, set their end, revoke.
 
 use std::collections::HashMap;
 
@@ -86,6 +86,16 @@ pub(crate) fn run(context: &Context, command: KeysCommand) -> Result<()> {
             context.out.result(&json!({ "id": id, "limits": limits }), || match limits.is_none() {
                 true => format!("key {id} is not limited"),
                 false => format!("key {id} may ask for {}", limits_text(&limits)),
+            });
+        }
+        KeysCommand::Expire { id, ends } => {
+            let workspace = context.open()?;
+            // Without days it is '--never': one of the two is asked for.
+            let ends = ends.days.map(|days| workspace.clock.now_millis() + i64::from(days) * 86_400_000);
+            keys::expire(&workspace, &id, ends)?;
+            context.out.result(&json!({ "id": id, "expires_at_millis": ends }), || match ends {
+                Some(at) => format!("key {id} ends on {} (UTC)", time(at)),
+                None => format!("key {id} does not end by itself"),
             });
         }
         KeysCommand::Export { output } => {

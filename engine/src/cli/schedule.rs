@@ -1,5 +1,6 @@
 //! `schedule`: predictions by the clock.
 
+use athanor_protocol::cron::CronError;
 use serde_json::json;
 
 use super::{
@@ -17,8 +18,7 @@ use crate::{
 pub(crate) fn run(context: &Context, command: ScheduleCommand) -> Result<()> {
     match command {
         ScheduleCommand::Add { cron, what: ScheduledCommand::Predict(args) } => {
-            let cron: Cron =
-                cron.parse().map_err(|err: schedule::cron::CronError| EngineError::Usage(err.to_string()))?;
+            let cron: Cron = cron.parse().map_err(|err: CronError| EngineError::Usage(err.to_string()))?;
             let workspace = context.open()?;
             let mut from = source(&args.table);
             let path = std::path::absolute(&from.path).at("open", from.path.as_ref())?;
@@ -64,6 +64,22 @@ pub(crate) fn run(context: &Context, command: ScheduleCommand) -> Result<()> {
                 table(&["id", "when (UTC)", "model", "writes", "next", "last", ""], &rows)
             });
         }
+        ScheduleCommand::Pause { id } => {
+            schedule::pause(&context.open()?, &id, true)?;
+            context.out.result(&json!({ "id": id, "paused": true }), || format!("schedule {id} rests"));
+        }
+        ScheduleCommand::Resume { id } => {
+            schedule::pause(&context.open()?, &id, false)?;
+            context.out.result(&json!({ "id": id, "paused": false }), || format!("schedule {id} goes on"));
+        }
+        ScheduleCommand::Run { id } => {
+            schedule::run_now(&context.open()?, &id)?;
+            context.out.result(&json!({ "id": id, "asked": true }), || {
+                format!(
+                    "schedule {id} is carried out within a second where 'athanor serve' or the window has the workspace open"
+                )
+            });
+        }
         ScheduleCommand::Remove { id } => {
             schedule::remove(&context.open()?, &id)?;
             context.out.result(&json!({ "id": id, "removed": true }), || format!("schedule {id} is removed"));
@@ -87,7 +103,7 @@ fn row(schedule: &Schedule, now: i64) -> Vec<String> {
         schedule.cron.to_string(),
         schedule.predict.model.clone(),
         schedule.predict.output.display().to_string(),
-        schedule.next_millis(now).map_or("-".to_owned(), time),
+        schedule.next_millis(now).map_or(if schedule.paused { "rests" } else { "-" }.to_owned(), time),
         last.map_or("-".to_owned(), |last| time(last.began_millis)),
         outcome,
     ]

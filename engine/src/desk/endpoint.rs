@@ -1,6 +1,7 @@
 //! The endpoint of this process: started and stopped from a window, on threads of its own.
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
@@ -11,7 +12,7 @@ use athanor_protocol::{
     Code, Failure,
     api::{
         EndpointGet, EndpointLoad, EndpointSeries, EndpointStart, EndpointStatus, EndpointStop, EndpointTry, Event,
-        ServedModel, TryAnswer,
+        ServedModel, TlsChoice, TryAnswer,
     },
     names::check_model_name,
     registry::PRODUCTION,
@@ -22,7 +23,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{Desk, rollout};
-use crate::{EngineError, serving::Endpoint, transport::Transport, workspace::Workspace};
+use crate::{
+    EngineError,
+    identity::Identity,
+    serving::Endpoint,
+    transport::{self, TlsFiles, TlsPaths, Transport},
+    workspace::Workspace,
+};
 
 /// Longest that an answer of our own endpoint is waited for: longer than it gives itself.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,8 +55,26 @@ struct Running {
     endpoint: Arc<Endpoint>,
     state: State,
     workspace: Arc<Workspace>,
+    extras: Extras,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
+}
+
+/// What it has besides its socket for HTTP.
+struct Extras {
+    grpc: Option<SocketAddr>,
+    tls: Option<Arc<TlsFiles>>,
+    identity: Option<Arc<Identity>>,
+}
+
+impl Extras {
+    fn of(transport: &Transport) -> Self {
+        Self {
+            grpc: transport.grpc.as_ref().and_then(|socket| socket.local_addr().ok()),
+            tls: transport.tls.clone(),
+            identity: transport.identity.clone(),
+        }
+    }
 }
 
 /// Where and how an endpoint is to be served.
@@ -95,8 +120,17 @@ pub(super) fn endpoint_get(desk: &Arc<Desk>, _: EndpointGet) -> Result<EndpointS
         let now = desk.endpoint.now();
         match &now.running {
             Some(running) => {
-                let (url, since_millis) = (Some(running.url()), Some(running.since_millis));
-                (EndpointStatus { url, since_millis, models: running.endpoint.served(), problem: None }, true)
+                let Extras { grpc, tls, identity } = &running.extras;
+                let status = EndpointStatus {
+                    url: Some(running.url()),
+                    since_millis: Some(running.since_millis),
+                    grpc: grpc.map(|grpc| grpc.to_string()),
+                    tls: tls.as_ref().map(|tls| tls.status(&running.workspace)),
+                    token_issuer: identity.as_ref().map(|identity| identity.issuer().to_owned()),
+                    models: running.endpoint.served(),
+                    problem: None,
+                };
+                (status, true)
             }
             None => (EndpointStatus { problem: now.problem.clone(), ..EndpointStatus::default() }, false),
         }
@@ -111,33 +145,73 @@ pub(super) fn endpoint_get(desk: &Arc<Desk>, _: EndpointGet) -> Result<EndpointS
         model: version.model,
         version: version.version,
         signature: version.signature,
+        example: BTreeMap::new(),
     });
     Ok(EndpointStatus { models: models.collect(), ..status })
 }
 
 pub(super) fn endpoint_start(desk: &Arc<Desk>, ask: EndpointStart) -> Result<EndpointStatus, Failure> {
     // Before the socket: a port must not be taken for nothing.
-    desk.workspace()?;
+    let workspace = desk.workspace()?;
     let _turn = desk.endpoint.turn();
     if let Some(running) = &desk.endpoint.now().running {
         return Err(Failure::new(Code::Conflict, format!("the endpoint runs already at {}", running.url()))
             .hint("stop it first to start it on another port"));
     }
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ask.port));
+    let (listener, bound) = listen(ask.port)?;
+    let (mut config, mut transport) = (ServeConfig::new(bound), Transport::default());
+    let mut hosts = config.allowed_hosts.clone();
+    if let Some(port) = ask.options.grpc_port {
+        let (listener, bound) = listen(port)?;
+        hosts.extend(ServeConfig::new(bound).allowed_hosts);
+        transport.grpc = Some(listener);
+    }
+    if let Some(paths) = certificates(&workspace, &ask.options.tls, &hosts)? {
+        let files = Arc::new(TlsFiles::open(paths, false)?);
+        config.tls = Some(files.tls().clone());
+        transport.tls = Some(files);
+    }
+    start(desk, EndpointSetup { listener, config, device: "cpu".to_owned(), traces: None, transport })
+}
+
+/// A socket that this machine alone reaches.
+fn listen(port: u16) -> Result<(TcpListener, SocketAddr), Failure> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let refused = |err: std::io::Error| {
         let message = match err.kind() {
-            std::io::ErrorKind::AddrInUse => format!("port {} is in use by another program", ask.port),
-            std::io::ErrorKind::PermissionDenied => format!("port {} may not be used by this user", ask.port),
+            std::io::ErrorKind::AddrInUse => format!("port {port} is in use by another program"),
+            std::io::ErrorKind::PermissionDenied => format!("port {port} may not be used by this user"),
             _ => format!("cannot listen on {address}: {err}"),
         };
         Failure::new(Code::Unavailable, message)
-            .on(ask.port.to_string())
+            .on(port.to_string())
             .hint("choose another port; 0 takes one that is free")
     };
     let listener = TcpListener::bind(address).map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
-    let (config, transport) = (ServeConfig::new(bound), Transport::default());
-    start(desk, EndpointSetup { listener, config, device: "cpu".to_owned(), traces: None, transport })
+    Ok((listener, bound))
+}
+
+/// The files of the certificate that was chosen; `None` where nothing is encrypted.
+fn certificates(workspace: &Workspace, choice: &TlsChoice, hosts: &[String]) -> Result<Option<TlsPaths>, Failure> {
+    let (certificate, key) = match choice {
+        TlsChoice::Off => return Ok(None),
+        TlsChoice::Generated => transport::generated(workspace, hosts)?,
+        TlsChoice::Files { certificate, key } => {
+            let missing = |what: &str| {
+                Failure::new(Code::InvalidArgument, format!("the endpoint's TLS needs a file with {what}"))
+                    .hint("name the files of certificate and key, or let the workspace make a certificate")
+            };
+            if certificate.trim().is_empty() {
+                return Err(missing("the certificate"));
+            }
+            if key.trim().is_empty() {
+                return Err(missing("the certificate's private key"));
+            }
+            (workspace.root().join(certificate.trim()), workspace.root().join(key.trim()))
+        }
+    };
+    Ok(Some(TlsPaths { certificate, key, client_authorities: None, client_revocations: None }))
 }
 
 /// Starts on a socket that is bound already; the caller has the turn.
@@ -169,6 +243,13 @@ fn start(desk: &Arc<Desk>, setup: EndpointSetup) -> Result<EndpointStatus, Failu
             desk.publish(Event::AlertChanged { alert: Box::new(alert.clone()) });
         }
     }));
+    let extras = Extras::of(&setup.transport);
+    let observer = Arc::downgrade(desk);
+    endpoint.watcher().on_report(Box::new(move |report| {
+        if let Some(desk) = observer.upgrade() {
+            desk.publish(Event::MonitorReported { model: report.model.clone() });
+        }
+    }));
     let serve = Arc::clone(&endpoint).serve_with(setup.listener, setup.transport, state.clone(), stopped);
     let observer = Arc::downgrade(desk);
     let work = move || {
@@ -191,7 +272,7 @@ fn start(desk: &Arc<Desk>, setup: EndpointSetup) -> Result<EndpointStatus, Failu
         .map_err(|err| Failure::new(Code::Unavailable, format!("cannot start a thread for the endpoint: {err}")))?;
     let since_millis = workspace.clock.now_millis();
     now.problem = None;
-    now.running = Some(Running { bound, since_millis, endpoint, state, workspace, stop, thread });
+    now.running = Some(Running { bound, since_millis, endpoint, state, workspace, extras, stop, thread });
     drop(now);
     tell(desk);
     endpoint_get(desk, EndpointGet {})

@@ -1,11 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::path::Path;
 
 use athanor_protocol::{
-    api::{KeyCreate, KeyList, KeyRevoke, ModelAlias},
+    api::{EndpointOptions, KeyCreate, KeyList, KeyRevoke, ModelAlias},
     explanation::Explanation,
-    registry::Scope,
+    registry::{KeyLimits, Scope},
 };
 
 use super::*;
@@ -60,11 +60,11 @@ fn it_starts_answers_follows_and_stops() {
     assert_eq!((before.url, before.since_millis, before.models[0].version), (None, None, 1));
     assert_eq!(ask(&test.desk, row(json!(1))).unwrap_err().code, Code::Conflict);
 
-    let status = ask(&test.desk, EndpointStart { port: 0 }).unwrap();
+    let status = ask(&test.desk, EndpointStart::default()).unwrap();
     let url = status.url.clone().unwrap();
     assert!(url.starts_with("http://127.0.0.1:") && status.since_millis.is_some());
     assert_eq!(ask(&test.desk, EndpointGet {}).unwrap(), status);
-    assert_eq!(ask(&test.desk, EndpointStart { port: 0 }).unwrap_err().code, Code::Conflict);
+    assert_eq!(ask(&test.desk, EndpointStart::default()).unwrap_err().code, Code::Conflict);
 
     let tried = ask(&test.desk, row(json!(29.0))).unwrap();
     assert_eq!((tried.status, &tried.body["predictions"][0]["label"]), (200, &json!("malign")), "{tried:?}");
@@ -90,7 +90,12 @@ fn it_starts_answers_follows_and_stops() {
 
     // No key was left behind by trying, and a made one counts at once.
     assert!(ask(&test.desk, KeyList::default()).unwrap().items.is_empty());
-    let made = KeyCreate { name: "client".to_owned(), scopes: vec![Scope::Predict], expires_at_millis: None };
+    let made = KeyCreate {
+        name: "client".to_owned(),
+        scopes: vec![Scope::Predict],
+        expires_at_millis: None,
+        limits: KeyLimits::default(),
+    };
     let made = ask(&test.desk, made).unwrap();
     assert_eq!(get(&url, &made.key).1["models"][0]["version"], 1);
     produce(&test, Some(2));
@@ -105,7 +110,7 @@ fn it_starts_answers_follows_and_stops() {
     assert_eq!(ask(&test.desk, EndpointStop {}).unwrap().url, None, "again is no error");
     assert_eq!(ask(&test.desk, EndpointLoad {}).unwrap(), EndpointSeries::default());
     assert_eq!(told(&events), [(true, vec![1]), (true, vec![2]), (false, vec![2])]);
-    ask(&test.desk, EndpointStart { port }).unwrap();
+    ask(&test.desk, EndpointStart { port, ..EndpointStart::default() }).unwrap();
     test.desk.shut_down();
     assert!(!is_running(&test.desk));
 }
@@ -115,29 +120,67 @@ fn a_port_in_use_is_named_with_the_way_out() {
     let test = with_model();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let failure = ask(&test.desk, EndpointStart { port }).unwrap_err();
+    let failure = ask(&test.desk, EndpointStart { port, ..EndpointStart::default() }).unwrap_err();
     assert_eq!((failure.code, failure.subject), (Code::Unavailable, Some(port.to_string())));
     assert_eq!(failure.message, format!("port {port} is in use by another program"));
     assert!(failure.hint.is_some());
     assert!(!is_running(&test.desk));
     drop(taken);
-    assert!(ask(&test.desk, EndpointStart { port }).is_ok());
+    assert!(ask(&test.desk, EndpointStart { port, ..EndpointStart::default() }).is_ok());
 }
 
 #[test]
 fn without_models_it_runs_and_serves_none() {
     let test = TestDesk::open();
-    let status = ask(&test.desk, EndpointStart { port: 0 }).unwrap();
+    let status = ask(&test.desk, EndpointStart::default()).unwrap();
     assert!(status.url.is_some() && status.models.is_empty());
-    assert_eq!(TestDesk::new().desk.handle(EndpointStart { port: 0 }.into()).unwrap_err().code, Code::Conflict);
+    assert_eq!(TestDesk::new().desk.handle(EndpointStart::default().into()).unwrap_err().code, Code::Conflict);
 }
 
 #[test]
 fn another_workspace_ends_the_endpoint_of_the_one_before() {
     let test = with_model();
-    ask(&test.desk, EndpointStart { port: 0 }).unwrap();
+    ask(&test.desk, EndpointStart::default()).unwrap();
     let path = test.path("other").display().to_string();
     ask(&test.desk, athanor_protocol::api::WorkspaceOpen { path, create: true }).unwrap();
     let status = ask(&test.desk, EndpointGet {}).unwrap();
     assert_eq!((status.url, status.models.len()), (None, 0));
+}
+
+#[test]
+fn it_speaks_grpc_and_tls_where_it_is_told_to() {
+    let test = with_model();
+    let tls = TlsChoice::Generated;
+    let options = EndpointOptions { grpc_port: Some(0), tls };
+    let status = ask(&test.desk, EndpointStart { port: 0, options }).unwrap();
+    assert!(status.url.as_ref().unwrap().starts_with("https://127.0.0.1:"), "{status:?}");
+    assert!(std::net::TcpStream::connect(status.grpc.as_ref().unwrap()).is_ok(), "{status:?}");
+    assert_eq!((status.grpc == status.url, &status.token_issuer), (false, &None));
+    let shown = status.tls.clone().unwrap();
+    let root = test.desk.workspace().unwrap().root().to_owned();
+    assert_eq!((shown.generated, Path::new(&shown.certificate)), (true, root.join("keys/tls.crt").as_path()));
+    assert!(!shown.client_certificates && !shown.client_is_key);
+    let days = (shown.expires_at_millis.unwrap() - status.since_millis.unwrap()) / 86_400_000;
+    assert!((396..=397).contains(&days), "{days}");
+    assert_eq!(ask(&test.desk, row(json!(29.0))).unwrap().status, 200, "trying knows the certificate");
+    assert_eq!(ask(&test.desk, EndpointGet {}).unwrap(), status);
+    ask(&test.desk, EndpointStop {}).unwrap();
+
+    // From files, by a path that starts at the workspace.
+    std::fs::copy(root.join("keys/tls.crt"), root.join("own.crt")).unwrap();
+    std::fs::copy(root.join("keys/tls.key"), root.join("own.key")).unwrap();
+    let files = |certificate: &str, key: &str| {
+        let tls = TlsChoice::Files { certificate: certificate.to_owned(), key: key.to_owned() };
+        EndpointStart { port: 0, options: EndpointOptions { grpc_port: None, tls } }
+    };
+    let own = ask(&test.desk, files(" own.crt ", "own.key")).unwrap();
+    assert_eq!((own.tls.unwrap().generated, own.grpc), (false, None));
+    ask(&test.desk, EndpointStop {}).unwrap();
+    for (certificate, key, named) in
+        [("", "own.key", "certificate"), ("own.crt", "", "private key"), ("no.crt", "own.key", "no.crt")]
+    {
+        let failure = ask(&test.desk, files(certificate, key)).unwrap_err();
+        assert!(failure.message.contains(named), "{failure:?}");
+    }
+    assert!(!is_running(&test.desk));
 }

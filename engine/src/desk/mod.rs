@@ -14,11 +14,13 @@ mod endpoint;
 mod events;
 mod flow;
 mod host;
+mod keys;
 mod models;
 mod monitor;
 mod reading;
 mod rollout;
 mod runs;
+mod schedule;
 mod steward;
 #[cfg(test)]
 mod test_desk;
@@ -252,13 +254,23 @@ impl Desk {
             RolloutPromote => rollout::rollout_promote,
             RolloutAbort => rollout::rollout_abort,
             RolloutBack => rollout::rollout_back,
-            KeyList => models::key_list,
-            KeyCreate => models::key_create,
-            KeyRevoke => models::key_revoke,
+            KeyList => keys::key_list,
+            KeyCreate => keys::key_create,
+            KeyChange => keys::key_change,
+            KeyRotate => keys::key_rotate,
+            KeyRevoke => keys::key_revoke,
+            ScheduleList => schedule::schedule_list,
+            ScheduleAdd => schedule::schedule_add,
+            ScheduleEdit => schedule::schedule_edit,
+            SchedulePause => schedule::schedule_pause,
+            ScheduleRunNow => schedule::schedule_run_now,
+            ScheduleRemove => schedule::schedule_remove,
+            ScheduleReport => schedule::schedule_report,
             MonitorGet => monitor::monitor_get,
             MonitorConfigure => monitor::monitor_configure,
             AlertList => monitor::alert_list,
             AlertAcknowledge => monitor::alert_acknowledge,
+            AlertRetrain => monitor::alert_retrain,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Models, versions, aliases and keys.
+//! Models, versions and aliases.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,18 +9,16 @@ use std::{
 use athanor_protocol::{
     Code, Failure,
     api::{
-        AliasMoved, Done, Event, KeyCreate, KeyCreated, KeyList, KeyPage, KeyRevoke, ModelAlias, ModelExport,
-        ModelImport, ModelList, ModelPage, ModelPredict, ModelRegister, ModelRegistered, ModelVerify, ModelVersions,
-        PredictAnswer, VerifyAnswer, VersionPage,
+        AliasMoved, Done, Event, ModelAlias, ModelExport, ModelImport, ModelList, ModelPage, ModelPredict,
+        ModelRegister, ModelRegistered, ModelVerify, ModelVersions, PredictAnswer, VerifyAnswer, VersionPage,
     },
     registry::PRODUCTION,
     table::DataSource,
 };
 use athanor_store::{Page, PageRequest};
 
-use super::{Desk, endpoint};
+use super::{Desk, endpoint, schedule};
 use crate::{
-    keys,
     predict::{Job, predict_file},
     registry,
     runs::effects,
@@ -32,7 +30,8 @@ const PAGE: u32 = 100;
 /// Between two words about how far a batch prediction is.
 pub(super) const PROGRESS: Duration = Duration::from_millis(200);
 
-fn page(after: Option<String>) -> PageRequest {
+/// A page of that many.
+pub(super) fn page(after: Option<String>) -> PageRequest {
     PageRequest { size: PAGE, token: after }
 }
 
@@ -51,7 +50,7 @@ fn chosen(path: &str, what: &str) -> Result<PathBuf, Failure> {
 }
 
 /// A file to write. What the workspace keeps for itself is not written over by a slip in a dialog.
-fn target(workspace: &Workspace, path: &str, what: &str) -> Result<PathBuf, Failure> {
+pub(super) fn target(workspace: &Workspace, path: &str, what: &str) -> Result<PathBuf, Failure> {
     let path = chosen(path, what)?;
     if path.is_dir() || path.file_name().is_none() {
         return Err(Failure::new(Code::InvalidArgument, format!("{what} would replace a folder: {}", path.display()))
@@ -169,36 +168,7 @@ pub(super) fn model_predict(desk: &Arc<Desk>, ask: ModelPredict) -> Result<Predi
         }
     };
     let working = desk.works.begin(&ask.token);
-    let predicted = predict_file(&workspace, &job, &working.flag, &mut progress)?.report;
-    Ok(PredictAnswer { n_rows: predicted.n_rows, seconds: predicted.seconds, missing: predicted.missing })
-}
-
-pub(super) fn key_list(desk: &Arc<Desk>, ask: KeyList) -> Result<KeyPage, Failure> {
-    let Page { items, next } = desk.workspace()?.store.keys(&page(ask.after))?;
-    Ok(KeyPage { items, next })
-}
-
-pub(super) fn key_create(desk: &Arc<Desk>, ask: KeyCreate) -> Result<KeyCreated, Failure> {
-    let workspace = desk.workspace()?;
-    if ask.scopes.is_empty() {
-        return Err(Failure::new(Code::InvalidArgument, "a key that may do nothing is of no use")
-            .hint("choose what it may do: predict, admin or both"));
-    }
-    if ask.expires_at_millis.is_some_and(|at| at <= workspace.clock.now_millis()) {
-        return Err(Failure::new(Code::InvalidArgument, "the key would have expired already")
-            .hint("choose a time that is still to come"));
-    }
-    let (info, key) = keys::create(&workspace, ask.name.trim(), &ask.scopes, ask.expires_at_millis)?;
-    endpoint::refresh(desk);
-    desk.publish(Event::KeysChanged {});
-    Ok(KeyCreated { info, key })
-}
-
-pub(super) fn key_revoke(desk: &Arc<Desk>, ask: KeyRevoke) -> Result<Done, Failure> {
-    keys::revoke(&*desk.workspace()?, &ask.id)?;
-    endpoint::refresh(desk);
-    desk.publish(Event::KeysChanged {});
-    Ok(Done {})
+    Ok(schedule::answer(predict_file(&workspace, &job, &working.flag, &mut progress)?))
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use athanor_protocol::{
     api::{AuditList, EndpointGet, WorkCancel},
     names::RunId,
-    registry::Scope,
 };
 
 use super::*;
@@ -215,40 +214,9 @@ fn a_run_that_is_not_there_registers_nothing() {
 }
 
 #[test]
-fn keys_are_made_shown_once_and_revoked() {
-    let test = TestDesk::open();
-    let make = |name: &str, scopes: &[Scope], expires_at_millis| KeyCreate {
-        name: name.to_owned(),
-        scopes: scopes.to_vec(),
-        expires_at_millis,
-    };
-    let events = test.desk.subscribe();
-    let made = ask(&test.desk, make(" for the shop ", &[Scope::Predict], None)).unwrap();
-    assert_eq!(made.info.name, "for the shop");
-    assert!(made.key.starts_with(&format!("ath_{}_", made.info.id)));
-    assert!(!format!("{made:?}").contains(&made.key), "a secret is in no log");
-    let list = ask(&test.desk, KeyList::default()).unwrap();
-    assert_eq!(list.items, std::slice::from_ref(&made.info));
-    assert!(!serde_json::to_string(&list).unwrap().contains(made.key.rsplit('_').next().unwrap()));
-    ask(&test.desk, KeyRevoke { id: made.info.id.clone() }).unwrap();
-    assert!(ask(&test.desk, KeyList::default()).unwrap().items[0].revoked_at_millis.is_some());
-    assert_eq!(heard(&events), [Event::KeysChanged {}, Event::KeysChanged {}]);
-    for bad in [
-        make("", &[Scope::Predict], None),
-        make("a", &[], None),
-        make("a", &[Scope::Admin], Some(1)),
-        make(&"x".repeat(500), &[Scope::Admin], None),
-    ] {
-        assert_eq!(ask(&test.desk, bad.clone()).unwrap_err().code, Code::InvalidArgument, "{bad:?}");
-    }
-    assert_eq!(ask(&test.desk, KeyRevoke { id: "nothing".to_owned() }).unwrap_err().code, Code::NotFound);
-}
-
-#[test]
 fn without_a_workspace_everything_says_so() {
     let test = TestDesk::new();
     assert_eq!(ask(&test.desk, ModelList::default()).unwrap_err().code, Code::Conflict);
-    assert_eq!(ask(&test.desk, KeyList::default()).unwrap_err().code, Code::Conflict);
     let export = ModelExport { model: "a".to_owned(), version: 1, path: "/tmp/a".to_owned() };
     assert_eq!(ask(&test.desk, export).unwrap_err().code, Code::Conflict);
 }

@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use athanor_protocol::{
     Failure,
-    api::{AlertAcknowledge, AlertList, AlertPage, Event, MonitorConfigure, MonitorGet, MonitorView},
+    api::{
+        AlertAcknowledge, AlertList, AlertPage, AlertRetrain, AlertRetrained, Event, MonitorConfigure, MonitorGet,
+        MonitorView, RunStart, RunTag,
+    },
     monitor::{Alert, MonitorConfig},
 };
 use athanor_store::{AlertQuery, Page, PageRequest};
 
-use super::Desk;
-use crate::monitor;
+use super::{Desk, runs};
+use crate::monitor::{self, retrain};
 
+/// What a run that answers an alert is marked with.
+const ALERT_TAG: &str = "alert";
 /// Alerts on a page.
 const PAGE: u32 = 100;
 /// Most reports at once: each may name thousands of columns.
@@ -42,6 +47,43 @@ pub(super) fn alert_acknowledge(desk: &Arc<Desk>, ask: AlertAcknowledge) -> Resu
     let alert = monitor::acknowledge(&*desk.workspace()?, ask.id)?;
     desk.publish(Event::AlertChanged { alert: Box::new(alert.clone()) });
     Ok(alert)
+}
+
+pub(super) fn alert_retrain(desk: &Arc<Desk>, ask: AlertRetrain) -> Result<AlertRetrained, Failure> {
+    let workspace = desk.workspace()?;
+    let alert = workspace.store.alert(ask.id)?;
+    // As everywhere: a relative name of a table starts at the workspace.
+    let table = ask.table.as_deref().map(|table| workspace.root().join(table));
+    let prepared = retrain::prepare(&workspace, &alert, table.as_deref())?;
+    desk.publish(Event::WorkflowsChanged {});
+    desk.publish(Event::DataChanged {});
+    let settings = desk.host.settings();
+    let started = runs::run_start(
+        desk,
+        RunStart {
+            json: prepared.document,
+            device: settings.device,
+            seed: settings.seed,
+            up_to: None,
+            again_from: None,
+            token: ask.token,
+        },
+    )?;
+    // Who finds the run later finds what it was for.
+    let tag = RunTag {
+        run: started.run.clone(),
+        key: ALERT_TAG.to_owned(),
+        value: Some(format!("{} of {}:{}", alert.id, alert.model, alert.model_version)),
+    };
+    if let Err(failure) = runs::run_tag(desk, tag) {
+        tracing::warn!("the run {} bears no mark of its alert: {failure}", started.run);
+    }
+    Ok(AlertRetrained {
+        run: started.run,
+        workflow: prepared.workflow.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        table: prepared.table.display().to_string(),
+        n_rows: prepared.n_rows.map(|n| n as u64),
+    })
 }
 
 #[cfg(test)]
@@ -102,5 +144,9 @@ mod tests {
         let told = events.wait(std::time::Duration::ZERO);
         assert_eq!(told.last().map(|event| event.event.clone()), Some(Event::AlertChanged { alert: Box::new(seen) }));
         assert_eq!(ask(&test.desk, AlertAcknowledge { id: 99 }).unwrap_err().code, Code::NotFound);
+        let retrain = |id| AlertRetrain { id, table: None, token: String::new() };
+        assert_eq!(ask(&test.desk, retrain(99)).unwrap_err().code, Code::NotFound);
+        let imported = ask(&test.desk, retrain(alert.id)).unwrap_err();
+        assert!(imported.message.contains("tumours:1 was imported") && imported.hint.is_some(), "{imported:?}");
     }
 }

@@ -65,7 +65,7 @@ fn it_starts_goes_on_and_is_taken_back_with_and_without_an_endpoint() {
         assert_eq!(ask(&test.desk, start(2, &[10])).unwrap_err().code, Code::NotFound, "nothing is in production");
         produce(&test, 1);
         if is_running {
-            ask(&test.desk, EndpointStart { port: 0 }).unwrap();
+            ask(&test.desk, EndpointStart::default()).unwrap();
         }
         let events = test.desk.subscribe();
         assert_eq!(ask(&test.desk, start(1, &[10])).unwrap_err().code, Code::Conflict);
@@ -119,7 +119,7 @@ fn a_moved_alias_ends_the_rollout_that_stood_on_it() {
     let test = with_model();
     register(&test.desk, "tumours", 3);
     produce(&test, 1);
-    ask(&test.desk, EndpointStart { port: 0 }).unwrap();
+    ask(&test.desk, EndpointStart::default()).unwrap();
     ask(&test.desk, start(2, &[10])).unwrap();
     let events = test.desk.subscribe();
     produce(&test, 3);

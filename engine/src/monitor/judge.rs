@@ -16,6 +16,8 @@ pub const DRIFTED_SHARE: f64 = 0.5;
 pub const VIOLATED_SHARE: f64 = 0.1;
 /// An alert is resolved only below this part of what raises it, so that it does not flicker.
 pub const CALM: f64 = 0.8;
+/// Most columns whose bins a report keeps: it is kept in the database, and sent to whoever looks.
+const MAX_BINNED: usize = 100;
 /// Rows with truth below which quality raises nothing.
 const MIN_TRUTHS: u64 = 200;
 
@@ -27,7 +29,8 @@ pub fn report(
     period_millis: [i64; 2],
     quality: Option<QualityReport>,
 ) -> MonitorReport {
-    let inputs = columns(&statistics.inputs, &period.inputs);
+    let mut inputs = columns(&statistics.inputs, &period.inputs);
+    keep_bins(&mut inputs);
     let predictions = columns(&statistics.predictions, &period.predictions);
     let (drifted_share, said_share) = (share(&inputs), share(&predictions));
     MonitorReport {
@@ -51,6 +54,13 @@ pub fn report(
 fn columns(reference: &[ColumnStatistics], current: &Frame) -> Vec<ColumnDrift> {
     let compared = |reference: &ColumnStatistics| Some(compare(reference, &current.column(&reference.name)?.data));
     reference.iter().filter_map(compared).collect()
+}
+
+/// Leaves out the bins of columns beyond [`MAX_BINNED`]; those that drifted keep theirs first.
+fn keep_bins(columns: &mut [ColumnDrift]) {
+    let mut order: Vec<usize> = (0..columns.len()).collect();
+    order.sort_by_key(|&at| !columns[at].drifted);
+    order.into_iter().skip(MAX_BINNED).for_each(|at| columns[at].bins.clear());
 }
 
 /// The share of drifted columns among those that could be judged.

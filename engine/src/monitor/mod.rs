@@ -57,6 +57,9 @@ const WEBHOOK_KEY: &str = "keys/webhook.key";
 /// Told when an alert was raised, resolved or acknowledged.
 type Tell = Box<dyn Fn(&Alert) + Send + Sync>;
 
+/// Called with a report that is new.
+pub type TellReport = Box<dyn Fn(&MonitorReport) + Send + Sync>;
+
 /// Takes over what the endpoint captures.
 struct Inbox {
     workspace: Arc<Workspace>,
@@ -107,6 +110,7 @@ pub struct Watcher {
     progress: Mutex<Progress>,
     webhooks: OnceLock<Sender>,
     tell: OnceLock<Tell>,
+    tell_report: OnceLock<TellReport>,
 }
 
 impl Watcher {
@@ -134,6 +138,7 @@ impl Watcher {
             progress: Mutex::default(),
             webhooks: OnceLock::new(),
             tell: OnceLock::new(),
+            tell_report: OnceLock::new(),
         })
     }
 
@@ -146,6 +151,12 @@ impl Watcher {
     pub fn on_alert(&self, tell: Tell) {
         // A second listener would have to be told too: there is none.
         let _ = self.tell.set(tell);
+    }
+
+    /// Calls this with each new report. Counts once.
+    pub fn on_report(&self, tell: TellReport) {
+        // As with alerts.
+        let _ = self.tell_report.set(tell);
     }
 
     /// Writes what was captured, judges the periods that are over, tells of what changed. `statistics` gives what
@@ -226,6 +237,9 @@ impl Watcher {
         let quality = quality_of(&self.workspace, &registered)?;
         let mut report = judge::report((model, version), statistics, period, period_millis, quality);
         report.id = store.add_monitor_report(&report)?;
+        if let Some(tell) = self.tell_report.get() {
+            tell(&report);
+        }
         self.monitor.set_drift(model, version, judge::gauges(&report));
         let reports = store.monitor_reports(model, Some(version), config.patience.max(1))?;
         let open = open_alerts(&self.workspace, model)?;

@@ -33,6 +33,8 @@ pub struct Prepared {
     pub model: String,
     /// The workflow file, in the workspace.
     pub workflow: PathBuf,
+    /// What the file holds.
+    pub document: String,
     /// The table that it opens.
     pub table: PathBuf,
     /// Rows of the table, where it was made of captured requests.
@@ -68,7 +70,7 @@ pub fn prepare(workspace: &Workspace, alert: &Alert, table: Option<&Path>) -> Re
             let n = matched.rows.len();
             if n < MIN_ROWS {
                 let message = format!("{n} captured rows of {:?} have a truth; a table needs {MIN_ROWS}", alert.model);
-                let hint = "name a newer table with --table, or capture more and send truths to the feedback route";
+                let hint = "choose a newer table (--table), or capture more and send truths to the feedback route";
                 return Err(refuse(Code::Conflict, message, hint));
             }
             let path = workspace.root().join("data").join(format!("{name}.parquet"));
@@ -81,7 +83,7 @@ pub fn prepare(workspace: &Workspace, alert: &Alert, table: Option<&Path>) -> Re
     files::write_atomic(&path, document.as_bytes())?;
     let told = serde_json::json!({ "model": subject, "run": run.as_str(), "rows": n_rows });
     registry::audit(workspace, "alert.retrain", &alert.id.to_string(), told)?;
-    Ok(Prepared { alert: alert.id, model: alert.model.clone(), workflow: path, table, n_rows })
+    Ok(Prepared { alert: alert.id, model: alert.model.clone(), workflow: path, document, table, n_rows })
 }
 
 /// The workflow with its one table replaced.
@@ -115,7 +117,7 @@ fn write_table(path: &Path, rows: &[Joined], signature: &ModelSignature) -> Resu
         let name = input.name.as_str();
         if values().all(|value| value.is_none()) {
             let message = format!("column {name:?} was redacted, so captured rows cannot train the model");
-            return Err(refuse(Code::Conflict, message, "name a newer table with --table"));
+            return Err(refuse(Code::Conflict, message, "choose a newer table (--table)"));
         }
         columns.push(Column { name: name.into(), data: column(values(), input.dtype) });
     }

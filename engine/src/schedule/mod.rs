@@ -5,7 +5,6 @@
 //! while nobody was there is made up for once. A prediction that was broken off goes on where it was, since the next
 //! process finds it marked as begun.
 
-pub mod cron;
 mod runner;
 
 use std::{
@@ -13,11 +12,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use athanor_protocol::cron::Cron;
 use athanor_protocol::{Code, Failure, names::ModelRef, table::DataSource};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-pub use self::{cron::Cron, runner::Scheduler};
+pub use self::runner::{Scheduler, Watch};
 use crate::{
     error::{EngineError, IoContext, Result},
     files, registry,
@@ -77,8 +77,14 @@ pub struct Schedule {
     pub cron: Cron,
     /// What.
     pub predict: PredictTask,
-    /// When it was added: nothing before is due.
+    /// When it was added, or changed last: nothing before is due.
     pub added_millis: i64,
+    /// Whether it rests: nothing is due by the clock until it goes on.
+    #[serde(default)]
+    pub paused: bool,
+    /// When somebody asked for it to be carried out at once, and it was not yet.
+    #[serde(default)]
+    pub asked_millis: Option<i64>,
     /// What was done, newest first.
     #[serde(default)]
     pub executions: Vec<Execution>,
@@ -87,15 +93,17 @@ pub struct Schedule {
 impl Schedule {
     /// When it is due next.
     pub fn next_millis(&self, now: i64) -> Option<i64> {
-        self.due(now).or_else(|| self.cron.next_after(now))
+        self.due(now).or_else(|| self.cron.next_after(now).filter(|_| !self.paused))
     }
 
     /// The time at which it was due and has not been done: the last one where several were missed.
     fn due(&self, now: i64) -> Option<i64> {
         match self.executions.first() {
-            // Broken off: it goes on.
+            // Broken off: it goes on, also where it rests by now.
             Some(last) if last.ended_millis.is_none() => Some(last.due_millis),
-            Some(last) => self.cron.last_due(last.due_millis, now),
+            _ if self.asked_millis.is_some() => self.asked_millis,
+            _ if self.paused => None,
+            Some(last) => self.cron.last_due(last.due_millis.max(self.added_millis), now),
             None => self.cron.last_due(self.added_millis, now),
         }
     }
@@ -148,11 +156,7 @@ fn change<T>(workspace: &Workspace, change: impl FnOnce(&mut Vec<Schedule>) -> R
     Ok(done)
 }
 
-/// Adds a schedule.
-///
-/// # Errors
-/// If the model's name is none, the output is no table, or there are too many.
-pub fn add(workspace: &Workspace, cron: Cron, predict: PredictTask) -> Result<Schedule> {
+fn check(predict: &PredictTask) -> Result<()> {
     predict.model.parse::<ModelRef>()?;
     let ending = predict.output.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     if !matches!(ending.as_deref(), Some("csv" | "parquet")) {
@@ -163,6 +167,40 @@ pub fn add(workspace: &Workspace, cron: Cron, predict: PredictTask) -> Result<Sc
         let message = "a schedule needs absolute paths: it runs from another folder";
         return Err(EngineError::Usage(message.to_owned()));
     }
+    Ok(())
+}
+
+/// Two that write one file would take turns in destroying what the other has made.
+fn check_output<'a>(mut others: impl Iterator<Item = &'a Schedule>, output: &Path) -> Result<()> {
+    match others.find(|other| other.predict.output == output) {
+        None => Ok(()),
+        Some(other) => {
+            let message = format!("the schedule {} writes {} already", other.id, output.display());
+            Err(EngineError::Failure(Failure::new(Code::Conflict, message).hint("name another output")))
+        }
+    }
+}
+
+fn unknown(id: &str) -> EngineError {
+    let shown: String = id.chars().take(40).collect();
+    let failure = Failure::new(Code::NotFound, format!("there is no schedule {shown:?}"));
+    EngineError::Failure(failure.hint("'athanor schedule list' shows them"))
+}
+
+/// Changes one schedule.
+fn change_one<T>(workspace: &Workspace, id: &str, with: impl FnOnce(&mut Schedule) -> T) -> Result<T> {
+    change(workspace, |schedules| {
+        let found = schedules.iter_mut().find(|schedule| schedule.id == id);
+        found.map(with).ok_or_else(|| unknown(id))
+    })
+}
+
+/// Adds a schedule.
+///
+/// # Errors
+/// If the model's name is none, the output is no table, or there are too many.
+pub fn add(workspace: &Workspace, cron: Cron, predict: PredictTask) -> Result<Schedule> {
+    check(&predict)?;
     // A model that is not there yet is no mistake: it may be registered before it is due. A wrong name is said now.
     let mut random = [0_u8; 4];
     workspace.ids.secret(&mut random).at("read", Path::new("the system's randomness"))?;
@@ -171,6 +209,8 @@ pub fn add(workspace: &Workspace, cron: Cron, predict: PredictTask) -> Result<Sc
         cron,
         predict,
         added_millis: workspace.clock.now_millis(),
+        paused: false,
+        asked_millis: None,
         executions: vec![],
     };
     let added = schedule.clone();
@@ -179,15 +219,55 @@ pub fn add(workspace: &Workspace, cron: Cron, predict: PredictTask) -> Result<Sc
             let message = format!("the workspace has {MAX_SCHEDULES} schedules, the most that it may");
             return Err(EngineError::new(Code::TooLarge, message));
         }
-        if let Some(other) = schedules.iter().find(|other| other.predict.output == schedule.predict.output) {
-            let message = format!("the schedule {} writes {} already", other.id, other.predict.output.display());
-            return Err(EngineError::Failure(Failure::new(Code::Conflict, message).hint("name another output")));
-        }
+        check_output(schedules.iter(), &schedule.predict.output)?;
         schedules.push(schedule);
         Ok(())
     })?;
     registry::audit(workspace, "schedule.add", &added.id, json!({ "cron": added.cron, "model": added.predict.model }))?;
     Ok(added)
+}
+
+/// Changes what a schedule does and when. What it has done stays noted; nothing that was due before is made up for.
+///
+/// # Errors
+/// As [`add`], and if there is none of that id.
+pub fn edit(workspace: &Workspace, id: &str, cron: Cron, predict: PredictTask) -> Result<Schedule> {
+    check(&predict)?;
+    let now = workspace.clock.now_millis();
+    let changed = change(workspace, |schedules| {
+        check_output(schedules.iter().filter(|other| other.id != id), &predict.output)?;
+        let schedule = schedules.iter_mut().find(|schedule| schedule.id == id).ok_or_else(|| unknown(id))?;
+        (schedule.cron, schedule.predict, schedule.added_millis) = (cron, predict, now);
+        Ok(schedule.clone())
+    })?;
+    let told = json!({ "cron": changed.cron, "model": changed.predict.model });
+    registry::audit(workspace, "schedule.edit", id, told)?;
+    Ok(changed)
+}
+
+/// Lets a schedule rest, or go on. What is missed while it rests is not made up for.
+///
+/// # Errors
+/// If there is none of that id.
+pub fn pause(workspace: &Workspace, id: &str, paused: bool) -> Result<()> {
+    let now = workspace.clock.now_millis();
+    change_one(workspace, id, |schedule| {
+        if schedule.paused && !paused {
+            schedule.added_millis = now;
+        }
+        schedule.paused = paused;
+    })?;
+    registry::audit(workspace, if paused { "schedule.pause" } else { "schedule.resume" }, id, json!({}))
+}
+
+/// Asks for a schedule to be carried out at once, by whichever process carries schedules out.
+///
+/// # Errors
+/// If there is none of that id.
+pub fn run_now(workspace: &Workspace, id: &str) -> Result<()> {
+    let now = workspace.clock.now_millis();
+    change_one(workspace, id, |schedule| schedule.asked_millis = Some(now))?;
+    registry::audit(workspace, "schedule.run", id, json!({}))
 }
 
 /// Removes a schedule. A prediction of it that is at work ends by itself.
@@ -198,12 +278,7 @@ pub fn remove(workspace: &Workspace, id: &str) -> Result<()> {
     change(workspace, |schedules| {
         let before = schedules.len();
         schedules.retain(|schedule| schedule.id != id);
-        if schedules.len() == before {
-            let shown: String = id.chars().take(40).collect();
-            let failure = Failure::new(Code::NotFound, format!("there is no schedule {shown:?}"));
-            return Err(EngineError::Failure(failure.hint("'athanor schedule list' shows them")));
-        }
-        Ok(())
+        if schedules.len() == before { Err(unknown(id)) } else { Ok(()) }
     })?;
     registry::audit(workspace, "schedule.remove", id, json!({}))
 }
@@ -277,6 +352,8 @@ mod tests {
             cron: "@hourly".parse().unwrap(),
             predict: task(folder.path(), "a.csv"),
             added_millis: hour / 2,
+            paused: false,
+            asked_millis: None,
             executions: vec![],
         };
         assert_eq!(schedule.due(hour - 1), None);
@@ -295,5 +372,51 @@ mod tests {
         schedule.executions[0] = Execution { ended_millis: Some(11 * hour), ..done };
         assert_eq!(schedule.due(10 * hour + 5), None);
         assert_eq!(schedule.due(12 * hour), Some(12 * hour));
+        // While it rests nothing is due, but for what somebody asks for.
+        schedule.paused = true;
+        assert_eq!((schedule.due(12 * hour), schedule.next_millis(12 * hour)), (None, None));
+        schedule.asked_millis = Some(13 * hour + 7);
+        assert_eq!(schedule.due(14 * hour), Some(13 * hour + 7));
+    }
+
+    #[test]
+    fn schedules_are_changed_rest_and_are_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = Workspace::init(&folder.path().join("w")).unwrap();
+        let daily: Cron = "0 3 * * *".parse().unwrap();
+        let one = add(&workspace, daily.clone(), task(folder.path(), "a.csv")).unwrap();
+        let two = add(&workspace, daily.clone(), task(folder.path(), "b.csv")).unwrap();
+        let hourly: Cron = "@hourly".parse().unwrap();
+        let changed = edit(&workspace, &one.id, hourly.clone(), task(folder.path(), "c.csv")).unwrap();
+        assert_eq!((&changed.id, &changed.cron, changed.predict.output.ends_with("c.csv")), (&one.id, &hourly, true));
+        edit(&workspace, &one.id, hourly.clone(), task(folder.path(), "c.csv")).unwrap();
+        let taken = edit(&workspace, &two.id, daily.clone(), task(folder.path(), "c.csv")).unwrap_err();
+        assert_eq!(taken.code(), Code::Conflict);
+        pause(&workspace, &one.id, true).unwrap();
+        run_now(&workspace, &two.id).unwrap();
+        let [one_now, two_now] = list(&workspace).unwrap().try_into().unwrap();
+        assert!(one_now.paused && !two_now.paused);
+        assert!(one_now.asked_millis.is_none() && two_now.asked_millis.is_some());
+        assert!(two_now.due(workspace.clock.now_millis()).is_some());
+        pause(&workspace, &one.id, false).unwrap();
+        assert!(list(&workspace).unwrap()[0].next_millis(workspace.clock.now_millis()).is_some());
+        for refused in [
+            pause(&workspace, "none", true),
+            run_now(&workspace, "none"),
+            edit(&workspace, "none", daily, task(folder.path(), "d.csv")).map(drop),
+        ] {
+            assert_eq!(refused.unwrap_err().code(), Code::NotFound);
+        }
+    }
+
+    #[test]
+    fn documents_of_earlier_versions_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = Workspace::init(&folder.path().join("w")).unwrap();
+        let text = r#"{"version":1,"schedules":[{"id":"a","cron":"0 3 * * *","predict":{"model":"wine","source":
+            {"path":"/in.csv"},"output":"/out.csv","keep_input":true,"device":"cpu"},"added_millis":5}]}"#;
+        std::fs::write(workspace.root().join(FILE), text).unwrap();
+        let read = list(&workspace).unwrap().remove(0);
+        assert_eq!((read.paused, read.asked_millis, read.added_millis), (false, None, 5));
     }
 }

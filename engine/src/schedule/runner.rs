@@ -28,6 +28,23 @@ pub struct Scheduler {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Who is told what becomes of schedules; on the thread that carries them out.
+#[derive(Default)]
+pub struct Watch {
+    /// One was begun, or has ended.
+    pub changed: Option<Box<dyn Fn() + Send>>,
+    /// So many rows of one, by its id, are predicted.
+    pub progress: Option<Box<dyn Fn(&str, u64) + Send>>,
+}
+
+impl Watch {
+    fn changed(&self) {
+        if let Some(tell) = &self.changed {
+            tell();
+        }
+    }
+}
+
 #[derive(Default)]
 struct Told {
     flag: StopFlag,
@@ -38,13 +55,18 @@ struct Told {
 impl Scheduler {
     /// Begins. Nothing is written into a workspace that has no schedules.
     pub fn start(workspace: Arc<Workspace>) -> Self {
+        Self::start_with(workspace, Watch::default())
+    }
+
+    /// [`Self::start`] with somebody who is told what happens.
+    pub fn start_with(workspace: Arc<Workspace>, watch: Watch) -> Self {
         let told = Arc::new(Told::default());
         let seen = Arc::clone(&told);
         let thread = std::thread::Builder::new().name("schedules".to_owned()).spawn(move || {
             let mut held = None;
             while !seen.wait() {
                 // A panic in one prediction must not end the others.
-                let look = std::panic::AssertUnwindSafe(|| look(&workspace, &mut held, &seen.flag));
+                let look = std::panic::AssertUnwindSafe(|| look(&workspace, &mut held, &seen.flag, &watch));
                 match std::panic::catch_unwind(look) {
                     Ok(Ok(())) => {}
                     Ok(Err(err)) => tracing::warn!("schedules cannot be carried out: {err}"),
@@ -81,7 +103,7 @@ impl Told {
 }
 
 /// Does what is due, one thing after another.
-fn look(workspace: &Workspace, held: &mut Option<File>, stop: &StopFlag) -> Result<()> {
+fn look(workspace: &Workspace, held: &mut Option<File>, stop: &StopFlag, watch: &Watch) -> Result<()> {
     if !workspace.root().join(FILE).exists() || !hold(workspace, held)? {
         return Ok(());
     }
@@ -90,14 +112,21 @@ fn look(workspace: &Workspace, held: &mut Option<File>, stop: &StopFlag) -> Resu
         let due = list(workspace)?.into_iter().find_map(|schedule| Some((schedule.due(now)?, schedule)));
         let Some((due, schedule)) = due else { return Ok(()) };
         begin(workspace, &schedule.id, due, now)?;
-        let done =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| predict(workspace, &schedule.predict, stop)));
+        watch.changed();
+        let mut progress = |n_rows: u64| {
+            if let Some(tell) = &watch.progress {
+                tell(&schedule.id, n_rows);
+            }
+        };
+        let work = || predict(workspace, &schedule.predict, stop, &mut progress);
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         let done = done.unwrap_or_else(|_| Err(EngineError::new(Code::Internal, "the prediction broke down")));
         if stop.reason().is_some() && done.as_ref().is_err_and(|err| err.code() == Code::Cancelled) {
             // It stays marked as begun, and goes on the next time.
             return Ok(());
         }
         end(workspace, &schedule.id, due, done.map_err(EngineError::into_failure))?;
+        watch.changed();
     }
     Ok(())
 }
@@ -116,7 +145,12 @@ fn hold(workspace: &Workspace, held: &mut Option<File>) -> Result<bool> {
     Ok(held.is_some())
 }
 
-fn predict(workspace: &Workspace, task: &PredictTask, stop: &StopFlag) -> Result<Predicted> {
+fn predict(
+    workspace: &Workspace,
+    task: &PredictTask,
+    stop: &StopFlag,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Predicted> {
     let job = Job {
         reference: &task.model,
         source: &task.source,
@@ -124,7 +158,7 @@ fn predict(workspace: &Workspace, task: &PredictTask, stop: &StopFlag) -> Result
         keep_input: task.keep_input,
         device: &task.device,
     };
-    let predicted = predict_file(workspace, &job, stop, &mut |_| {})?;
+    let predicted = predict_file(workspace, &job, stop, progress)?;
     write_report(&predicted, &task.output)?;
     Ok(predicted)
 }
@@ -143,6 +177,8 @@ fn begin(workspace: &Workspace, id: &str, due: i64, now: i64) -> Result<()> {
                 failure: None,
             };
             schedule.executions.insert(0, began);
+            // Whatever was asked for is what begins now.
+            schedule.asked_millis = None;
             schedule.executions.truncate(MAX_PAST);
         }
         Ok(())
@@ -193,19 +229,28 @@ mod tests {
         };
         let added = add(&workspace, "* * * * *".parse().unwrap(), task).unwrap();
         let mut held = None;
-        look(&workspace, &mut held, &StopFlag::new()).unwrap();
+        let (began, seen) = std::sync::mpsc::channel();
+        let watch = Watch { changed: Some(Box::new(move || began.send(()).unwrap())), progress: None };
+        look(&workspace, &mut held, &StopFlag::new(), &watch).unwrap();
         assert!(list(&workspace).unwrap()[0].executions.is_empty(), "it is not due yet");
         change(&workspace, |schedules| {
             schedules[0].added_millis -= 3_600_000;
             Ok(())
         })
         .unwrap();
-        look(&workspace, &mut held, &StopFlag::new()).unwrap();
+        look(&workspace, &mut held, &StopFlag::new(), &watch).unwrap();
+        assert_eq!(seen.try_iter().count(), 2, "its beginning and its end are told");
         let executions = list(&workspace).unwrap().remove(0).executions;
         let [one] = executions.as_slice() else { panic!("{executions:?}") };
         assert!(one.ended_millis.is_some());
         assert_eq!(one.failure.as_ref().map(|failure| failure.code), Some(Code::NotFound), "there is no such model");
         assert_eq!(list(&workspace).unwrap()[0].id, added.id);
+        // Asked for, it is carried out though it rests, and once.
+        crate::schedule::pause(&workspace, &added.id, true).unwrap();
+        crate::schedule::run_now(&workspace, &added.id).unwrap();
+        look(&workspace, &mut held, &StopFlag::new(), &watch).unwrap();
+        look(&workspace, &mut held, &StopFlag::new(), &watch).unwrap();
+        assert_eq!(list(&workspace).unwrap()[0].executions.len(), 2);
         // Another process does not carry out meanwhile.
         assert!(!hold(&workspace, &mut None).unwrap());
     }

@@ -396,6 +396,12 @@ pub trait Store: crate::Governance + Send + Sync {
     /// `NotFound`.
     fn revoke_key(&self, id: &str, at_millis: i64) -> Result<ApiKeyInfo>;
 
+    /// Sets when a key ends by itself; `None` is never. One that has ended is valid again where the time is to come.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` for a key that was revoked.
+    fn set_key_expiry(&self, id: &str, expires_at_millis: Option<i64>) -> Result<ApiKeyInfo>;
+
     /// Notes that a key was used, to the minute: within one minute only the first call writes. An unknown key is no error.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use athanor_protocol::{
         DataAdd, DataRemove, EndpointGet, Hello, KeyCreate, KeyList, ModelList, RunList, StorageClean, StoragePart,
         StorageUsage, WorkflowDelete, WorkflowDraft, WorkflowExport, WorkflowImport, WorkflowList, WorkflowLoad,
     },
+    registry::KeyLimits,
 };
 use serde_json::{Value, json};
 
@@ -191,7 +192,15 @@ fn a_workspace_on_a_read_only_disk_is_looked_at_and_says_why_it_cannot_be_change
             window.refused(start(&sorting(&table)), "\"workspace\"").code,
             window.refused(StorageClean { part: StoragePart::Cache }, "\"workspace\"").code,
             window
-                .refused(KeyCreate { name: "k".into(), scopes: vec![], expires_at_millis: None }, "\"workspace\"")
+                .refused(
+                    KeyCreate {
+                        name: "k".into(),
+                        scopes: vec![],
+                        expires_at_millis: None,
+                        limits: KeyLimits::default(),
+                    },
+                    "\"workspace\"",
+                )
                 .code,
         ];
         assert_eq!(codes, [Code::PermissionDenied; 9]);

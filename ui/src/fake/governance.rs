@@ -2,7 +2,7 @@
 
 use athanor_protocol::{
     Failure,
-    api::{Done, ModelCardAnswer, ModelHistoryAnswer, Reply, Request, StageSet},
+    api::{Done, ModelCardAnswer, ModelCleaned, ModelHistoryAnswer, Reply, Request, StageSet},
     card::{Comparison, Difference, Estimate, InputRange, IntervalMethod, ModelCard, PairedTest, Slice, Verdict},
     governance::{AliasMove, CardText, DeletedVersion, MoveKind, Rules, Stage, StageChange},
     learner::{FloatType, LearnerSpec, TrainSpec},
@@ -67,6 +67,22 @@ pub fn history() -> ModelHistoryAnswer {
         rules: Rules::default(),
         own_rules: false,
     }
+}
+
+/// What cleaning does, or would do: one package goes, two versions are marked.
+pub fn cleaned() -> ModelCleaned {
+    let deleted = history().deleted;
+    let marked = |version: u32| DeletedVersion {
+        model: "tumours".to_owned(),
+        version,
+        sha256: "7a".repeat(32),
+        n_bytes: 64_657,
+        at_millis: NOW_MILLIS,
+        actor: "anna".to_owned(),
+        reason: "the retention does not keep it".to_owned(),
+        cleaned_at_millis: None,
+    };
+    ModelCleaned { freed_bytes: 67_874, removed: deleted, marked: vec![marked(2), marked(1)] }
 }
 
 fn estimate(key: &str, value: f64, interval: [f64; 2]) -> Estimate {
@@ -226,7 +242,7 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
         })),
         Request::ModelDelete(_) => Reply::ModelDelete(done()),
         Request::ModelRestore(_) => Reply::ModelRestore(done()),
-        Request::ModelClean(_) => Reply::ModelClean(Box::default()),
+        Request::ModelClean(_) => Reply::ModelClean(Box::new(cleaned())),
         Request::ModelCardGet(ask) => {
             let card = card(ask.version);
             let markdown = format!("# {}\n\nA card.\n", card.model);

@@ -11,6 +11,7 @@ mod models;
 mod monitor;
 mod rollouts;
 mod runs;
+mod schedules;
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
@@ -20,7 +21,7 @@ use athanor_protocol::{
 };
 
 #[allow(unused_imports, reason = "an area may have no sample values of its own")]
-pub use self::{data::*, flow::*, governance::*, host::*, models::*, monitor::*, rollouts::*, runs::*};
+pub use self::{data::*, flow::*, governance::*, host::*, models::*, monitor::*, rollouts::*, runs::*, schedules::*};
 
 /// The time at which everything in here happens: 2026-11-25 12:00 UTC.
 pub const NOW_MILLIS: i64 = 1_795_608_000_000;
@@ -126,6 +127,7 @@ fn answer(shared: &Rc<RefCell<Shared>>, id: RequestId, request: &Request) {
             .or_else(|| monitor::answer(request))
             .or_else(|| governance::answer(request))
             .or_else(|| rollouts::answer(request))
+            .or_else(|| schedules::answer(request))
     };
     let result = own.or_else(ready).unwrap_or_else(|| {
         Err(Failure::new(Code::Unsupported, format!("the fake engine has no answer to {}", request.method())))

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use athanor_protocol::{
     Code, Failure,
     api::{
-        AliasMoved, Done, EndpointSecond, EndpointSeries, EndpointStatus, EndpointTry, KeyCreated, KeyPage, ModelPage,
-        ModelRegistered, PredictAnswer, Reply, Request, ServedModel, TryAnswer, VerifyAnswer, VersionPage,
+        AliasMoved, Done, EndpointSecond, EndpointSeries, EndpointStatus, EndpointTry, KeyCreated, KeyDetails,
+        KeyEntry, KeyPage, KeyRotated, ModelPage, ModelRegistered, PredictAnswer, Reply, Request, ServedModel,
+        TlsStatus, TryAnswer, VerifyAnswer, VersionPage,
     },
     explanation::{Contribution, Explanation, ExplanationMethod},
     metric::MetricValue,
     names::RunId,
     package::FinalMetric,
-    registry::{ApiKeyInfo, ModelSummary, ModelVersion, PRODUCTION, Scope},
+    registry::{ApiKeyInfo, KeyLimits, ModelSummary, ModelVersion, PRODUCTION, Scope},
     signature::{InputColumn, ModelSignature, Task},
     table::DataType,
 };
@@ -121,11 +122,47 @@ pub fn endpoint_status() -> EndpointStatus {
     EndpointStatus {
         url: Some("http://127.0.0.1:8080".to_owned()),
         since_millis: Some(NOW_MILLIS - 2 * HOUR),
+        grpc: None,
+        tls: None,
+        token_issuer: None,
         models: vec![
-            ServedModel { model: "house-prices".to_owned(), version: 3, signature: wide_signature(34) },
-            ServedModel { model: "tumours".to_owned(), version: 6, signature: signature() },
+            ServedModel {
+                model: "house-prices".to_owned(),
+                version: 3,
+                signature: wide_signature(34),
+                example: BTreeMap::new(),
+            },
+            ServedModel {
+                model: "tumours".to_owned(),
+                version: 6,
+                signature: signature(),
+                example: BTreeMap::from([
+                    ("mean_radius".to_owned(), serde_json::json!(13.37)),
+                    ("mean_texture".to_owned(), serde_json::json!(18.84)),
+                    ("n_lesions".to_owned(), serde_json::json!(2)),
+                    ("site".to_owned(), serde_json::json!("left")),
+                    ("smoker".to_owned(), serde_json::json!(false)),
+                ]),
+            },
         ],
         problem: None,
+    }
+}
+
+/// An endpoint with everything that protects it.
+pub fn protected_endpoint() -> EndpointStatus {
+    EndpointStatus {
+        url: Some("https://127.0.0.1:8080".to_owned()),
+        grpc: Some("127.0.0.1:8081".to_owned()),
+        tls: Some(TlsStatus {
+            generated: true,
+            certificate: "/home/ada/clinic/keys/tls.crt".to_owned(),
+            expires_at_millis: Some(NOW_MILLIS + 380 * 24 * HOUR),
+            client_certificates: true,
+            client_is_key: true,
+        }),
+        token_issuer: Some("https://id.example".to_owned()),
+        ..endpoint_status()
     }
 }
 
@@ -181,6 +218,25 @@ pub fn api_keys() -> Vec<ApiKeyInfo> {
     ]
 }
 
+/// The same, with what they may ask for: one is limited and has two secrets, one is only used.
+pub fn key_entries() -> Vec<KeyEntry> {
+    let details = |id: &str| match id {
+        "k7q2m9xa" => KeyDetails {
+            limits: KeyLimits {
+                requests_per_second: Some(20.0),
+                rows_per_day: Some(1_000_000),
+                ..KeyLimits::default()
+            },
+            n_requests_today: 1_204,
+            n_rows_today: 18_960,
+            old_valid_until_millis: Some(NOW_MILLIS + 20 * HOUR),
+        },
+        "f3n8c1zt" => KeyDetails { n_requests_today: 12, n_rows_today: 12, ..KeyDetails::default() },
+        _ => KeyDetails::default(),
+    };
+    api_keys().into_iter().map(|info| KeyEntry { details: details(&info.id), info }).collect()
+}
+
 pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
     let reply = match request {
         Request::ModelList(_) => Reply::ModelList(Box::new(ModelPage { items: model_summaries(), next: None })),
@@ -225,7 +281,13 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
         }
         Request::ModelPredict(_) => {
             let missing = BTreeMap::from([("mean_texture".to_owned(), 14)]);
-            Reply::ModelPredict(Box::new(PredictAnswer { n_rows: 12_480, seconds: 0.84, missing }))
+            Reply::ModelPredict(Box::new(PredictAnswer {
+                version: 7,
+                n_rows: 12_480,
+                seconds: 0.84,
+                missing,
+                ..PredictAnswer::default()
+            }))
         }
         Request::EndpointGet(_) | Request::EndpointStart(_) => Reply::EndpointGet(Box::new(endpoint_status())),
         Request::EndpointStop(_) => {
@@ -234,7 +296,7 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
         }
         Request::EndpointLoad(_) => Reply::EndpointLoad(Box::new(endpoint_series())),
         Request::EndpointTry(ask) => Reply::EndpointTry(Box::new(tried(ask))),
-        Request::KeyList(_) => Reply::KeyList(Box::new(KeyPage { items: api_keys(), next: None })),
+        Request::KeyList(_) => Reply::KeyList(Box::new(KeyPage { items: key_entries(), next: None })),
         Request::KeyCreate(ask) => {
             let info = ApiKeyInfo {
                 id: "n3wk3y77".to_owned(),
@@ -247,6 +309,12 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
             };
             let key = "ath_n3wk3y77_5uQmT0yVb8dR2cXfHs6LpZ1eJw4NkGa9".to_owned();
             Reply::KeyCreate(Box::new(KeyCreated { info, key }))
+        }
+        Request::KeyChange(_) => Reply::KeyChange(Box::new(Done {})),
+        Request::KeyRotate(ask) => {
+            let key = format!("ath_{}_9pWr3nXk6VtQ1yHbC8mLd5sZ0aGeJf2u", ask.id);
+            let old_valid_until_millis = NOW_MILLIS + ask.grace_millis;
+            Reply::KeyRotate(Box::new(KeyRotated { key, old_valid_until_millis }))
         }
         Request::KeyRevoke(_) => Reply::KeyRevoke(Box::new(Done {})),
         _ => return None,

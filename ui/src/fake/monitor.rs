@@ -2,10 +2,10 @@
 
 use athanor_protocol::{
     Failure,
-    api::{AlertPage, MonitorView, Reply, Request},
+    api::{AlertPage, AlertRetrained, MonitorView, Reply, Request},
     monitor::{
-        Alert, AlertKind, ColumnDrift, ColumnQuality, DriftFigure, DriftMethod, MonitorConfig, MonitorReport,
-        QualityFigure, QualityReport,
+        Alert, AlertKind, BinOf, ColumnDrift, ColumnQuality, DriftBin, DriftFigure, DriftMethod, MonitorConfig,
+        MonitorReport, QualityFigure, QualityReport,
     },
     table::DataType,
 };
@@ -51,6 +51,36 @@ pub fn alerts() -> Vec<Alert> {
     ]
 }
 
+/// Bins of a column: a bell that has moved where it drifted, or some texts.
+fn bins(dtype: DataType, drifted: bool) -> Vec<DriftBin> {
+    let shift = if drifted { 2.5 } else { 0.2 };
+    match dtype {
+        DataType::Date => vec![],
+        DataType::Text | DataType::Bool => {
+            let now = if drifted { [0.28, 0.46, 0.12, 0.14] } else { [0.51, 0.38, 0.11, 0.0] };
+            let of = ["left", "right", "both"].map(|name| BinOf::Value(name.to_owned())).into_iter();
+            let of = of.chain([BinOf::Others(0)]);
+            let shares = [0.52, 0.37, 0.11, 0.0].into_iter().zip(now);
+            of.zip(shares).map(|(of, (reference, current))| DriftBin { of, reference, current }).collect()
+        }
+        _ => {
+            let bell = |middle: f64| -> Vec<f64> {
+                let heights: Vec<f64> = (0..12).map(|at| (-(f64::from(at) - middle).powi(2) / 6.0).exp()).collect();
+                let sum: f64 = heights.iter().sum();
+                heights.into_iter().map(|height| height / sum).collect()
+            };
+            let edge = |at: usize| 6.0 + 1.85 * at as f64;
+            let pairs = bell(4.0).into_iter().zip(bell(4.0 + shift));
+            let bin = |(at, (reference, current))| DriftBin {
+                of: BinOf::Range([edge(at), edge(at + 1)]),
+                reference,
+                current,
+            };
+            pairs.enumerate().map(bin).collect()
+        }
+    }
+}
+
 fn column(name: &str, dtype: DataType, by: Option<DriftMethod>, value: f64, p_value: Option<f64>) -> ColumnDrift {
     let figure = by.map(|method| DriftFigure { method, value, p_value });
     let drifted = by.is_some_and(|by| match p_value {
@@ -65,6 +95,7 @@ fn column(name: &str, dtype: DataType, by: Option<DriftMethod>, value: f64, p_va
         missing: [0.0, 0.012],
         judged_by: by,
         drifted,
+        bins: bins(dtype, drifted),
         figures: figure
             .into_iter()
             .chain([DriftFigure { method: DriftMethod::Psi, value: value * 0.6, p_value: None }])
@@ -150,6 +181,12 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
                 acknowledged_by: Some("anna".to_owned()),
                 ..found
             }))
+        }
+        Request::AlertRetrain(ask) => {
+            let made = || (format!("/home/ada/clinic/data/retrain-{}.parquet", ask.id), Some(412));
+            let (table, n_rows) = ask.table.clone().map_or_else(made, |table| (table, None));
+            let workflow = format!("retrain-{}", ask.id);
+            Reply::AlertRetrain(Box::new(AlertRetrained { run: super::run_id(0), workflow, table, n_rows }))
         }
         _ => return None,
     };

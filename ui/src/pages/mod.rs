@@ -6,6 +6,7 @@ pub mod endpoints;
 pub mod home;
 pub mod models;
 pub mod paged;
+mod paths;
 pub mod runs;
 pub mod settings;
 pub mod workflow;

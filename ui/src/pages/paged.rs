@@ -3,11 +3,11 @@
 use athanor_protocol::{
     Code, Failure,
     api::{
-        AlertList, AlertPage, Ask, AuditList, AuditPage, KeyList, KeyPage, Link, ModelList, ModelPage, ModelVersions,
-        VersionPage,
+        AlertList, AlertPage, Ask, AuditList, AuditPage, KeyEntry, KeyList, KeyPage, Link, ModelList, ModelPage,
+        ModelVersions, VersionPage,
     },
     monitor::Alert,
-    registry::{ApiKeyInfo, AuditEntry, ModelSummary, ModelVersion},
+    registry::{AuditEntry, ModelSummary, ModelVersion},
 };
 
 use crate::desk::{Desk, Ticket};
@@ -46,7 +46,7 @@ macro_rules! pages {
 pages! {
     ModelList => ModelPage of ModelSummary,
     ModelVersions => VersionPage of ModelVersion,
-    KeyList => KeyPage of ApiKeyInfo,
+    KeyList => KeyPage of KeyEntry,
     AuditList => AuditPage of AuditEntry,
     AlertList => AlertPage of Alert,
 }

@@ -2,8 +2,11 @@
 
 use athanor_protocol::{
     Code, Failure,
-    api::{EndpointStatus, Event, KeyPage, Reply, Request, TryAnswer},
-    registry::Scope,
+    api::{
+        EndpointOptions, EndpointStart, EndpointStatus, Event, KeyChange, KeyPage, KeyRotate, Reply, Request,
+        TlsChoice, TryAnswer,
+    },
+    registry::{KeyLimits, Scope},
 };
 use athanor_ui::{
     fake::{self, FakeHandle},
@@ -13,6 +16,7 @@ use athanor_ui::{
 use crate::help::Screen;
 
 const WIDE: [f32; 2] = [1280.0, 820.0];
+const DAY: i64 = 86_400_000;
 
 fn endpoints(size: [f32; 2], dark: bool, before: impl FnOnce(&FakeHandle)) -> Screen {
     let mut screen = Screen::new(size, dark, before);
@@ -65,6 +69,64 @@ fn the_endpoint_is_started_on_the_port_of_the_settings_and_stopped_with_an_undo(
     assert!(screen.fake.sent().iter().any(|ask| matches!(ask, Request::EndpointStop(_))));
     screen.click("Undo");
     assert!(screen.fake.sent().iter().any(|ask| matches!(ask, Request::EndpointStart(_))));
+}
+
+#[test]
+fn addresses_and_what_protects_them_are_told() {
+    let guarded = |fake: &FakeHandle| {
+        fake.on(|ask| {
+            matches!(ask, Request::EndpointGet(_)).then(|| Ok(Reply::EndpointGet(Box::new(fake::protected_endpoint()))))
+        });
+    };
+    for (dark, theme) in [(true, "dark"), (false, "light")] {
+        for (size, what) in [(WIDE, "wide"), ([1000.0, 640.0], "narrow")] {
+            let mut screen = endpoints(size, dark, guarded);
+            screen.show(&format!("endpoints-guarded-{what}-{theme}"));
+            assert!(screen.has("https://127.0.0.1:8080") && screen.has("127.0.0.1:8081"), "{what} {theme}");
+        }
+    }
+    let mut screen = endpoints(WIDE, true, guarded);
+    for label in [
+        "TLS",
+        "with a certificate of this workspace's making, valid until 2027-12-10",
+        "clients must have a certificate, which stands for a key that may predict",
+        "tokens of https://id.example are taken in the place of keys",
+    ] {
+        assert!(screen.has(label), "{label}");
+    }
+    screen.click("Copy the certificate's path");
+    assert!(screen.has("Copied the certificate's path"));
+    screen.click("Copy the address for gRPC");
+    assert!(screen.has("Copied the address for gRPC"));
+    let screen = endpoints(WIDE, true, |_| {});
+    assert!(screen.has("no TLS") && screen.has("only programs on this machine can reach it") && !screen.has("gRPC"));
+}
+
+#[test]
+fn grpc_and_tls_are_chosen_before_the_start_and_remembered() {
+    for (dark, theme) in [(true, "dark"), (false, "light")] {
+        let mut screen = endpoints([1000.0, 640.0], dark, stopped);
+        screen.click("gRPC too");
+        screen.click("From files");
+        screen.type_into("Certificate file (PEM)", "own.crt");
+        screen.type_into("Private key file (PEM)", "own.key");
+        screen.show(&format!("endpoints-options-{theme}"));
+        screen.click("Start");
+        let tls = TlsChoice::Files { certificate: "own.crt".to_owned(), key: "own.key".to_owned() };
+        let options = EndpointOptions { grpc_port: Some(0), tls };
+        assert!(screen.fake.sent().contains(&EndpointStart { port: 0, options: options.clone() }.into()));
+        screen.harness.run_steps(8);
+        let saved = screen.fake.sent().into_iter().rev().find_map(|ask| match ask {
+            Request::SettingsSet(ask) => Some(ask.settings.endpoint_options),
+            _ => None,
+        });
+        assert_eq!(saved, Some(options));
+    }
+    let mut screen = endpoints(WIDE, true, stopped);
+    screen.click("Made here");
+    screen.click("Start");
+    let options = EndpointOptions { grpc_port: None, tls: TlsChoice::Generated };
+    assert!(screen.fake.sent().contains(&EndpointStart { port: 0, options }.into()));
 }
 
 #[test]
@@ -139,7 +201,10 @@ fn the_form_is_made_from_what_the_model_takes_and_the_answer_is_shown() {
     assert_eq!(asked.model, "tumours");
     assert_eq!(asked.values["mean_radius"], serde_json::json!(14.2));
     assert_eq!(asked.values["smoker"], serde_json::json!(false));
-    assert_eq!(asked.values["site"], serde_json::Value::Null);
+    // What training saw most; of a date nothing is known here.
+    assert_eq!(asked.values["site"], serde_json::json!("left"));
+    assert_eq!(asked.values["mean_texture"], serde_json::json!(18.84));
+    assert_eq!(asked.values["examined_on"], serde_json::json!("2026-11-25"));
     for label in ["HTTP 200", "malignant: 92.9 %", "benign: 7.1 %"] {
         assert!(screen.has(label), "{label}");
     }
@@ -251,6 +316,10 @@ fn a_key_is_made_shown_once_and_then_gone() {
     screen.type_into("Name", "lab robot");
     screen.click("Change what is served and everything else in this workspace");
     screen.click("1 year");
+    screen.type_into("Requests in a second", "many");
+    assert!(screen.has("A number is needed."));
+    screen.type_into("Requests in a second", "2.5");
+    screen.type_into("Rows in a day", "10 000");
     screen.show("endpoints-key-new");
     screen.click("Make key");
     let asked = screen
@@ -260,7 +329,9 @@ fn a_key_is_made_shown_once_and_then_gone() {
         .find_map(|ask| if let Request::KeyCreate(ask) = ask { Some(*ask) } else { None });
     let asked = asked.expect("it was sent");
     assert_eq!((asked.name.as_str(), asked.scopes), ("lab robot", vec![Scope::Predict, Scope::Admin]));
-    assert_eq!(asked.expires_at_millis, Some(fake::NOW_MILLIS + 365 * 86_400_000));
+    assert_eq!(asked.expires_at_millis, Some(fake::NOW_MILLIS + 365 * DAY));
+    let limits = KeyLimits { requests_per_second: Some(2.5), rows_per_day: Some(10_000), ..KeyLimits::default() };
+    assert_eq!(asked.limits, limits);
     screen.show("endpoints-key-made");
     assert!(screen.has_text("ath_n3wk3y77_"));
     // Neither Escape nor a click beside it loses the secret.
@@ -286,6 +357,85 @@ fn a_key_is_revoked_after_a_question() {
         !screen.has("Revoke trial") && !screen.has("Revoke old laptop"),
         "expired and revoked keys have nothing to revoke"
     );
+}
+
+#[test]
+fn keys_tell_what_they_may_ask_for_and_that_is_changed_with_an_undo() {
+    for (dark, theme) in [(true, "dark"), (false, "light")] {
+        for (size, what) in [(WIDE, "wide"), ([1000.0, 640.0], "narrow")] {
+            let mut screen = endpoints(size, dark, |_| {});
+            screen.click("Keys");
+            screen.show(&format!("endpoints-keys-{what}-{theme}"));
+            assert!(screen.has("20 requests/s, 1,000,000 rows/day") && screen.has("Two secrets are valid"), "{what}");
+            assert!(screen.has("today 1,204 requests"), "{what}");
+            screen.click("Change ward 4 tablet");
+            screen.show(&format!("endpoints-key-change-{what}-{theme}"));
+            assert!(screen.has("It ends on 2027-01-24."), "{what}");
+        }
+    }
+    let mut screen = endpoints(WIDE, true, |_| {});
+    screen.click("Keys");
+    screen.click("Change ward 4 tablet");
+    screen.click("Never");
+    screen.type_into("Requests in a second", "");
+    screen.type_into("Requests in a day", "5000");
+    screen.click("Change key");
+    let changes = |screen: &Screen| {
+        let sent = screen.fake.sent().into_iter();
+        sent.filter_map(|ask| if let Request::KeyChange(ask) = ask { Some(*ask) } else { None }).collect::<Vec<_>>()
+    };
+    let limits = KeyLimits { requests_per_day: Some(5_000), rows_per_day: Some(1_000_000), ..KeyLimits::default() };
+    let change = KeyChange { id: "k7q2m9xa".to_owned(), expires_at_millis: None, limits };
+    assert_eq!(changes(&screen), [change]);
+    assert!(screen.has("Changed the key ward 4 tablet"));
+    screen.click("Undo");
+    let back = changes(&screen).pop().expect("it was taken back");
+    assert_eq!(back.expires_at_millis, Some(fake::NOW_MILLIS + 60 * DAY));
+    assert_eq!(back.limits.requests_per_second, Some(20.0));
+    // One that has ended can be given another end; one that was revoked can't.
+    assert!(!screen.has("Change old laptop") && !screen.has("New secret for trial"));
+    screen.click("Change trial");
+    assert!(screen.has("It ended on 2026-11-22; with a new end it is valid again."));
+}
+
+#[test]
+fn a_refused_change_of_a_key_stays_in_its_form() {
+    let mut screen = endpoints(WIDE, true, |fake| {
+        fake.on(|ask| match ask {
+            Request::KeyChange(_) => {
+                let failure = Failure::new(Code::Conflict, "the key \"ward 4 tablet\" was revoked");
+                Some(Err(failure.hint("make another one: what is revoked stays so")))
+            }
+            _ => None,
+        });
+    });
+    screen.click("Keys");
+    screen.click("Change ward 4 tablet");
+    screen.click("Never");
+    screen.click("Change key");
+    assert!(screen.has_text("was revoked: make another one"));
+    screen.click("Cancel");
+    assert!(!screen.has("Change key"));
+}
+
+#[test]
+fn a_key_is_given_another_secret_that_is_shown_once() {
+    let mut screen = endpoints(WIDE, false, |_| {});
+    screen.click("Keys");
+    screen.click("New secret for deploy script");
+    screen.click("7 days");
+    screen.show("endpoints-key-rotate");
+    screen.click("Make a new secret");
+    let asked = KeyRotate { id: "f3n8c1zt".to_owned(), grace_millis: 7 * DAY };
+    assert!(screen.fake.sent().contains(&asked.into()));
+    screen.show("endpoints-key-rotated");
+    assert!(screen.has_text("ath_f3n8c1zt_") && screen.has("The old secret is valid until 2026-12-02 12:00:00 UTC."));
+    screen.click("I have kept it");
+    assert!(!screen.has_text("ath_f3n8c1zt_"));
+    screen.click("New secret for ward 4 tablet");
+    assert!(screen.has_text("It was given another secret lately"));
+    screen.click("No time");
+    assert!(screen.has_text("are refused from then on"));
 }
 
 #[test]

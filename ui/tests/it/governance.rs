@@ -2,7 +2,7 @@
 
 use athanor_protocol::{
     Code, Failure,
-    api::{Event, ModelStage, Reply, Request},
+    api::{Event, ModelRules, ModelStage, Reply, Request},
     governance::{Rules, Stage},
 };
 use athanor_ui::{
@@ -153,6 +153,71 @@ fn the_history_tells_who_did_what_and_restores_what_was_deleted() {
     assert!(ruled(&screen).last().is_some_and(|ask| ask.rules.is_none()), "its own rules are taken away again");
     screen.click("Back to the versions");
     assert!(screen.has("Promote to production"));
+}
+
+#[test]
+fn what_cleaning_keeps_is_set_and_what_would_go_is_seen_before_it_goes() {
+    for (dark, theme) in [(true, "dark"), (false, "light")] {
+        for (size, what) in [(WIDE, "wide"), ([1000.0, 640.0], "narrow")] {
+            let mut screen = tumours(size, dark, |_| {});
+            screen.click("History and rules of this model");
+            screen.click("the newest");
+            screen.show(&format!("governance-retention-{what}-{theme}"));
+            screen.click("Discard");
+            screen.click("What would go");
+            screen.show(&format!("governance-clean-{what}-{theme}"));
+            assert!(screen.has("Goes for good") && screen.has("tumours:8") && screen.has("tumours:2"), "{what}");
+        }
+    }
+    let mut screen = tumours([1280.0, 1200.0], true, |_| {});
+    screen.click("History and rules of this model");
+    assert!(screen.has("With neither, every version is kept."));
+    screen.click("the newest");
+    screen.click("what is not older than");
+    assert!(screen.has_text("Nothing that is served goes."));
+    screen.click("Save for this model");
+    let rules = Rules { keep_newest: Some(5), keep_days: Some(90), ..Rules::default() };
+    let ask = ModelRules { model: Some("tumours".to_owned()), rules: Some(rules.clone()) };
+    assert!(screen.fake.sent().contains(&ask.into()));
+    screen.click("the newest");
+    screen.click("what is not older than");
+    screen.click("Save for the workspace");
+    assert!(screen.fake.sent().contains(&ModelRules { model: None, rules: Some(rules) }.into()));
+    assert!(screen.has("Changed the rules of the workspace"));
+
+    screen.click("What would go");
+    let cleans =
+        |screen: &Screen, dry: bool| sent(screen, |ask| matches!(ask, Request::ModelClean(ask) if ask.dry_run == dry));
+    assert!(cleans(&screen, true) && !cleans(&screen, false));
+    screen.click("Clean");
+    assert!(!cleans(&screen, false), "not before it was said that packages go for good");
+    screen.click("Remove 1 package for good");
+    screen.click("Clean");
+    assert!(cleans(&screen, false));
+    assert!(screen.has("Removed 1 package (67.9 kB), marked 2 versions as deleted"));
+    assert!(!screen.has("Goes for good"));
+}
+
+#[test]
+fn a_cleaning_that_fails_says_so_in_its_place_and_one_of_nothing_needs_no_button() {
+    let mut screen = tumours(WIDE, true, |fake| {
+        fake.on(|ask| match ask {
+            Request::ModelClean(ask) if !ask.dry_run => {
+                let failure = Failure::new(Code::PermissionDenied, "cannot remove artifacts/2c/2c: permission denied");
+                Some(Err(failure.hint("make the folder writable")))
+            }
+            _ => None,
+        });
+    });
+    screen.click("History and rules of this model");
+    screen.click("What would go");
+    screen.click("Remove 1 package for good");
+    screen.click("Clean");
+    assert!(screen.has_text("permission denied. Make the folder writable."));
+    screen.click("Close");
+    screen.fake.on(|ask| matches!(ask, Request::ModelClean(_)).then(|| Ok(Reply::ModelClean(Box::default()))));
+    screen.click("What would go");
+    assert!(screen.has_text("Nothing would go") && !screen.has("Clean"));
 }
 
 #[test]

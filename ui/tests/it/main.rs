@@ -14,6 +14,7 @@ mod monitoring;
 mod rollouts;
 mod runs;
 mod runs_look;
+mod schedules;
 mod settings;
 mod widgets;
 mod workflow;

@@ -75,6 +75,42 @@ fn the_model_that_needs_a_look_is_shown_first_with_what_drifted() {
 }
 
 #[test]
+fn a_column_opens_its_values_in_training_and_now_as_paired_bars() {
+    for (dark, theme) in [(true, "dark"), (false, "light")] {
+        for (size, what) in [([1280.0, 1000.0], "wide"), ([1000.0, 640.0], "narrow"), ([700.0, 1000.0], "column")] {
+            let mut screen = monitoring(size, dark, report_only);
+            screen.click("How mean_radius is spread");
+            screen.show(&format!("monitoring-spread-{what}-{theme}"));
+            assert!(screen.has("training, 398 values") && screen.has("now, 1,186 values"), "{what} {theme}");
+            screen.click("How site is spread");
+            screen.show(&format!("monitoring-spread-text-{what}-{theme}"));
+            assert!(screen.has("left: 52 % in training, 28 % now"), "{what} {theme}");
+            assert!(screen.has("not seen in training: 0 % in training, 14 % now"), "{what} {theme}");
+        }
+    }
+    let mut screen = monitoring(TALL, true, report_only);
+    screen.click("How mean_radius is spread");
+    assert!(screen.has_text("6 to 7.85: "));
+    screen.click("How mean_radius is spread");
+    assert!(!screen.has_text("6 to 7.85: "));
+    screen.click("How examined_on is spread");
+    assert!(screen.has_text("This report keeps no bins of the column"));
+    screen.click("Close the bars");
+    assert!(!screen.has_text("This report keeps no bins of the column"));
+}
+
+#[test]
+fn a_new_report_is_looked_at_by_itself() {
+    let mut screen = monitoring(TALL, true, |_| {});
+    screen.fake.forget_sent();
+    screen.fake.event(Event::MonitorReported { model: "tumours".to_owned() });
+    screen.settle();
+    let asked = screen.fake.sent();
+    assert!(asked.iter().any(|ask| matches!(ask, Request::MonitorGet(ask) if ask.model == "tumours")), "{asked:?}");
+    assert!(!asked.iter().any(|ask| matches!(ask, Request::MonitorGet(ask) if ask.model == "house-prices")));
+}
+
+#[test]
 fn an_alert_is_acknowledged_and_leads_to_a_retraining() {
     let mut screen = monitoring(TALL, true, |_| {});
     assert!(screen.has_text("data quality of site, version 6, raised 3 h ago, seen by anna 30 min ago"));
@@ -82,7 +118,34 @@ fn an_alert_is_acknowledged_and_leads_to_a_retraining() {
     assert!(screen.fake.sent().iter().any(|ask| matches!(ask, Request::AlertAcknowledge(ask) if ask.id == 3)));
     assert!(screen.has("Noted that you have seen the alert"));
     screen.click("Retrain on newer data");
-    assert!(screen.has_text("Copied the command that retrains"));
+    let retrain = |table: Option<&str>| {
+        let table = table.map(str::to_owned);
+        move |ask: &Request| matches!(ask, Request::AlertRetrain(ask) if ask.id == 3 && ask.table == table)
+    };
+    assert!(screen.fake.sent().iter().any(retrain(None)));
+    assert!(screen.has("A run that retrains tumours has begun"));
+    assert!(screen.has_text("on 412 captured rows with their truth"));
+    screen.show("monitoring-retrained");
+    screen.click("Show the run");
+    assert!(screen.fake.sent().iter().any(|ask| matches!(ask, Request::RunGet(ask) if ask.run == fake::run_id(0))));
+
+    let mut screen = monitoring(TALL, false, |fake| {
+        fake.on(|ask| match ask {
+            Request::AlertRetrain(ask) if ask.table.is_none() => {
+                let failure =
+                    Failure::new(Code::Conflict, "12 captured rows of \"tumours\" have a truth; a table needs 50");
+                Some(Err(failure.hint("choose a newer table (--table), or capture more")))
+            }
+            _ => None,
+        });
+    });
+    screen.click("Retrain on newer data");
+    assert!(screen.has("Retrain tumours on a table") && screen.has_text("12 captured rows"));
+    screen.show("monitoring-retrain-table");
+    screen.type_into("Table", "/data/october.csv");
+    screen.click("Retrain");
+    assert!(screen.fake.sent().iter().any(retrain(Some("/data/october.csv"))));
+    assert!(screen.has_text("on october.csv") && !screen.has("Retrain tumours on a table"));
 }
 
 #[test]

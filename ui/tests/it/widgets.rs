@@ -349,6 +349,36 @@ fn a_thing_that_cannot_come_back_goes_only_once_its_name_is_typed() {
 }
 
 #[test]
+fn the_buttons_of_a_dialog_are_in_view_however_low_the_window_is() {
+    for height in [300.0, 640.0, 1400.0] {
+        // What is in the body grows while it is open.
+        let (mut harness, state) = drawn([1000.0, height], true, (4_u32, false), |ui, (n_fields, done)| {
+            widgets::dialog_parts(ui, "high", "A form of many fields", 420.0, |parts| {
+                parts.body(|ui| {
+                    (0..*n_fields).for_each(|at| {
+                        widgets::field(ui, &format!("Field {at}"), "", None, |ui| {
+                            widgets::line_edit(ui, &format!("Field {at}"), &mut String::new(), "", false)
+                        });
+                    });
+                });
+                parts.footer(|ui| *done |= widgets::button(ui, Kind::Primary, None, "Go on").clicked());
+            });
+        });
+        for n_fields in [4, 12, 40, 1] {
+            state.borrow_mut().0 = n_fields;
+            harness.run_steps(6);
+            let rect = harness.get_by_label("Go on").rect();
+            assert!(rect.min.y >= 0.0 && rect.max.y <= height - 16.0, "{n_fields} fields in {height}: {rect:?}");
+            let title = harness.get_by_label("A form of many fields").rect();
+            assert!(title.min.y >= 0.0, "{n_fields} fields in {height}: {title:?}");
+            state.borrow_mut().1 = false;
+            click(&mut harness, "Go on");
+            assert!(state.borrow().1, "{n_fields} fields in {height}");
+        }
+    }
+}
+
+#[test]
 fn escape_and_keep_leave_the_thing_alone() {
     for by_key in [true, false] {
         let state: (Confirm<u32>, Option<u32>) = (Confirm::new(), None);

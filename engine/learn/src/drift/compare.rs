@@ -10,7 +10,7 @@ use athanor_protocol::{
 };
 
 use super::{
-    ks,
+    bins, ks,
     shares::{common_counts, deviation, jensen_shannon, n_different, psi, wasserstein},
     sorted,
     tables::{chi_squared, share_difference},
@@ -44,14 +44,19 @@ pub fn compare(reference: &ColumnStatistics, current: &ColumnData) -> ColumnDrif
         judged_by: None,
         drifted: false,
         figures: Vec::new(),
+        bins: Vec::new(),
     };
     let is_tested = reference.n_rows <= MAX_TESTED_ROWS;
     if matches!(reference.dtype, DataType::Text | DataType::Bool) {
+        let names = &reference.categories;
         let (reference, current) = categories(reference, current);
+        drift.bins = bins::of_categories(names, &reference, &current);
         as_categories(&mut drift, &reference, &current, is_tested);
     } else {
         let current: Vec<f64> = (0..current.len()).map(|row| current.number(row)).collect();
-        as_numbers(&mut drift, reference, &sorted(&current), is_tested);
+        let current = sorted(&current);
+        drift.bins = bins::of_numbers(reference, &current);
+        as_numbers(&mut drift, reference, &current, is_tested);
     }
     if let Some(score) = drift.score() {
         let by_p = drift.judged_by.is_some_and(DriftMethod::judges_by_p_value);

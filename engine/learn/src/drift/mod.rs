@@ -6,6 +6,7 @@
 //! Values that are not finite are no part of a distribution and are left out; missing ones are counted elsewhere. What
 //! has nothing to compare is `None`, never a number.
 
+mod bins;
 mod compare;
 mod ks;
 mod quality;

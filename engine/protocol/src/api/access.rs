@@ -40,6 +40,8 @@ impl Request {
             | Self::EndpointTry(_)
             | Self::RolloutGet(_)
             | Self::KeyList(_)
+            | Self::ScheduleList(_)
+            | Self::ScheduleReport(_)
             | Self::MonitorGet(_)
             | Self::AlertList(_) => true,
             Self::WorkspaceOpen(_)
@@ -91,9 +93,17 @@ impl Request {
             | Self::RolloutAbort(_)
             | Self::RolloutBack(_)
             | Self::KeyCreate(_)
+            | Self::KeyChange(_)
+            | Self::KeyRotate(_)
             | Self::KeyRevoke(_)
+            | Self::ScheduleAdd(_)
+            | Self::ScheduleEdit(_)
+            | Self::SchedulePause(_)
+            | Self::ScheduleRunNow(_)
+            | Self::ScheduleRemove(_)
             | Self::MonitorConfigure(_)
-            | Self::AlertAcknowledge(_) => false,
+            | Self::AlertAcknowledge(_)
+            | Self::AlertRetrain(_) => false,
         }
     }
 
@@ -114,6 +124,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{DataOpen, Hello, KeyCreate, ModelList},
+        registry::KeyLimits,
         table::DataSource,
     };
 
@@ -121,7 +132,8 @@ mod tests {
     fn looking_is_told_from_changing_and_tables_by_their_path() {
         assert!(Request::from(Hello {}).is_reading());
         assert!(Request::from(ModelList::default()).is_reading());
-        let key = KeyCreate { name: "a".to_owned(), scopes: vec![], expires_at_millis: None };
+        let key =
+            KeyCreate { name: "a".to_owned(), scopes: vec![], expires_at_millis: None, limits: KeyLimits::default() };
         assert!(!Request::from(key).is_reading());
         let open = Request::from(DataOpen { source: DataSource::file("/etc/passwd") });
         assert_eq!((open.is_reading(), open.table_path()), (true, Some("/etc/passwd")));

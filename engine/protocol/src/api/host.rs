@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::EndpointOptions;
 use crate::{names::RunId, registry::AuditEntry};
 
 /// Asks who is there.
@@ -119,6 +120,8 @@ pub struct Settings {
     pub seed: u64,
     /// The endpoint's port on this machine; 0 takes a free one.
     pub endpoint_port: u16,
+    /// What the endpoint has besides.
+    pub endpoint_options: EndpointOptions,
     /// What the user interface remembers for itself: panel sizes, last pages. Small.
     pub memory: BTreeMap<String, String>,
 }
@@ -134,6 +137,7 @@ impl Default for Settings {
             memory_limit_bytes: 0,
             seed: 42,
             endpoint_port: 0,
+            endpoint_options: EndpointOptions::default(),
             memory: BTreeMap::new(),
         }
     }

@@ -11,15 +11,18 @@ mod client;
 mod data;
 mod flow;
 mod host;
+mod keys;
 mod models;
 mod monitor;
 mod registry;
 mod report;
 mod rollout;
 mod runs;
+mod schedule;
 
 pub use self::{
-    client::*, data::*, flow::*, host::*, models::*, monitor::*, registry::*, report::*, rollout::*, runs::*,
+    client::*, data::*, flow::*, host::*, keys::*, models::*, monitor::*, registry::*, report::*, rollout::*, runs::*,
+    schedule::*,
 };
 
 use serde::{Deserialize, Serialize};
@@ -248,8 +251,27 @@ methods! {
     KeyList: KeyList => KeyPage,
     /// Makes one.
     KeyCreate: KeyCreate => KeyCreated,
+    /// Sets what one may ask for and until when.
+    KeyChange: KeyChange => Done,
+    /// Gives one another secret.
+    KeyRotate: KeyRotate => KeyRotated,
     /// Revokes one.
     KeyRevoke: KeyRevoke => Done,
+
+    /// Predictions by the clock.
+    ScheduleList: ScheduleList => Schedules,
+    /// Makes one.
+    ScheduleAdd: ScheduleAdd => ScheduleInfo,
+    /// Changes one.
+    ScheduleEdit: ScheduleEdit => ScheduleInfo,
+    /// Lets one rest, or go on.
+    SchedulePause: SchedulePause => Done,
+    /// Carries one out now.
+    ScheduleRunNow: ScheduleRunNow => Done,
+    /// Removes one.
+    ScheduleRemove: ScheduleRemove => Done,
+    /// What one's last prediction did.
+    ScheduleReport: ScheduleReport => ScheduleReportAnswer,
 
     /// How a model is watched, and what was found.
     MonitorGet: MonitorGet => MonitorView,
@@ -259,6 +281,8 @@ methods! {
     AlertList: AlertList => AlertPage,
     /// Notes that somebody has seen an alert.
     AlertAcknowledge: AlertAcknowledge => crate::monitor::Alert,
+    /// Starts a run on newer data.
+    AlertRetrain: AlertRetrain => AlertRetrained,
 }
 
 /// Something that happened.
@@ -322,6 +346,20 @@ pub enum Event {
     RolloutChanged {
         /// How it is now.
         rollout: Box<Rollout>,
+    },
+    /// Schedules changed, or one was begun or has ended.
+    SchedulesChanged {},
+    /// A schedule's prediction goes on.
+    ScheduleProgress {
+        /// Which.
+        id: String,
+        /// Rows that were predicted so far.
+        n_rows: u64,
+    },
+    /// A period of a served version was judged.
+    MonitorReported {
+        /// The model.
+        model: String,
     },
     /// An alert was raised, resolved or acknowledged.
     AlertChanged {

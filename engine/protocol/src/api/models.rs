@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     names::RunId,
-    registry::{ApiKeyInfo, ModelSummary, ModelVersion, Scope},
+    registry::{ModelSummary, ModelVersion},
     signature::ModelSignature,
 };
 
@@ -144,14 +144,23 @@ pub struct ModelPredict {
 }
 
 /// What a batch prediction did.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PredictAnswer {
+    /// The version that predicted.
+    pub version: u32,
     /// Rows that were predicted.
     pub n_rows: u64,
+    /// Rows of these that an earlier, broken run had predicted already.
+    pub n_resumed: u64,
     /// How long it took.
     pub seconds: f64,
     /// Columns with missing values that were imputed, and how many.
     pub missing: BTreeMap<String, u64>,
+    /// Text columns and how many of their values training has never seen.
+    pub new_categories: BTreeMap<String, u64>,
+    /// Columns of numbers and how many of their values lie outside of what training has seen.
+    pub out_of_range: BTreeMap<String, u64>,
 }
 
 /// Asks how the endpoint is.
@@ -167,6 +176,10 @@ pub struct ServedModel {
     pub version: u32,
     /// What it takes and gives.
     pub signature: ModelSignature,
+    /// A plausible row, by what training saw: the middle number, the most frequent text. Columns of which nothing is
+    /// known are not in it; it is empty while the endpoint does not run.
+    #[serde(default)]
+    pub example: BTreeMap<String, serde_json::Value>,
 }
 
 /// How the endpoint is.
@@ -176,17 +189,72 @@ pub struct EndpointStatus {
     pub url: Option<String>,
     /// Since when, milliseconds since the Unix epoch.
     pub since_millis: Option<i64>,
+    /// Where it speaks gRPC, as clients take it, without a scheme: `127.0.0.1:8081`; `None` where it does not.
+    #[serde(default)]
+    pub grpc: Option<String>,
+    /// Its transport security; `None` where it speaks in the clear.
+    #[serde(default)]
+    pub tls: Option<TlsStatus>,
+    /// The identity provider whose tokens stand for keys; `None` where there is none.
+    #[serde(default)]
+    pub token_issuer: Option<String>,
     /// What it serves, or would serve.
     pub models: Vec<ServedModel>,
     /// Why it stopped by itself.
     pub problem: Option<String>,
 }
 
+/// A running endpoint's transport security, for HTTP and gRPC alike.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TlsStatus {
+    /// Whether the certificate is one that the workspace has made and signed by itself.
+    pub generated: bool,
+    /// The file of the certificate, for clients that are to trust it.
+    pub certificate: String,
+    /// Until when the certificate is valid, milliseconds since the Unix epoch; `None` where that cannot be told.
+    pub expires_at_millis: Option<i64>,
+    /// Whether clients must have a certificate too.
+    pub client_certificates: bool,
+    /// Whether a client's certificate stands for a key that may predict.
+    pub client_is_key: bool,
+}
+
+/// Where an endpoint's certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TlsChoice {
+    /// It speaks in the clear.
+    #[default]
+    Off,
+    /// The workspace makes one and signs it by itself.
+    Generated,
+    /// From files (PEM), read again when they change. Relative paths start at the workspace.
+    Files {
+        /// The certificate, and those between it and its authority.
+        certificate: String,
+        /// Its private key.
+        key: String,
+    },
+}
+
+/// What an endpoint of this machine has besides its port.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndpointOptions {
+    /// The port on which it speaks gRPC as well; 0 takes a free one, `None` is none.
+    pub grpc_port: Option<u16>,
+    /// Its transport security.
+    pub tls: TlsChoice,
+}
+
 /// Starts the endpoint on this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EndpointStart {
     /// The port; 0 takes a free one.
     pub port: u16,
+    /// What it has besides.
+    #[serde(default)]
+    pub options: EndpointOptions,
 }
 
 /// Stops it.
@@ -250,54 +318,4 @@ pub struct TryAnswer {
     pub micros: u64,
     /// The body that was sent, for the user to copy.
     pub sent: serde_json::Value,
-}
-
-/// Asks for a page of keys.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct KeyList {
-    /// The token of the page before.
-    pub after: Option<String>,
-}
-
-/// A page of keys.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeyPage {
-    /// The keys.
-    pub items: Vec<ApiKeyInfo>,
-    /// Asks for the next page.
-    pub next: Option<String>,
-}
-
-/// Makes a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyCreate {
-    /// What people call it.
-    pub name: String,
-    /// What it may do.
-    pub scopes: Vec<Scope>,
-    /// When it ends by itself, milliseconds since the Unix epoch.
-    pub expires_at_millis: Option<i64>,
-}
-
-/// A key that was made. The secret is shown once and kept nowhere.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeyCreated {
-    /// What is kept of it.
-    pub info: ApiKeyInfo,
-    /// The key itself.
-    pub key: String,
-}
-
-// By hand, so that a secret does not end up in a log.
-impl std::fmt::Debug for KeyCreated {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyCreated").field("info", &self.info).finish_non_exhaustive()
-    }
-}
-
-/// Revokes a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyRevoke {
-    /// The key's public part.
-    pub id: String,
 }

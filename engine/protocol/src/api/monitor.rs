@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::monitor::{Alert, MonitorConfig, MonitorReport};
+use crate::{
+    monitor::{Alert, MonitorConfig, MonitorReport},
+    names::RunId,
+};
 
 /// Asks how a model is watched and what was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,4 +63,31 @@ pub struct AlertPage {
 pub struct AlertAcknowledge {
     /// The alert's number.
     pub id: u64,
+}
+
+/// Starts a run that makes a new version on newer data: the workflow that made the alert's version, with its one table
+/// replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertRetrain {
+    /// The alert's number.
+    pub id: u64,
+    /// The newer table; a relative path starts at the workspace. `None` takes the captured rows whose truth is known.
+    #[serde(default)]
+    pub table: Option<String>,
+    /// For the progress events: large tables are read once before a run can be planned.
+    #[serde(default)]
+    pub token: String,
+}
+
+/// A run that answers an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertRetrained {
+    /// The run.
+    pub run: RunId,
+    /// The workflow that it carries out, by its name in the workspace.
+    pub workflow: String,
+    /// The table that it opens.
+    pub table: String,
+    /// Rows of the table, where it was made of captured requests.
+    pub n_rows: Option<u64>,
 }

@@ -16,7 +16,7 @@ use athanor_protocol::{
     Code, Failure,
     api::{
         AuditList, AuditPage, Done, Hello, HelloAnswer, Pick, Picked, RecentWorkspace, Settings, SettingsGet,
-        SettingsSet, WorkspaceForget, WorkspaceInfo,
+        SettingsSet, TlsChoice, WorkspaceForget, WorkspaceInfo,
     },
 };
 use athanor_store::PageRequest;
@@ -43,6 +43,8 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 const MAX_RECENT: usize = 20;
 /// Most bytes that the user interface may remember for itself.
 const MAX_MEMORY_BYTES: usize = 256 << 10;
+/// Longest path in the settings.
+const MAX_PATH_BYTES: usize = 4_096;
 /// Lines of the audit log on a page.
 const AUDIT_PAGE: u32 = 100;
 
@@ -206,6 +208,11 @@ pub(super) fn settings_set(desk: &Arc<Desk>, ask: SettingsSet) -> Result<Setting
     if settings.threads > most {
         let message = format!("{} threads are too many for {n_processors} processors", settings.threads);
         return Err(Failure::new(Code::InvalidArgument, message).on("threads").hint(format!("{most} are the most")));
+    }
+    if let TlsChoice::Files { certificate, key } = &settings.endpoint_options.tls
+        && certificate.len().max(key.len()) > MAX_PATH_BYTES
+    {
+        return Err(Failure::new(Code::InvalidArgument, "this is no file's path").on("endpoint_options"));
     }
     if settings.device.len() > 64 {
         return Err(Failure::new(Code::InvalidArgument, "this is no device's name").on("device"));

@@ -12,7 +12,9 @@ use athanor_protocol::{
 };
 
 use super::{super::endpoint, Desk, Open, folder_name, lock};
-use crate::{EngineError, runs::reconcile::reconcile, schedule::Scheduler, workspace::Workspace};
+use crate::{
+    EngineError, desk::schedule::watch, runs::reconcile::reconcile, schedule::Scheduler, workspace::Workspace,
+};
 
 /// The file that the window which has a workspace open holds locked.
 const LOCK: &str = "window.lock";
@@ -54,7 +56,7 @@ pub(super) fn enter(desk: &Arc<Desk>, root: &Path, create: bool) -> Result<Works
     let mut current = desk.workspace.write().unwrap_or_else(PoisonError::into_inner);
     let workspace = Arc::new(workspace);
     *current = Some(Arc::clone(&workspace));
-    let schedules = (!read_only).then(|| Scheduler::start(workspace));
+    let schedules = (!read_only).then(|| Scheduler::start_with(workspace, watch(desk)));
     let before = lock(&desk.host.open).replace(Open { info: info.clone(), schedules, _lock: held });
     drop(current);
     // Waits for what a schedule of the other workspace is at; nobody else has to.

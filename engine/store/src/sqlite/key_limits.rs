@@ -1,4 +1,4 @@
-//! What keys may ask for, what they have asked for, and the secrets that they had before.
+//! What keys may ask for and until when, what they have asked for, and the secrets that they had before.
 
 use athanor_protocol::registry::{ApiKeyInfo, KeyLimits};
 use rusqlite::{Transaction, params};
@@ -63,6 +63,15 @@ pub(super) fn all(tx: &Transaction<'_>) -> Inner<Vec<(String, KeyLimits)>> {
         found.push((row.get(0)?, limits));
     }
     Ok(found)
+}
+
+pub(super) fn expire(tx: &Transaction<'_>, id: &str, expires_at: Option<i64>) -> Inner<ApiKeyInfo> {
+    if stored(tx, id)?.revoked_at_millis.is_some() {
+        let reason = "was revoked".to_owned();
+        return Err(StoreError::Conflict { what: "key", name: id.to_owned(), reason }.into());
+    }
+    tx.execute("UPDATE api_key SET expires_at = ?2 WHERE id = ?1", params![id, expires_at])?;
+    stored(tx, id)
 }
 
 pub(super) fn rotate(

@@ -484,6 +484,10 @@ impl Store for SqliteStore {
         self.write(Power, |tx| keys::revoke(tx, id, at_millis))
     }
 
+    fn set_key_expiry(&self, id: &str, expires_at_millis: Option<i64>) -> Result<ApiKeyInfo> {
+        self.write(Power, |tx| key_limits::expire(tx, id, expires_at_millis))
+    }
+
     fn touch_key(&self, id: &str, at_millis: i64) -> Result<()> {
         let minute = keys::minute(at_millis);
         // Asked with a read first: of the thousands of requests in a minute only one has to wait for the write lock.

@@ -1,5 +1,7 @@
 //! The form that is made from what a model takes: a field for each column, checked as it will be when it is sent.
 
+use std::collections::BTreeMap;
+
 use athanor_protocol::{
     signature::{InputColumn, ModelSignature},
     table::DataType,
@@ -23,6 +25,8 @@ const MOST_ROWS: usize = 8;
 pub(super) struct Form {
     inputs: Vec<InputColumn>,
     texts: Vec<String>,
+    /// Plausible values by column, from what training saw.
+    examples: BTreeMap<String, String>,
     /// Whether the user has asked with it: only then what is missing is said.
     pub(super) tried: bool,
 }
@@ -65,7 +69,16 @@ fn looks_like_moment(text: &str) -> bool {
         && matches!(text.as_bytes().get(10), None | Some(b'T' | b' '))
 }
 
-/// A value that a model can do something with: nothing is known of the column but its type.
+/// A value as it is typed.
+fn typed(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// A value that a model can do something with, where nothing is known of the column but its type.
 fn example(input: &InputColumn, today: &str) -> String {
     match input.dtype {
         DataType::Bool => "false".to_owned(),
@@ -79,7 +92,10 @@ fn example(input: &InputColumn, today: &str) -> String {
 
 impl Form {
     /// Takes over what a model takes; what was typed for columns of the same name stays.
-    pub(super) fn set(&mut self, signature: &ModelSignature) {
+    pub(super) fn set(&mut self, signature: &ModelSignature, examples: &BTreeMap<String, Value>) {
+        if self.examples.len() != examples.len() || examples.iter().any(|(name, _)| !self.examples.contains_key(name)) {
+            self.examples = examples.iter().map(|(name, value)| (name.clone(), typed(value))).collect();
+        }
         if self.inputs == signature.inputs {
             return;
         }
@@ -92,13 +108,20 @@ impl Form {
         self.tried = false;
     }
 
+    /// A value for a column that can be sent: one that training saw where that is known.
+    fn example(&self, input: &InputColumn, today: &str) -> String {
+        let known = self.examples.get(&input.name).filter(|text| read(input, text).is_ok());
+        known.cloned().unwrap_or_else(|| example(input, today))
+    }
+
     /// Fills what is empty with a value that can be sent.
     pub(super) fn fill(&mut self, today: &str) {
-        for (input, text) in self.inputs.iter().zip(&mut self.texts) {
-            if text.trim().is_empty() {
-                *text = example(input, today);
-            }
-        }
+        let filled = self
+            .inputs
+            .iter()
+            .zip(&self.texts)
+            .map(|(input, text)| if text.trim().is_empty() { self.example(input, today) } else { text.clone() });
+        self.texts = filled.collect();
     }
 
     /// Empties all fields.
@@ -123,7 +146,7 @@ impl Form {
         let pairs = self.inputs.iter().zip(&self.texts);
         pairs
             .map(|(input, text)| {
-                let value = read(input, text).or_else(|_| read(input, &example(input, today)));
+                let value = read(input, text).or_else(|_| read(input, &self.example(input, today)));
                 (input.name.clone(), value.unwrap_or(Value::Null))
             })
             .collect()
@@ -250,6 +273,29 @@ mod tests {
             assert_eq!(read(&input(dtype, false), text), expect, "{dtype:?} {text:?}");
         }
         assert_eq!(read(&input(DataType::Float, true), "  "), Ok(Value::Null));
+    }
+
+    #[test]
+    fn an_example_is_what_training_saw_where_it_can_be_sent() {
+        let signature = ModelSignature {
+            task: athanor_protocol::signature::Task::Binary,
+            target: "y".to_owned(),
+            inputs: vec![
+                input(DataType::Float, false),
+                InputColumn { name: "n".to_owned(), ..input(DataType::Int, false) },
+            ],
+            classes: vec![],
+        };
+        let mut form = Form::default();
+        form.set(&signature, &BTreeMap::from([("x".to_owned(), json!(13.37)), ("n".to_owned(), json!("no number"))]));
+        form.fill("2026-11-25");
+        assert_eq!(form.row(), Some(vec![("x".to_owned(), json!(13.37)), ("n".to_owned(), json!(0))]));
+        // Another version of the same columns has other values; what was typed stays.
+        form.set(&signature, &BTreeMap::new());
+        assert_eq!(form.row().map(|row| row.len()), Some(2));
+        form.clear();
+        form.fill("2026-11-25");
+        assert_eq!(form.row(), Some(vec![("x".to_owned(), json!(0.0)), ("n".to_owned(), json!(0))]));
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod keys;
 mod load;
 mod monitoring;
 mod rollouts;
+mod schedules;
+mod serving;
 mod snippets;
 
 use std::collections::BTreeMap;
@@ -15,17 +17,20 @@ use athanor_protocol::{
     Failure,
     api::{EndpointGet, EndpointStart, EndpointStatus, EndpointStop, EndpointTry, Event, ServedModel, TryAnswer},
 };
-use egui::{RichText, Ui};
+use egui::Ui;
 
-use self::{form::Form, keys::Keys, load::Load, monitoring::Monitoring, rollouts::Rollouts, snippets::Language};
-use super::{Command, Cx, Go, Page, Route, models::task_title};
+pub(in crate::pages) use self::schedules::notes_ui;
+use self::{
+    form::Form, keys::Keys, load::Load, monitoring::Monitoring, rollouts::Rollouts, schedules::Schedules,
+    snippets::Language,
+};
+use super::{Command, Cx, Go, Page};
 use crate::{
     desk::{Remote, Ticket},
     format,
     icons::ph,
     theme::size,
-    toasts::Tone,
-    widgets::{self, Col},
+    widgets,
 };
 
 /// The port that snippets name while the endpoint does not run and takes a free one.
@@ -41,15 +46,18 @@ enum Tab {
     Rollouts,
     /// Drift and alerts.
     Monitoring,
+    /// Predictions by the clock.
+    Schedules,
     /// API keys.
     Keys,
 }
 
 impl Tab {
-    const ALL: [(Self, &'static str); 4] = [
+    const ALL: [(Self, &'static str); 5] = [
         (Self::Serve, "Serving"),
         (Self::Rollouts, "Rollouts"),
         (Self::Monitoring, "Monitoring"),
+        (Self::Schedules, "Schedules"),
         (Self::Keys, "Keys"),
     ];
 }
@@ -69,6 +77,7 @@ pub struct EndpointsPage {
     load: Load,
     rollouts: Rollouts,
     monitoring: Monitoring,
+    schedules: Schedules,
     keys: Keys,
     model: Option<String>,
     form: Form,
@@ -97,8 +106,7 @@ impl EndpointsPage {
 
     fn start(&mut self, cx: &mut Cx<'_>) {
         if self.turn.is_none() && cx.desk.may_change() {
-            let port = cx.desk.settings().endpoint_port;
-            self.turn = Some(Turn::Start(cx.desk.ask(EndpointStart { port })));
+            self.turn = Some(Turn::Start(cx.desk.ask(serving::start(cx.desk.settings()))));
         }
     }
 
@@ -118,8 +126,7 @@ impl EndpointsPage {
             self.turn = None;
             match result {
                 Ok(status) => {
-                    let port = cx.desk.settings().endpoint_port;
-                    let (started, stopped) = (EndpointStart { port }.into(), EndpointStop {}.into());
+                    let (started, stopped) = (serving::start(cx.desk.settings()).into(), EndpointStop {}.into());
                     if start {
                         cx.undo.push("Start the endpoint", vec![stopped], vec![started]);
                         let url = status.url.clone().unwrap_or_default();
@@ -145,6 +152,7 @@ impl EndpointsPage {
         self.keys.take(cx);
         self.rollouts.take(cx);
         self.monitoring.take(cx);
+        self.schedules.take(cx);
     }
 
     /// The model that is tried: the one that was chosen, else the first.
@@ -180,6 +188,7 @@ impl EndpointsPage {
                     self.monitoring.ui(ui, cx, status);
                 }
             }
+            Tab::Schedules => self.schedules.ui(ui, cx),
             Tab::Keys => {
                 widgets::card(ui, |ui| self.keys.ui(ui, cx));
             }
@@ -204,62 +213,9 @@ impl EndpointsPage {
         }
     }
 
-    fn status_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
-        let Some(status) = self.status.value() else { return };
-        let theme = cx.theme;
-        let mut go = None;
-        widgets::card(ui, |ui| {
-            ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
-            widgets::tight(ui, |ui| {
-                widgets::heading(ui, "Endpoint of this machine", "");
-                match (&self.turn, &status.url) {
-                    (Some(Turn::Start(_)), _) => widgets::loading(ui, "Starting"),
-                    (Some(Turn::Stop(_)), _) => widgets::loading(ui, "Stopping"),
-                    (None, Some(_)) => {
-                        widgets::small_pill(ui, theme.ok, "running");
-                        if let Some(since) = status.since_millis {
-                            let text = format!(
-                                "since {} UTC, {}",
-                                format::clock(since),
-                                format::ago(since, cx.desk.now_millis())
-                            );
-                            widgets::muted(ui, &text);
-                        }
-                    }
-                    (None, None) => {
-                        widgets::small_pill(ui, theme.muted, "stopped");
-                    }
-                }
-            });
-            if let Some(problem) = &status.problem {
-                widgets::note(ui, Tone::Bad, &format!("it stopped by itself: {problem}"));
-            }
-            match &status.url {
-                Some(url) => {
-                    ui.scope(|ui| {
-                        ui.set_max_width(size::FORM);
-                        if widgets::copy_line(ui, "the address", url) {
-                            cx.toasts.ok("Copied the address");
-                        }
-                    });
-                }
-                None => {
-                    let port = cx.desk.settings().endpoint_port;
-                    let place = if port == 0 { "on a free port".to_owned() } else { format!("on port {port}") };
-                    let text = format!(
-                        "Started, it answers programs on this machine {place} with the versions that are in production."
-                    );
-                    widgets::muted(ui, &text);
-                }
-            }
-            go = models_ui(ui, cx, status, &self.rollouts);
-        });
-        cx.go.extend(go);
-    }
-
     fn try_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
         let Some(served) = self.served().cloned() else { return };
-        self.form.set(&served.signature);
+        self.form.set(&served.signature, &served.example);
         let running = self.is_running();
         let today = format::date(cx.desk.now_millis());
         ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
@@ -280,7 +236,7 @@ impl EndpointsPage {
                 });
             }
             let example = widgets::button(ui, widgets::Kind::Quiet, Some(ph::MAGIC_WAND), "Fill with an example");
-            if example.on_hover_text("Zeros, today, and words where they are needed").clicked() {
+            if example.on_hover_text("Values from the middle of what training saw, where that is known").clicked() {
                 self.form.fill(&today);
             }
             if !self.form.is_empty() && widgets::icon_button(ui, ph::ERASER, "Empty all fields").clicked() {
@@ -359,43 +315,6 @@ impl EndpointsPage {
     }
 }
 
-/// What is served; a click leads to the model.
-fn models_ui(ui: &mut Ui, cx: &Cx<'_>, status: &EndpointStatus, rollouts: &Rollouts) -> Option<Go> {
-    let mut go = None;
-    if status.models.is_empty() {
-        widgets::note(ui, Tone::Info, "nothing is in production: promote a version of a model first");
-        if widgets::link(ui, "Open Models").clicked() {
-            go = Some(Go::To(Route::Models));
-        }
-        return go;
-    }
-    let title = if status.url.is_some() { "Serves" } else { "Would serve" };
-    let columns = [Col::wide(title), Col::fixed("Version", 110.0), Col::wide("Predicts"), Col::number("Takes", 90.0)];
-    widgets::lines_header(ui, &columns);
-    for served in &status.models {
-        widgets::line_row(ui, &columns, size::ROW, |ui, at| match at {
-            0 => {
-                if widgets::link(ui, &served.model).on_hover_text("Show this model").clicked() {
-                    go = Some(Go::Model(served.model.clone()));
-                }
-            }
-            1 => {
-                ui.label(RichText::new(served.version.to_string()).monospace().color(cx.theme.text));
-                if let Some(rollout) = rollouts.running(&served.model) {
-                    let text = format!("{} at {} %", rollout.spec.candidate, rollout.percent());
-                    widgets::small_pill(ui, cx.theme.accent, &text)
-                        .on_hover_text(format!("Version {} is being rolled out", rollout.spec.candidate));
-                }
-            }
-            2 => widgets::cell_text(ui, &task_title(&served.signature)),
-            _ => {
-                widgets::muted(ui, &format::plural(served.signature.inputs.len() as u64, "column"));
-            }
-        });
-    }
-    go
-}
-
 impl Page for EndpointsPage {
     fn title(&self) -> String {
         "Endpoints".to_owned()
@@ -433,6 +352,8 @@ impl Page for EndpointsPage {
         super::scrolled(ui, "endpoints", |ui| self.content(ui, cx));
         self.keys.dialogs_ui(ui, cx);
         self.rollouts.dialogs_ui(ui, cx);
+        self.monitoring.dialogs_ui(ui, cx);
+        self.schedules.dialogs_ui(ui, cx);
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) {
@@ -448,12 +369,16 @@ impl Page for EndpointsPage {
             }
             Event::RolloutChanged { rollout } => self.rollouts.changed(rollout, cx),
             Event::AlertChanged { alert } => self.monitoring.changed(alert, cx),
+            Event::MonitorReported { model } => self.monitoring.reported(model),
+            Event::SchedulesChanged {} => self.schedules.invalidate(),
+            Event::ScheduleProgress { id, n_rows } => self.schedules.progress(id, *n_rows),
             Event::KeysChanged {} => self.keys.invalidate(),
             Event::Lagged {} => {
                 self.status.invalidate();
                 self.keys.invalidate();
                 self.rollouts.invalidate();
                 self.monitoring.invalidate();
+                self.schedules.invalidate();
             }
             Event::WorkspaceChanged { .. } => *self = Self::default(),
             _ => {}
@@ -481,6 +406,7 @@ impl Page for EndpointsPage {
             let title = format!("Roll out a version of {}", served.model);
             commands.push(Command::new("endpoints.roll_out", title, ph::ARROWS_SPLIT, ""));
         }
+        commands.push(Command::new("endpoints.schedule", "Make a schedule of predictions", ph::CLOCK, ""));
         commands.push(Command::new("endpoints.key", "Make an API key", ph::KEY, ""));
         commands
     }
@@ -494,6 +420,10 @@ impl Page for EndpointsPage {
                     self.tab = Tab::Rollouts;
                     self.rollouts.ask_new(&model, None);
                 }
+            }
+            "endpoints.schedule" => {
+                self.tab = Tab::Schedules;
+                self.schedules.ask_new();
             }
             "endpoints.key" => {
                 self.tab = Tab::Keys;

@@ -12,7 +12,7 @@ use athanor_protocol::{
     },
     metric::Split,
     names::RunId,
-    registry::{PRODUCTION, Scope},
+    registry::{KeyLimits, PRODUCTION, Scope},
     run::RunStatus,
     table::DataType,
 };
@@ -358,15 +358,21 @@ impl Guide {
                 None => return,
             }
         } else {
-            let port = desk.settings().endpoint_port;
-            Doing::Endpoint(desk.ask(EndpointStart { port }))
+            let settings = desk.settings();
+            let (port, options) = (settings.endpoint_port, settings.endpoint_options.clone());
+            Doing::Endpoint(desk.ask(EndpointStart { port, options }))
         };
         self.begin(desk, doing);
     }
 
     /// Makes a key, so that other programs can ask.
     pub fn make_key(&mut self, desk: &mut Desk) {
-        let ask = KeyCreate { name: "guided start".to_owned(), scopes: vec![Scope::Predict], expires_at_millis: None };
+        let ask = KeyCreate {
+            name: "guided start".to_owned(),
+            scopes: vec![Scope::Predict],
+            expires_at_millis: None,
+            limits: KeyLimits::default(),
+        };
         let doing = Doing::Key(desk.ask(ask));
         self.begin(desk, doing);
     }

@@ -2,7 +2,7 @@
 
 use athanor_protocol::{
     Code, Failure,
-    api::{DataList, ModelImport, ModelPredict, Pick, PickKind, PredictAnswer, WorkCancel},
+    api::{ModelImport, ModelPredict, Pick, PickKind, PredictAnswer, WorkCancel},
     names::{check_alias, check_model_name},
     registry::ModelVersion,
 };
@@ -10,17 +10,20 @@ use egui::Ui;
 
 use super::work::{Work, file_name};
 use crate::{
-    desk::{Desk, Remote, Ticket},
+    desk::Ticket,
     format,
     icons::ph,
-    pages::Cx,
+    pages::{
+        Cx,
+        endpoints::notes_ui,
+        paths::{TableField, path_field, pick_table, take_pick},
+    },
     theme::size,
     toasts::Tone,
     widgets::{self, DialogAsk, Kind},
 };
 
 const WIDTH: f32 = 440.0;
-const TABLES: [&str; 4] = ["csv", "tsv", "txt", "parquet"];
 
 /// What is open.
 pub(super) enum Dialog {
@@ -47,13 +50,12 @@ pub(super) struct Predicting {
     model: String,
     version: u32,
     open: bool,
-    from: String,
+    from: TableField,
     to: String,
     /// Whether the user named the file to write; else it follows the table.
     to_is_own: bool,
     keep_input: bool,
-    tables: Remote<DataList>,
-    pick: Option<(Ticket<Pick>, bool)>,
+    pick: Option<Ticket<Pick>>,
     sent: Option<Ticket<ModelPredict>>,
     stopping: bool,
     token: String,
@@ -81,11 +83,10 @@ impl Work {
             model: model.to_owned(),
             version,
             open: true,
-            from: String::new(),
+            from: TableField::default(),
             to: String::new(),
             to_is_own: false,
             keep_input: true,
-            tables: Remote::default(),
             pick: None,
             sent: None,
             stopping: false,
@@ -167,20 +168,25 @@ impl Work {
         mut name: String,
     ) {
         let title = format!("New alias for version {version}");
-        let (answer, ask) = widgets::dialog(ui, "alias", &title, WIDTH, |ui| {
-            widgets::muted(ui, "An alias is a name that points to one version and can be moved, such as candidate.");
-            ui.add_space(size::SMALL_GAP);
-            let trouble = (!name.is_empty()).then(|| check_alias(&name).err()).flatten().map(|err| err.to_string());
-            let field = widgets::field(ui, "Alias", "", trouble.as_deref(), |ui| {
-                widgets::line_edit(ui, "Alias", &mut name, "candidate", false)
+        let (answer, ask) = widgets::dialog_parts(ui, "alias", &title, WIDTH, |parts| {
+            let may = parts.body(|ui| {
+                widgets::muted(
+                    ui,
+                    "An alias is a name that points to one version and can be moved, such as candidate.",
+                );
+                ui.add_space(size::SMALL_GAP);
+                let trouble = (!name.is_empty()).then(|| check_alias(&name).err()).flatten().map(|err| err.to_string());
+                let field = widgets::field(ui, "Alias", "", trouble.as_deref(), |ui| {
+                    widgets::line_edit(ui, "Alias", &mut name, "candidate", false)
+                });
+                widgets::focus_first(&field);
+                let moves = items.iter().find(|item| item.aliases.contains(&name)).map(|item| item.version);
+                if let Some(from) = moves.filter(|from| *from != version) {
+                    widgets::muted(ui, &format!("{name} points to version {from} now; it will be moved."));
+                }
+                check_alias(&name).is_ok() && moves != Some(version)
             });
-            widgets::focus_first(&field);
-            let moves = items.iter().find(|item| item.aliases.contains(&name)).map(|item| item.version);
-            if let Some(from) = moves.filter(|from| *from != version) {
-                widgets::muted(ui, &format!("{name} points to version {from} now; it will be moved."));
-            }
-            let may = check_alias(&name).is_ok() && moves != Some(version);
-            buttons(ui, "Set alias", may, false)
+            parts.footer(|ui| buttons(ui, "Set alias", may, false))
         });
         match (answer, ask) {
             (Some(true), _) => {
@@ -196,7 +202,6 @@ impl Work {
 /// The buttons at the end of a dialog; `Some(false)` is "Cancel". Enter is the first one.
 pub(super) fn buttons(ui: &mut Ui, verb: &str, may: bool, busy: bool) -> Option<bool> {
     let mut answer = None;
-    ui.add_space(size::GAP);
     ui.horizontal(|ui| {
         ui.add_enabled_ui(may && !busy, |ui| {
             let clicked = widgets::button(ui, Kind::Primary, None, verb).clicked();
@@ -215,44 +220,6 @@ pub(super) fn buttons(ui: &mut Ui, verb: &str, may: bool, busy: bool) -> Option<
     answer
 }
 
-/// Takes a chosen path in; a failure is said in a message.
-fn take_pick(cx: &mut Cx<'_>, pick: &mut Option<Ticket<Pick>>) -> Option<String> {
-    let result = cx.desk.take((*pick)?)?;
-    *pick = None;
-    match result {
-        Ok(picked) => picked.paths.into_iter().next(),
-        Err(failure) => {
-            cx.toasts.failure(&failure);
-            None
-        }
-    }
-}
-
-/// A path with a button that opens the system's dialog, where there is one. True when it was pressed.
-fn path_field(ui: &mut Ui, desk: &Desk, name: &str, path: &mut String, hint: &str) -> (bool, bool) {
-    let desktop = desk.is_desktop();
-    let label = if desktop { name.to_owned() } else { format!("{name}, on the engine's machine") };
-    let mut pressed = false;
-    let changed = widgets::field(ui, &label, "", None, |ui| {
-        ui.horizontal(|ui| {
-            let room = ui.available_width() - if desktop { 96.0 } else { 0.0 };
-            let edit = ui.scope(|ui| {
-                ui.set_max_width(room);
-                widgets::line_edit(ui, name, path, hint, false)
-            });
-            if desktop {
-                let button = widgets::button(ui, Kind::Secondary, None, "Choose");
-                let said = format!("Choose {}", name.to_lowercase());
-                button.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::Button, true, &said));
-                pressed = button.clicked();
-            }
-            edit.inner.changed()
-        })
-        .inner
-    });
-    (pressed, changed)
-}
-
 /// A model's name from a package's file name.
 fn name_of(path: &str) -> String {
     let stem = file_name(path).rsplit_once('.').map_or(file_name(path), |(stem, _)| stem);
@@ -264,45 +231,47 @@ fn name_of(path: &str) -> String {
 impl Importing {
     /// Draws it; false once it is to be closed.
     fn ui(&mut self, ui: &Ui, cx: &mut Cx<'_>) -> bool {
-        let (answer, ask) = widgets::dialog(ui, "import", "Import a model package", WIDTH, |ui| {
-            widgets::muted(
-                ui,
-                "The package is checked first. It becomes the newest version of the model of this name.",
-            );
-            ui.add_space(size::SMALL_GAP);
-            let (pressed, _) = path_field(ui, cx.desk, "Package file", &mut self.path, "model.athanor");
-            if pressed && self.pick.is_none() {
-                self.pick = Some(cx.desk.ask(Pick {
-                    kind: PickKind::Open,
-                    title: "Import a model package".to_owned(),
-                    filter_name: "Model packages".to_owned(),
-                    extensions: vec!["athanor".to_owned()],
-                    file_name: String::new(),
-                    multiple: false,
-                }));
-            }
-            ui.add_space(size::TINY_GAP);
-            let trouble =
-                check_model_name(&self.name).err().filter(|_| !self.name.is_empty()).map(|err| err.to_string());
-            widgets::field(ui, "Model name", "", trouble.as_deref(), |ui| {
-                widgets::line_edit(ui, "Model name", &mut self.name, "tumours", false)
-            });
-            if let Some(failure) = &self.failure {
-                ui.add_space(size::TINY_GAP);
-                failure_note(ui, failure);
-                if let Some(key) = failure.subject.as_deref().filter(|_| failure.code == Code::Untrusted) {
-                    ui.add_space(size::TINY_GAP);
-                    widgets::label(ui, "Signed by");
-                    widgets::copy_line(ui, "the signer's key", key);
-                    widgets::check_text(
-                        ui,
-                        &mut self.trust,
-                        "I know where this file comes from: trust the key that signed it",
-                    );
+        let (answer, ask) = widgets::dialog_parts(ui, "import", "Import a model package", WIDTH, |parts| {
+            parts.body(|ui| {
+                widgets::muted(
+                    ui,
+                    "The package is checked first. It becomes the newest version of the model of this name.",
+                );
+                ui.add_space(size::SMALL_GAP);
+                let (pressed, _) = path_field(ui, cx.desk, "Package file", &mut self.path, "model.athanor");
+                if pressed && self.pick.is_none() {
+                    self.pick = Some(cx.desk.ask(Pick {
+                        kind: PickKind::Open,
+                        title: "Import a model package".to_owned(),
+                        filter_name: "Model packages".to_owned(),
+                        extensions: vec!["athanor".to_owned()],
+                        file_name: String::new(),
+                        multiple: false,
+                    }));
                 }
-            }
+                ui.add_space(size::TINY_GAP);
+                let trouble =
+                    check_model_name(&self.name).err().filter(|_| !self.name.is_empty()).map(|err| err.to_string());
+                widgets::field(ui, "Model name", "", trouble.as_deref(), |ui| {
+                    widgets::line_edit(ui, "Model name", &mut self.name, "tumours", false)
+                });
+                if let Some(failure) = &self.failure {
+                    ui.add_space(size::TINY_GAP);
+                    failure_note(ui, failure);
+                    if let Some(key) = failure.subject.as_deref().filter(|_| failure.code == Code::Untrusted) {
+                        ui.add_space(size::TINY_GAP);
+                        widgets::label(ui, "Signed by");
+                        widgets::copy_line(ui, "the signer's key", key);
+                        widgets::check_text(
+                            ui,
+                            &mut self.trust,
+                            "I know where this file comes from: trust the key that signed it",
+                        );
+                    }
+                }
+            });
             let may = !self.path.trim().is_empty() && check_model_name(&self.name).is_ok();
-            buttons(ui, "Import", may, self.sent.is_some())
+            parts.footer(|ui| buttons(ui, "Import", may, self.sent.is_some()))
         });
         match (answer, ask) {
             (Some(true), _) => {
@@ -331,20 +300,8 @@ pub(crate) fn failure_note(ui: &mut Ui, failure: &Failure) {
 
 impl Predicting {
     fn take(&mut self, cx: &mut Cx<'_>) {
-        if let Some((ticket, is_output)) = self.pick {
-            let mut pick = Some(ticket);
-            if let Some(path) = take_pick(cx, &mut pick) {
-                if is_output {
-                    self.to = path;
-                    self.to_is_own = true;
-                } else {
-                    self.from = path;
-                    self.follow_table();
-                }
-            }
-            if pick.is_none() {
-                self.pick = None;
-            }
+        if let Some(path) = take_pick(cx, &mut self.pick) {
+            (self.to, self.to_is_own) = (path, true);
         }
         if let Some(ticket) = self.sent
             && let Some(result) = cx.desk.take(ticket)
@@ -373,58 +330,60 @@ impl Predicting {
 
     /// Names the file to write after the table.
     fn follow_table(&mut self) {
-        if self.to_is_own || self.from.is_empty() {
+        if self.to_is_own || self.from.path.is_empty() {
             return;
         }
-        let name = file_name(&self.from);
-        let folder = self.from.get(..self.from.len() - name.len()).unwrap_or_default();
+        let name = file_name(&self.from.path);
+        let folder = self.from.path.get(..self.from.path.len() - name.len()).unwrap_or_default();
         let (stem, ending) = name.rsplit_once('.').unwrap_or((name, "csv"));
         let ending = if ending.eq_ignore_ascii_case("parquet") { "parquet" } else { "csv" };
         self.to = format!("{folder}{stem}-predicted.{ending}");
     }
 
     fn ui(&mut self, ui: &Ui, cx: &mut Cx<'_>) {
-        self.tables.keep(cx.desk, &DataList {});
         let title = format!("Predict a table with {} version {}", self.model, self.version);
         let mut closed = false;
-        let (_, ask) = widgets::dialog(ui, "predict", &title, WIDTH + 40.0, |ui| {
+        let (_, ask) = widgets::dialog_parts(ui, "predict", &title, WIDTH + 40.0, |parts| {
             if let Some(Ok(done)) = &self.outcome {
-                closed = result_ui(ui, done, &self.to);
+                parts.body(|ui| result_ui(ui, done, &self.to));
+                closed = parts.footer(|ui| widgets::button(ui, Kind::Primary, None, "Done").clicked());
                 return;
             }
             let at_work = self.sent.is_some();
-            ui.add_enabled_ui(!at_work, |ui| self.form_ui(ui, cx));
-            if let Some(Err(failure)) = &self.outcome {
-                ui.add_space(size::TINY_GAP);
-                failure_note(ui, failure);
-            }
+            let ends = |ending: &str, to: &str| to.trim().to_lowercase().ends_with(ending);
+            parts.body(|ui| {
+                ui.add_enabled_ui(!at_work, |ui| self.form_ui(ui, cx));
+                if let Some(Err(failure)) = &self.outcome {
+                    ui.add_space(size::TINY_GAP);
+                    failure_note(ui, failure);
+                }
+                if at_work {
+                    ui.add_space(size::SMALL_GAP);
+                    self.progress_ui(ui);
+                } else if !self.to.trim().is_empty() && !ends(".csv", &self.to) && !ends(".parquet", &self.to) {
+                    widgets::muted(ui, "The file to write ends with .csv or .parquet.");
+                } else if !self.to.trim().is_empty() && self.to.trim() == self.from.path.trim() {
+                    widgets::muted(ui, "The file to write must not be the table itself.");
+                }
+            });
             if at_work {
-                ui.add_space(size::SMALL_GAP);
-                self.progress_ui(ui);
-                ui.add_space(size::SMALL_GAP);
-                ui.horizontal(|ui| {
-                    let button = widgets::button(ui, Kind::Secondary, None, "Go on in the background");
-                    closed = button.on_hover_text("A message tells when it is done").clicked();
-                    ui.add_enabled_ui(!self.stopping, |ui| {
-                        if widgets::secondary(ui, ph::STOP, "Stop").clicked() {
-                            self.stopping = true;
-                            cx.desk.tell(WorkCancel { token: self.token.clone() }.into());
-                        }
-                    });
+                parts.footer(|ui| {
+                    ui.horizontal(|ui| {
+                        let button = widgets::button(ui, Kind::Secondary, None, "Go on in the background");
+                        closed = button.on_hover_text("A message tells when it is done").clicked();
+                        ui.add_enabled_ui(!self.stopping, |ui| {
+                            if widgets::secondary(ui, ph::STOP, "Stop").clicked() {
+                                self.stopping = true;
+                                cx.desk.tell(WorkCancel { token: self.token.clone() }.into());
+                            }
+                        });
+                    })
                 });
                 return;
             }
-            let ends = |ending: &str| self.to.trim().to_lowercase().ends_with(ending);
-            let may_write = ends(".csv") || ends(".parquet");
-            if !self.to.trim().is_empty() && !may_write {
-                widgets::muted(ui, "The file to write ends with .csv or .parquet.");
-            }
-            let same = !self.to.trim().is_empty() && self.to.trim() == self.from.trim();
-            if same {
-                widgets::muted(ui, "The file to write must not be the table itself.");
-            }
-            let may = !self.from.trim().is_empty() && may_write && !same;
-            match buttons(ui, "Predict", may, false) {
+            let may_write = ends(".csv", &self.to) || ends(".parquet", &self.to);
+            let may = !self.from.path.trim().is_empty() && may_write && self.to.trim() != self.from.path.trim();
+            match parts.footer(|ui| buttons(ui, "Predict", may, false)) {
                 Some(true) => self.send(cx),
                 Some(false) => closed = true,
                 None => {}
@@ -436,31 +395,8 @@ impl Predicting {
     }
 
     fn form_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
-        let known: Vec<(String, String)> = self
-            .tables
-            .value()
-            .map(|list| {
-                let there = list.items.iter().filter(|table| table.n_bytes.is_some());
-                there.map(|table| (table.path.clone(), table.name.clone())).collect()
-            })
-            .unwrap_or_default();
-        if !known.is_empty() {
-            let mut from = self.from.clone();
-            let changed = widgets::field(ui, "Table of this workspace", "", None, |ui| {
-                widgets::choice(ui, "predict-table", "Table of this workspace", &mut from, &known)
-            });
-            if changed {
-                self.from = from;
-                self.follow_table();
-            }
-        }
-        let (pressed, changed) = path_field(ui, cx.desk, "Table", &mut self.from, "patients.csv");
-        if changed {
+        if self.from.ui(ui, cx, "Choose a table to predict") {
             self.follow_table();
-        }
-        if pressed && self.pick.is_none() {
-            let ask = pick_table(PickKind::Open, "Choose a table to predict", String::new());
-            self.pick = Some((cx.desk.ask(ask), false));
         }
         ui.add_space(size::TINY_GAP);
         let (pressed, changed) = path_field(ui, cx.desk, "File to write", &mut self.to, "predicted.csv");
@@ -468,7 +404,7 @@ impl Predicting {
         if pressed && self.pick.is_none() {
             let name = if self.to.is_empty() { "predicted.csv" } else { file_name(&self.to) };
             let ask = pick_table(PickKind::Save, "Where to write the predictions", name.to_owned());
-            self.pick = Some((cx.desk.ask(ask), true));
+            self.pick = Some(cx.desk.ask(ask));
         }
         ui.add_space(size::TINY_GAP);
         widgets::switch(ui, &mut self.keep_input, "Put the table's columns in front");
@@ -494,7 +430,7 @@ impl Predicting {
         self.sent = Some(cx.desk.ask(ModelPredict {
             model: self.model.clone(),
             version: self.version,
-            from: self.from.trim().to_owned(),
+            from: self.from.path.trim().to_owned(),
             to: self.to.trim().to_owned(),
             keep_input: self.keep_input,
             token: self.token.clone(),
@@ -502,20 +438,8 @@ impl Predicting {
     }
 }
 
-fn pick_table(kind: PickKind, title: &str, file_name: String) -> Pick {
-    let extensions: &[&str] = if kind == PickKind::Save { &["csv", "parquet"] } else { &TABLES };
-    Pick {
-        kind,
-        title: title.to_owned(),
-        filter_name: "Tables".to_owned(),
-        extensions: extensions.iter().map(|&ending| ending.to_owned()).collect(),
-        file_name,
-        multiple: false,
-    }
-}
-
-/// What was done; true for "Done".
-fn result_ui(ui: &mut Ui, done: &PredictAnswer, to: &str) -> bool {
+/// What was done.
+fn result_ui(ui: &mut Ui, done: &PredictAnswer, to: &str) {
     let speed = if done.seconds > 0.0 { done.n_rows as f64 / done.seconds } else { 0.0 };
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 32.0;
@@ -527,14 +451,7 @@ fn result_ui(ui: &mut Ui, done: &PredictAnswer, to: &str) -> bool {
     });
     ui.add_space(size::SMALL_GAP);
     widgets::copy_line(ui, "the file's path", to);
-    if !done.missing.is_empty() {
-        ui.add_space(size::TINY_GAP);
-        let list: Vec<String> =
-            done.missing.iter().map(|(column, n)| format!("{column} ({})", format::count(*n))).collect();
-        widgets::note(ui, Tone::Info, &format!("missing values were filled as in training: {}", list.join(", ")));
-    }
-    ui.add_space(size::GAP);
-    widgets::button(ui, Kind::Primary, None, "Done").clicked()
+    notes_ui(ui, done);
 }
 
 #[cfg(test)]

@@ -156,16 +156,15 @@ impl Govern {
         if let Some((version, aliases)) = &self.in_use {
             let mut closed = false;
             let title = format!("Version {version} is in use");
-            let (_, ask) = widgets::dialog(ui, "delete-in-use", &title, 420.0, |ui| {
+            let (_, ask) = widgets::dialog_parts(ui, "delete-in-use", &title, 420.0, |parts| {
                 let points = if aliases.len() == 1 { "points" } else { "point" };
                 let text = format!(
                     "{} {points} to it, so it can't be deleted. Move or remove that alias first; what is live goes on \
                      meanwhile.",
                     aliases.join(", ")
                 );
-                widgets::muted(ui, &text);
-                ui.add_space(size::GAP);
-                closed = widgets::button(ui, Kind::Primary, None, "Close").clicked();
+                parts.body(|ui| widgets::muted(ui, &text));
+                closed = parts.footer(|ui| widgets::button(ui, Kind::Primary, None, "Close").clicked());
             });
             if closed || ask == DialogAsk::Close {
                 self.in_use = None;
@@ -243,29 +242,38 @@ impl Staging {
         let aliases = items.iter().find(|item| item.version == self.version).map(|item| item.aliases.join(", "));
         let goes = matches!(self.stage, Stage::Rejected | Stage::Archived);
         let mut answer = None;
-        let (_, ask) = widgets::dialog(ui, "stage", &title, 440.0, |ui| {
-            ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
-            if let Some((alias, _)) = &self.then {
-                let text =
-                    format!("{alias} of {model} may only point to approved versions, and this one is not approved yet");
-                widgets::note(ui, Tone::Info, &text);
-            }
-            let field = widgets::field(ui, "Why", "It stays in the model's history", None, |ui| {
-                widgets::line_edit(ui, "Why", &mut self.reason, "fewer missed tumours than the version before", false)
+        let (_, ask) = widgets::dialog_parts(ui, "stage", &title, 440.0, |parts| {
+            parts.body(|ui| {
+                ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
+                if let Some((alias, _)) = &self.then {
+                    let text = format!(
+                        "{alias} of {model} may only point to approved versions, and this one is not approved yet"
+                    );
+                    widgets::note(ui, Tone::Info, &text);
+                }
+                let field = widgets::field(ui, "Why", "It stays in the model's history", None, |ui| {
+                    widgets::line_edit(
+                        ui,
+                        "Why",
+                        &mut self.reason,
+                        "fewer missed tumours than the version before",
+                        false,
+                    )
+                });
+                widgets::focus_first(&field);
+                if let Some(aliases) = aliases.filter(|aliases| goes && !aliases.is_empty()) {
+                    let text = format!("Move {aliases} back to the newest version that is still approved");
+                    widgets::check_text(ui, &mut self.roll_back, &text);
+                }
+                if self.stage == Stage::Approved && forbids_self {
+                    widgets::muted(ui, "Whoever registered the version may not approve it.");
+                }
+                if let Some(failure) = &self.failure {
+                    failure_note(ui, failure);
+                }
             });
-            widgets::focus_first(&field);
-            if let Some(aliases) = aliases.filter(|aliases| goes && !aliases.is_empty()) {
-                let text = format!("Move {aliases} back to the newest version that is still approved");
-                widgets::check_text(ui, &mut self.roll_back, &text);
-            }
-            if self.stage == Stage::Approved && forbids_self {
-                widgets::muted(ui, "Whoever registered the version may not approve it.");
-            }
-            if let Some(failure) = &self.failure {
-                failure_note(ui, failure);
-            }
             let verb = if self.then.is_some() { "Approve and promote" } else { verb(self.stage) };
-            answer = buttons(ui, verb, true, self.sent.is_some());
+            answer = parts.footer(|ui| buttons(ui, verb, true, self.sent.is_some()));
         });
         match (answer, ask) {
             (Some(true), _) => {

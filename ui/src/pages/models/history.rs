@@ -10,6 +10,7 @@ use egui::{RichText, Ui};
 use super::{
     Act, ModelsPage,
     compare_view::{back_head, selectable},
+    retention::Save,
     stages::{stage_color, stage_title},
 };
 use crate::{
@@ -62,6 +63,13 @@ impl RulesSent {
         let model = Some(model.to_owned());
         let back = ModelRules { model: model.clone(), rules: known.own_rules.then(|| known.rules.clone()) };
         let ask = ModelRules { model, rules };
+        self.sent.push((cx.desk.ask(ask.clone()), ask, back));
+    }
+
+    /// Rules of all models that have none of their own; what is known are the workspace's.
+    fn send_workspace(&mut self, cx: &mut Cx<'_>, rules: Rules, known: &ModelHistoryAnswer) {
+        let back = ModelRules { model: None, rules: Some(known.rules.clone()) };
+        let ask = ModelRules { model: None, rules: Some(rules) };
         self.sent.push((cx.desk.ask(ask.clone()), ask, back));
     }
 }
@@ -117,16 +125,12 @@ impl ModelsPage {
                 own = false;
             }
         });
-        let keeps = match (rules.keep_newest, rules.keep_days) {
-            (None, None) => "Cleaning keeps every version.".to_owned(),
-            (newest, days) => {
-                let newest = newest.map(|n| format!("the newest {n}"));
-                let days = days.map(|n| format!("what is not older than {}", format::plural(n.into(), "day")));
-                let list: Vec<String> = newest.into_iter().chain(days).collect();
-                format!("Cleaning keeps {}, and whatever has an alias or is approved.", list.join(", "))
-            }
-        };
-        widgets::muted(ui, &keeps);
+        ui.add_space(size::TINY_GAP);
+        match self.retention.ui(ui, cx, model, history) {
+            Some(Save::Model(wanted)) => return self.rules.send(cx, model, Some(wanted), history),
+            Some(Save::Workspace(wanted)) => return self.rules.send_workspace(cx, wanted, history),
+            None => {}
+        }
         if rules != history.rules {
             self.rules.send(cx, model, Some(rules), history);
         } else if own != history.own_rules {

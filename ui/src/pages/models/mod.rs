@@ -10,6 +10,7 @@ mod history;
 mod list;
 mod names;
 mod on_rows;
+mod retention;
 mod stages;
 mod versions;
 mod work;
@@ -25,7 +26,7 @@ use egui::{CentralPanel, Frame, Margin, Panel, Ui};
 use super::{Command, Cx, Go, Page, keep_panel_width, paged::Paged, panel_width};
 use crate::{desk::Remote, format, icons::ph, theme::size, widgets};
 
-use self::{card::Card, govern::Govern, history::RulesSent, on_rows::OnRows, work::Work};
+use self::{card::Card, govern::Govern, history::RulesSent, on_rows::OnRows, retention::Retention, work::Work};
 pub(crate) use self::{
     detail::{task_title, type_title},
     dialogs::failure_note,
@@ -89,6 +90,7 @@ pub struct ModelsPage {
     work: Work,
     govern: Govern,
     rules: RulesSent,
+    retention: Retention,
     aside: Option<Aside>,
     card: Card,
     on_rows: OnRows,
@@ -340,6 +342,7 @@ impl Page for ModelsPage {
         let model = self.model.clone().unwrap_or_default();
         self.work.ui(ui, cx, &model, self.versions.items());
         self.govern.dialogs_ui(ui, cx, &model, self.versions.items());
+        self.retention.dialogs_ui(ui, cx);
         for act in acts {
             self.do_it(act, cx);
         }
@@ -350,6 +353,7 @@ impl Page for ModelsPage {
         let mut changed = self.work.take(cx);
         changed |= self.govern.take(cx, &model);
         changed |= self.rules.take(cx);
+        changed |= self.retention.take(cx);
         self.card.take(cx);
         self.on_rows.take(cx);
         for (alias, version, label) in std::mem::take(&mut self.govern.promoted) {
@@ -407,6 +411,9 @@ impl Page for ModelsPage {
         }
         commands.push(Command::new("models.card", format!("Show the card of {name}"), ph::ARTICLE, ""));
         let title = format!("Show the history of {}", item.model);
+        if cx.desk.may_change() {
+            commands.push(Command::new("models.clean", "Clean versions", ph::BROOM, ""));
+        }
         commands.push(Command::new("models.history", title, ph::CLOCK_COUNTER_CLOCKWISE, ""));
         commands.push(Command::new("models.verify", format!("Verify {name}"), ph::SEAL_CHECK, ""));
         commands.push(Command::new("models.export", format!("Export {name}"), ph::EXPORT, ""));
@@ -425,6 +432,9 @@ impl Page for ModelsPage {
             return;
         };
         let version = item.version;
+        if command == "models.clean" {
+            return self.retention.look(cx);
+        }
         let act = match command {
             "models.import" => Some(Act::Import),
             "models.promote" => Some(versions::promote(item)),

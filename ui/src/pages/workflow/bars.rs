@@ -490,11 +490,13 @@ impl WorkflowPage {
             },
             Dialog::Conflict { failure } => {
                 let mut chosen = None;
-                let ((), ask) =
-                    widgets::dialog(ui, "workflow-conflict", "Somebody else saved this workflow", 440.0, |ui| {
+                let title = "Somebody else saved this workflow";
+                let ((), ask) = widgets::dialog_parts(ui, "workflow-conflict", title, 440.0, |parts| {
+                    parts.body(|ui| {
                         ui.label(widgets::sentence(&failure.message));
                         widgets::muted(ui, "Yours is kept as unsaved changes until you decide.");
-                        ui.add_space(size::SMALL_GAP);
+                    });
+                    parts.footer(|ui| {
                         ui.horizontal_wrapped(|ui| {
                             if widgets::primary(ui, ph::COPY, "Save as a copy").clicked() {
                                 chosen = Some("copy");
@@ -505,8 +507,9 @@ impl WorkflowPage {
                             if widgets::button(ui, widgets::Kind::Secondary, None, "Cancel").clicked() {
                                 chosen = Some("cancel");
                             }
-                        });
+                        })
                     });
+                });
                 let name = self.editor.as_ref().map(|editor| editor.doc.name.clone()).unwrap_or_default();
                 match chosen {
                     Some("overwrite") => self.save_as(&name, None, cx),
@@ -531,25 +534,28 @@ impl WorkflowPage {
 
 fn name_dialog(ui: &Ui, title: &str, verb: &str, name: &mut String) -> Option<bool> {
     let mut done = None;
-    let ((), ask) = widgets::dialog(ui, title, title, 380.0, |ui| {
+    let ((), ask) = widgets::dialog_parts(ui, title, title, 380.0, |parts| {
         let error = athanor_protocol::names::check_name("workflow name", name.trim()).err().map(|err| err.to_string());
-        let response = widgets::field(ui, "Name", "", error.as_deref().filter(|_| !name.is_empty()), |ui| {
-            widgets::line_edit(ui, "Name", name, "breast-cancer", false)
-        });
-        if ui.memory(|memory| memory.focused().is_none()) {
-            response.request_focus();
-        }
-        ui.add_space(size::SMALL_GAP);
-        ui.horizontal(|ui| {
-            ui.add_enabled_ui(error.is_none(), |ui| {
-                let enter = ui.input(|input| input.key_pressed(egui::Key::Enter)) && error.is_none();
-                if widgets::button(ui, widgets::Kind::Primary, None, verb).clicked() || enter {
-                    done = Some(true);
-                }
+        parts.body(|ui| {
+            let response = widgets::field(ui, "Name", "", error.as_deref().filter(|_| !name.is_empty()), |ui| {
+                widgets::line_edit(ui, "Name", name, "breast-cancer", false)
             });
-            if widgets::button(ui, widgets::Kind::Secondary, None, "Cancel").clicked() {
-                done = Some(false);
+            if ui.memory(|memory| memory.focused().is_none()) {
+                response.request_focus();
             }
+        });
+        parts.footer(|ui| {
+            ui.horizontal(|ui| {
+                ui.add_enabled_ui(error.is_none(), |ui| {
+                    let enter = ui.input(|input| input.key_pressed(egui::Key::Enter)) && error.is_none();
+                    if widgets::button(ui, widgets::Kind::Primary, None, verb).clicked() || enter {
+                        done = Some(true);
+                    }
+                });
+                if widgets::button(ui, widgets::Kind::Secondary, None, "Cancel").clicked() {
+                    done = Some(false);
+                }
+            })
         });
     });
     done.or((ask == DialogAsk::Close).then_some(false))

@@ -14,7 +14,7 @@ use crate::{
     format,
     icons::ph,
     pages::Cx,
-    theme::{Theme, size},
+    theme::Theme,
     widgets::{self, DialogAsk},
 };
 
@@ -112,13 +112,15 @@ impl Starter {
                 Err(failure) => self.failure = Some(failure),
             }
         }
-        let (closed, ask) =
-            widgets::dialog(ui, "workflow-starter", "Start from a table", 460.0, |ui| self.form(ui, cx));
+        let (closed, ask) = widgets::dialog_parts(ui, "workflow-starter", "Start from a table", 460.0, |parts| {
+            let filled = parts.body(|ui| self.form(ui, cx));
+            parts.footer(|ui| self.buttons(ui, cx, filled))
+        });
         if closed || ask == DialogAsk::Close { StarterDone::Closed } else { StarterDone::Open }
     }
 
+    /// The fields; whether everything that is needed is there.
     fn form(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) -> bool {
-        let theme = Theme::of(ui);
         ui.spacing_mut().item_spacing.y = 10.0;
         widgets::muted(
             ui,
@@ -198,13 +200,17 @@ impl Starter {
         {
             self.failure = None;
         }
-        let mut closed = false;
         if !cx.desk.may_change() {
             widgets::muted(ui, "This workspace can only be looked at, so no workflow can be made in it.");
         }
-        ui.add_space(size::TINY_GAP);
+        !self.path.is_empty() && !self.target.is_empty() && error.is_none()
+    }
+
+    /// The buttons; true when it is to be closed.
+    fn buttons(&mut self, ui: &mut Ui, cx: &mut Cx<'_>, filled: bool) -> bool {
+        let theme = Theme::of(ui);
+        let mut closed = false;
         ui.horizontal(|ui| {
-            let filled = !self.path.is_empty() && !self.target.is_empty() && error.is_none();
             let may = filled && self.making.is_none() && cx.desk.may_change();
             ui.add_enabled_ui(may, |ui| {
                 if widgets::primary(ui, ph::TREE_STRUCTURE, "Make the workflow").clicked() {

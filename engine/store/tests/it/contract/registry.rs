@@ -148,6 +148,19 @@ pub fn keys_rotate(a: &dyn Store, b: &dyn Store) {
     assert_eq!(code(a.rotate_key("k9", &[4; 32], 90, 90)), Code::NotFound);
 }
 
+pub fn keys_end_when_they_are_told_to(a: &dyn Store, b: &dyn Store) {
+    a.create_key(&NewApiKey { expires_at_millis: Some(90), ..key(1, 50) }).unwrap();
+    let counter = b.change_counter().unwrap();
+    for ends in [Some(200), None, Some(60)] {
+        assert_eq!(a.set_key_expiry("k1", ends).unwrap().expires_at_millis, ends);
+        assert_eq!(b.find_key("k1").unwrap().unwrap().info.expires_at_millis, ends);
+    }
+    assert!(b.change_counter().unwrap() > counter, "a server learns of it");
+    a.revoke_key("k1", 80).unwrap();
+    assert_eq!(code(a.set_key_expiry("k1", None)), Code::Conflict);
+    assert_eq!(code(a.set_key_expiry("k9", None)), Code::NotFound);
+}
+
 pub fn keys_have_limits(a: &dyn Store, b: &dyn Store) {
     a.create_key(&key(1, 50)).unwrap();
     let counter = b.change_counter().unwrap();

@@ -6,10 +6,10 @@ use athanor_protocol::{
 };
 use egui::{RichText, Ui};
 
+use super::retrain::Retraining;
 use crate::{
     desk::Ticket,
-    format,
-    icons::{self, ph},
+    format, icons,
     pages::{Cx, paged::Paged},
     theme::{Theme, font_size, size},
     toasts::Tone,
@@ -20,6 +20,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Acts {
     seen: Vec<(Ticket<AlertAcknowledge>, u64)>,
+    pub(super) retraining: Retraining,
 }
 
 /// What an alert is about, in words.
@@ -47,6 +48,7 @@ fn state(alert: &Alert, now: i64) -> (Tone, String) {
 impl Acts {
     /// Takes in what has come; true when the lists may be old now.
     pub(super) fn take(&mut self, cx: &mut Cx<'_>) -> bool {
+        self.retraining.take(cx);
         let mut changed = false;
         let seen = std::mem::take(&mut self.seen);
         for (ticket, id) in seen {
@@ -96,6 +98,7 @@ impl Acts {
                 if alert.resolved_at_millis.is_none() {
                     self.buttons_ui(ui, cx, alert);
                 }
+                self.retraining.state_ui(ui, cx, alert.id);
             });
         });
     }
@@ -112,14 +115,7 @@ impl Acts {
                     }
                 });
             }
-            let command = format!("athanor monitor retrain {}", alert.id);
-            let help = format!("Copies {command:?}: it makes a table of the rows that were kept with their truth and starts the model's workflow on it");
-            let button = widgets::small_button(ui, Kind::Secondary, "Retrain on newer data");
-            if button.on_hover_text(help).clicked() {
-                ui.ctx().copy_text(command);
-                cx.toasts.info("Copied the command that retrains; run it in the workspace's folder");
-            }
-            ui.label(icons::text(ph::COPY, 13.0).color(Theme::of(ui).muted));
+            self.retraining.buttons_ui(ui, cx, alert);
         });
     }
 }

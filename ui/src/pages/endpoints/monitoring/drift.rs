@@ -1,10 +1,12 @@
 //! The table of drift: each column's figure, how near its threshold it is, and the verdict.
 
 use athanor_protocol::monitor::{ColumnDrift, DriftMethod};
-use egui::{Color32, Rect, Response, Sense, Stroke, Ui, Vec2, WidgetInfo, WidgetType};
+use egui::{Color32, CursorIcon, Rect, Response, Sense, Stroke, Ui, Vec2, WidgetInfo, WidgetType};
 
+use super::spread;
 use crate::{
     format,
+    icons::{self, ph},
     theme::{Theme, mix, radius, size},
     widgets::{self, Col},
 };
@@ -54,7 +56,7 @@ fn near_bar(ui: &mut Ui, share: f64, color: Color32) -> Response {
     response
 }
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{} %", format::number((share * 1_000.0).round() / 10.0))
 }
 
@@ -90,8 +92,8 @@ fn details(column: &ColumnDrift) -> String {
     std::iter::once(counts).chain(figures).collect::<Vec<_>>().join("\n")
 }
 
-/// The columns, those that drifted first.
-pub(super) fn table_ui(ui: &mut Ui, title: &str, list: &[ColumnDrift]) {
+/// The columns, those that drifted first; a click opens one, whose name `open` holds then.
+pub(super) fn table_ui(ui: &mut Ui, title: &str, list: &[ColumnDrift], open: &mut Option<String>) {
     let near = |column: &ColumnDrift| column.judged_by.zip(column.score()).and_then(|(by, score)| nearness(by, score));
     let mut order: Vec<&ColumnDrift> = list.iter().collect();
     order.sort_by(|a, b| {
@@ -116,14 +118,21 @@ pub(super) fn table_ui(ui: &mut Ui, title: &str, list: &[ColumnDrift]) {
             ui,
             size::ROW,
             order.len(),
-            |ui, rows| order.get(rows).unwrap_or_default().iter().for_each(|column| row(ui, &columns, column, wide)),
+            |ui, rows| {
+                order.get(rows).unwrap_or_default().iter().for_each(|column| row(ui, &columns, column, wide, open));
+            },
         );
     } else {
-        order.iter().for_each(|column| row(ui, &columns, column, wide));
+        order.iter().for_each(|column| row(ui, &columns, column, wide, open));
+    }
+    if let Some(column) = list.iter().find(|column| open.as_ref() == Some(&column.column))
+        && spread::ui(ui, column)
+    {
+        *open = None;
     }
 }
 
-fn row(ui: &mut Ui, columns: &[Col<'_>], column: &ColumnDrift, wide: bool) {
+fn row(ui: &mut Ui, columns: &[Col<'_>], column: &ColumnDrift, wide: bool, open: &mut Option<String>) {
     let theme = Theme::of(ui);
     let share = column.judged_by.zip(column.score()).and_then(|(by, score)| nearness(by, score));
     let (word, color) = match (column.judged_by, column.drifted) {
@@ -132,10 +141,15 @@ fn row(ui: &mut Ui, columns: &[Col<'_>], column: &ColumnDrift, wide: bool) {
         (Some(_), false) if share.is_some_and(|share| share > 0.35) => ("near", theme.warn),
         (Some(_), false) => ("as before", theme.ok),
     };
+    let is_open = open.as_ref() == Some(&column.column);
     // The cells of a narrow table leave the second and the fifth out.
     let place = |at: usize| if wide { at } else { [0, 2, 3, 5].get(at).copied().unwrap_or(5) };
     let response = widgets::line_row(ui, columns, size::ROW, |ui, at| match place(at) {
-        0 => widgets::cell_mono(ui, &column.column),
+        0 => {
+            let icon = if is_open { ph::CARET_DOWN } else { ph::CARET_RIGHT };
+            ui.label(icons::text(icon, 12.0).color(theme.muted));
+            widgets::cell_mono(ui, &column.column);
+        }
         1 => match column.judged_by {
             Some(method) => {
                 widgets::muted(ui, method_title(method));
@@ -161,7 +175,13 @@ fn row(ui: &mut Ui, columns: &[Col<'_>], column: &ColumnDrift, wide: bool) {
             widgets::small_pill(ui, color, word);
         }
     });
-    response.on_hover_text(details(column));
+    let click = ui.interact(response.rect, ui.id().with(("spread", &column.column)), Sense::click());
+    let said = format!("How {} is spread", column.column);
+    click.widget_info(|| WidgetInfo::selected(WidgetType::CollapsingHeader, true, is_open, &said));
+    widgets::focus_ring(ui, &click, response.rect);
+    if click.on_hover_cursor(CursorIcon::PointingHand).on_hover_text(details(column)).clicked() {
+        *open = (!is_open).then(|| column.column.clone());
+    }
 }
 
 #[cfg(test)]

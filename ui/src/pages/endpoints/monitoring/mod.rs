@@ -3,7 +3,9 @@
 mod alerts;
 mod drift;
 mod quality;
+mod retrain;
 mod settings;
+mod spread;
 
 use std::collections::BTreeMap;
 
@@ -38,6 +40,9 @@ pub(super) struct Monitoring {
     model: Option<String>,
     /// The number of the report that is shown; `None` is the newest.
     report: Option<u64>,
+    /// The columns whose bars are shown.
+    spread: Option<String>,
+    spread_prediction: Option<String>,
     acts: Acts,
     form: Form,
 }
@@ -77,11 +82,23 @@ impl Monitoring {
         self.alerts.invalidate();
     }
 
+    /// A period of a model was judged.
+    pub(super) fn reported(&mut self, model: &str) {
+        if let Some(remote) = self.by_model.get_mut(model) {
+            remote.invalidate();
+        }
+    }
+
     /// Takes in what has come, seen or not.
     pub(super) fn take(&mut self, cx: &mut Cx<'_>) {
         if self.acts.take(cx) | self.form.take(cx) {
             self.invalidate();
         }
+    }
+
+    /// What is open over the page.
+    pub(super) fn dialogs_ui(&mut self, ui: &Ui, cx: &mut Cx<'_>) {
+        self.acts.retraining.dialogs_ui(ui, cx);
     }
 
     pub(super) fn ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>, status: &EndpointStatus) {
@@ -173,7 +190,7 @@ impl Monitoring {
             });
         }
         if choose.is_some() {
-            (self.model, self.report) = (choose, None);
+            (self.model, self.report, self.spread, self.spread_prediction) = (choose, None, None, None);
         }
     }
 
@@ -231,11 +248,11 @@ impl Monitoring {
             ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
             self.head_ui(ui, cx, view, report);
             ui.add_space(size::TINY_GAP);
-            drift::table_ui(ui, "Column", &report.inputs);
+            drift::table_ui(ui, "Column", &report.inputs, &mut self.spread);
         });
         if !report.predictions.is_empty() {
             widgets::titled_card(ui, "Predictions", "against those on the rows of training", |ui| {
-                drift::table_ui(ui, "Prediction", &report.predictions);
+                drift::table_ui(ui, "Prediction", &report.predictions, &mut self.spread_prediction);
             });
         }
         if !report.data_quality.is_empty() {

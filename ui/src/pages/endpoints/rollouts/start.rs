@@ -114,52 +114,56 @@ impl Starting {
         self.versions.keep(cx.desk, &ModelVersions { model: self.model.clone(), after: None });
         let title = format!("Roll out a version of {}", self.model);
         let mut answer = None;
-        let (_, ask) = widgets::dialog(ui, "rollout", &title, WIDTH, |ui| {
-            ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
-            ui.add_enabled_ui(self.sent.is_none(), |ui| {
-                if ui.available_width() > TWO_COLUMNS {
-                    widgets::columns(ui, 2, |ui, at| {
-                        ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
-                        if at == 0 {
-                            self.candidate_ui(ui, cx);
-                            self.mode_ui(ui);
-                        } else {
-                            self.more_ui(ui);
-                        }
-                    });
-                } else {
-                    self.candidate_ui(ui, cx);
-                    self.mode_ui(ui);
-                    self.more_ui(ui);
-                }
-            });
-            let spec = self.spec();
-            ui.add_space(size::TINY_GAP);
-            let problem = match self.candidate {
-                None => Some("choose the version that is to be rolled out".to_owned()),
-                Some(_) => spec.check().err().map(|failure| match &failure.hint {
-                    Some(hint) => format!("{}: {hint}", failure.message),
-                    None => failure.message,
-                }),
-            };
-            match (&problem, &self.trouble) {
-                (Some(problem), _) => widgets::note(ui, Tone::Warn, problem),
-                (None, Some(trouble)) => widgets::note(ui, Tone::Bad, trouble),
-                (None, None) => widgets::note(ui, Tone::Info, &words::summary(&spec, self.stable)),
-            }
-            ui.add_space(size::SMALL_GAP);
-            ui.horizontal(|ui| {
-                ui.add_enabled_ui(problem.is_none() && self.sent.is_none(), |ui| {
-                    if widgets::button(ui, Kind::Primary, None, "Start the rollout").clicked() {
-                        answer = Some(true);
+        let (_, ask) = widgets::dialog_parts(ui, "rollout", &title, WIDTH, |parts| {
+            let problem = parts.body(|ui| {
+                ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
+                ui.add_enabled_ui(self.sent.is_none(), |ui| {
+                    if ui.available_width() > TWO_COLUMNS {
+                        widgets::columns(ui, 2, |ui, at| {
+                            ui.spacing_mut().item_spacing.y = size::SMALL_GAP;
+                            if at == 0 {
+                                self.candidate_ui(ui, cx);
+                                self.mode_ui(ui);
+                            } else {
+                                self.more_ui(ui);
+                            }
+                        });
+                    } else {
+                        self.candidate_ui(ui, cx);
+                        self.mode_ui(ui);
+                        self.more_ui(ui);
                     }
                 });
-                if widgets::button(ui, Kind::Secondary, None, "Cancel").clicked() {
-                    answer = Some(false);
+                let spec = self.spec();
+                ui.add_space(size::TINY_GAP);
+                let problem = match self.candidate {
+                    None => Some("choose the version that is to be rolled out".to_owned()),
+                    Some(_) => spec.check().err().map(|failure| match &failure.hint {
+                        Some(hint) => format!("{}: {hint}", failure.message),
+                        None => failure.message,
+                    }),
+                };
+                match (&problem, &self.trouble) {
+                    (Some(problem), _) => widgets::note(ui, Tone::Warn, problem),
+                    (None, Some(trouble)) => widgets::note(ui, Tone::Bad, trouble),
+                    (None, None) => widgets::note(ui, Tone::Info, &words::summary(&spec, self.stable)),
                 }
-                if self.sent.is_some() {
-                    widgets::loading(ui, "");
-                }
+                problem
+            });
+            parts.footer(|ui| {
+                ui.horizontal(|ui| {
+                    ui.add_enabled_ui(problem.is_none() && self.sent.is_none(), |ui| {
+                        if widgets::button(ui, Kind::Primary, None, "Start the rollout").clicked() {
+                            answer = Some(true);
+                        }
+                    });
+                    if widgets::button(ui, Kind::Secondary, None, "Cancel").clicked() {
+                        answer = Some(false);
+                    }
+                    if self.sent.is_some() {
+                        widgets::loading(ui, "");
+                    }
+                })
             });
         });
         match (answer, ask) {
