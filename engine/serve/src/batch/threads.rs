@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
 
 use athanor_protocol::{Code, Failure};
@@ -11,6 +11,10 @@ use athanor_protocol::{Code, Failure};
 const ITEMS_EACH: usize = 2;
 /// Most threads: further ones would wait for the one that reads.
 const MAX_THREADS: usize = 32;
+
+/// Where a thread gets its items, and where their results come from. Neither end ever waits for room: there are no more
+/// items on the way than fit.
+type Ends<T, R> = (SyncSender<T>, Receiver<Result<R, Failure>>);
 
 /// Takes items until there are no more, works on them on all processors, and gives the results to `keep` in the items'
 /// order. Ends early, with `false`, where `keep` says so. Memory is bounded by two items for each processor.
@@ -22,11 +26,11 @@ pub(super) fn in_order<T: Send, R: Send>(
     let n_threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     std::thread::scope(|scope| {
         let work = &work;
-        let mut threads: Vec<(Sender<T>, Receiver<Result<R, Failure>>)> = Vec::with_capacity(n_threads);
+        let mut threads: Vec<Ends<T, R>> = Vec::with_capacity(n_threads);
         let mut handles = Vec::with_capacity(n_threads);
         for at in 0..n_threads {
-            let (items, todo) = channel::<T>();
-            let (done, results) = channel();
+            let (items, todo) = sync_channel::<T>(ITEMS_EACH);
+            let (done, results) = sync_channel(ITEMS_EACH);
             let run = move || {
                 for item in todo {
                     if done.send(work(item)).is_err() {
@@ -50,7 +54,7 @@ pub(super) fn in_order<T: Send, R: Send>(
 }
 
 fn share_out<T, R>(
-    threads: &[(Sender<T>, Receiver<Result<R, Failure>>)],
+    threads: &[Ends<T, R>],
     take: &mut impl FnMut() -> Result<Option<T>, Failure>,
     keep: &mut impl FnMut(R) -> Result<bool, Failure>,
 ) -> Result<bool, Failure> {

@@ -28,7 +28,8 @@ const SHOWN_TIMES: usize = 3;
 
 enum Sent {
     Add(Ticket<ScheduleAdd>),
-    Edit(Ticket<ScheduleEdit>, ScheduleEdit, ScheduleEdit),
+    /// What it is from then on, and what it was.
+    Edit(Ticket<ScheduleEdit>, Box<[ScheduleEdit; 2]>),
 }
 
 /// The form.
@@ -86,8 +87,9 @@ impl Form {
                 let next = info.next_millis.map(|next| format!(", due at {} UTC", minute(next))).unwrap_or_default();
                 format!("Made the schedule of {}{next}", file_name(&info.task.output))
             }),
-            Sent::Edit(ticket, ask, back) => cx.desk.take(*ticket)?.map(|info| {
+            Sent::Edit(ticket, changed) => cx.desk.take(*ticket)?.map(|info| {
                 let label = format!("Changed the schedule of {}", file_name(&info.task.output));
+                let [ask, back] = &**changed;
                 cx.undo.push(label.clone(), vec![back.clone().into()], vec![ask.clone().into()]);
                 label
             }),
@@ -179,7 +181,7 @@ impl Form {
             Some(before) => {
                 let of = |task| ScheduleEdit { id: before.id.clone(), task };
                 let (ask, back) = (of(task), of(before.task.clone()));
-                Sent::Edit(cx.desk.ask(ask.clone()), ask, back)
+                Sent::Edit(cx.desk.ask(ask.clone()), Box::new([ask, back]))
             }
         });
     }
