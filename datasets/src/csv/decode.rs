@@ -120,7 +120,7 @@ impl<'a> Fields<'a> {
         // Separators and line ends, eight bytes at a time. A byte of a word that equals the wanted one becomes zero, and of
         // each byte that is zero the top bit is set. Exact for every byte, since no sum runs over into the next one.
         const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-        let zeros = |word: u64| !(((word & LOW) + LOW) | word | LOW);
+        let zeros = |word: u64| !((word & LOW).wrapping_add(LOW) | word | LOW);
         // Bytes that are all alike are the same in every order.
         let (separators, line_ends) = (u64::from_ne_bytes([separator; 8]), u64::from_ne_bytes([b'\n'; 8]));
         let (words, rest) = bytes.as_chunks::<8>();
