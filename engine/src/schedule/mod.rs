@@ -17,7 +17,7 @@ use athanor_protocol::{Code, Failure, names::ModelRef, table::DataSource};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-pub use self::runner::{Scheduler, Watch};
+pub use self::runner::{RowsDone, Scheduler, Watch};
 use crate::{
     error::{EngineError, IoContext, Result},
     files, registry,

@@ -34,8 +34,11 @@ pub struct Watch {
     /// One was begun, or has ended.
     pub changed: Option<Box<dyn Fn() + Send>>,
     /// So many rows of one, by its id, are predicted.
-    pub progress: Option<Box<dyn Fn(&str, u64) + Send>>,
+    pub progress: Option<Box<RowsDone>>,
 }
+
+/// Takes a schedule's id and how many of its rows are predicted.
+pub type RowsDone = dyn Fn(&str, u64) + Send;
 
 impl Watch {
     fn changed(&self) {
@@ -229,7 +232,7 @@ mod tests {
         };
         let added = add(&workspace, "* * * * *".parse().unwrap(), task).unwrap();
         let mut held = None;
-        let (began, seen) = std::sync::mpsc::channel();
+        let (began, seen) = std::sync::mpsc::sync_channel(8);
         let watch = Watch { changed: Some(Box::new(move || began.send(()).unwrap())), progress: None };
         look(&workspace, &mut held, &StopFlag::new(), &watch).unwrap();
         assert!(list(&workspace).unwrap()[0].executions.is_empty(), "it is not due yet");

@@ -4,7 +4,6 @@ use athanor_protocol::{
     Code, Failure,
     api::{
         Event, Reply, Request, ScheduleAdd, ScheduleEdit, SchedulePause, ScheduleRemove, ScheduleRunNow, ScheduleTask,
-        Schedules,
     },
 };
 use athanor_ui::{
@@ -145,9 +144,7 @@ fn what_is_at_work_tells_how_far_it_is_and_what_failed_tells_why() {
 #[test]
 fn empty_slow_failing_and_looking_only_are_said() {
     let screen = schedules(WIDE, true, |fake| {
-        fake.on(|ask| {
-            matches!(ask, Request::ScheduleList(_)).then(|| Ok(Reply::ScheduleList(Box::new(Schedules::default()))))
-        });
+        fake.on(|ask| matches!(ask, Request::ScheduleList(_)).then(|| Ok(Reply::ScheduleList(Box::default()))));
     });
     assert!(screen.has_text("A schedule predicts a table again and again") && screen.has("Predict a table once"));
     let screen = schedules(WIDE, true, |fake| {
