@@ -48,12 +48,12 @@ pub struct DeviceInfo {
 ///
 /// Starts the graphics drivers, which takes a fraction of a second and can, with a broken driver, end the process.
 pub fn devices() -> Vec<DeviceInfo> {
-    let mut devices = vec![cpu()];
+    let devices = std::iter::once(cpu());
     #[cfg(feature = "gpu")]
-    devices.extend(gpu::devices());
+    let devices = devices.chain(gpu::devices());
     #[cfg(feature = "cuda")]
-    devices.extend(cuda_devices());
-    devices
+    let devices = devices.chain(cuda_devices());
+    devices.collect()
 }
 
 fn cpu() -> DeviceInfo {
