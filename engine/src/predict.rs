@@ -184,6 +184,6 @@ mod tests {
         let job = Job { source: &source, to: &to, ..job };
         let missing = predict_file(&workspace, &job, &StopFlag::new(), &mut |_| {}).unwrap_err().into_failure();
         assert_eq!(missing.code, Code::NotFound);
-        assert!(missing.hint.is_some_and(|hint| hint.starts_with("check the path")));
+        assert!(missing.hint.is_some_and(|hint| hint.starts_with("check the path; a relative one")));
     }
 }

@@ -40,32 +40,47 @@ pub(super) struct Fingerprint {
     types: TableSchema,
 }
 
-impl Fingerprint {
-    pub(super) fn of(job: &BatchJob<'_>, source: &DataSource, types: &TableSchema) -> Result<Self, Failure> {
+/// What a file is like before it is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileState {
+    n_bytes: u64,
+    modified_nanos: u64,
+}
+
+impl FileState {
+    /// Fails where there is no such file, before anything else is said of the table.
+    pub(super) fn of(source: &DataSource) -> Result<Self, Failure> {
         let found = fs::metadata(&source.path).map_err(|err| {
             let failure = Failure::new(Code::from_io(&err), format!("cannot open {}: {err}", source.path));
             let failure = failure.on(source.path.clone());
             match err.kind() {
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => {
                     failure.hint("check the path; a relative one starts at the folder where the program was started")
                 }
-                std::io::ErrorKind::PermissionDenied => failure.hint("check who may read it"),
+                ErrorKind::PermissionDenied => failure.hint("check who may read it"),
                 _ => failure,
             }
         })?;
         let modified = found.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        Ok(Self {
+        let modified_nanos = modified.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+        Ok(Self { n_bytes: found.len(), modified_nanos })
+    }
+}
+
+impl Fingerprint {
+    pub(super) fn of(job: &BatchJob<'_>, source: &DataSource, state: FileState, types: &TableSchema) -> Self {
+        Self {
             version: VERSION,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             package_sha256: hex(&Sha256::digest(job.package.as_bytes())),
             source: serde_json::to_string(source).unwrap_or_default(),
-            n_bytes: found.len(),
-            modified_nanos: modified.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)),
+            n_bytes: state.n_bytes,
+            modified_nanos: state.modified_nanos,
             keep_input: job.keep_input,
             device: job.device.to_owned(),
             part_rows: PART_ROWS,
             types: types.clone(),
-        })
+        }
     }
 }
 
@@ -126,6 +141,9 @@ impl Journal {
         let failed = failed(to);
         // The output's own folder must be there: one that is made by mistake would hide the mistake.
         match fs::create_dir(&folder) {
+            Err(err) if err.kind() == ErrorKind::NotFound => {
+                return Err(failed(err).hint("make the folder first, or name a file in another one"));
+            }
             Err(err) if err.kind() != ErrorKind::AlreadyExists => return Err(failed(err)),
             _ => {}
         }

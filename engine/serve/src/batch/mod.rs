@@ -88,6 +88,7 @@ pub fn predict_table(
         watch: Watch::new(job.package, inputs)?,
         n_rows: 0,
     };
+    let state = journal::FileState::of(&source)?;
     // The columns of all rows, and whether the table has those that the model needs.
     let like = work.predicted(athanor_datasets::open(&source)?.head(0)?)?;
     let mut types = Types::FromSample;
@@ -99,7 +100,7 @@ pub fn predict_table(
             types = Types::Settled;
             blocks = work.blocks(&source, types)?;
         }
-        let fingerprint = journal::Fingerprint::of(job, &source, blocks.schema())?;
+        let fingerprint = journal::Fingerprint::of(job, &source, state, blocks.schema());
         let mut journal = Journal::open(job.to, format, &fingerprint)?;
         let n_resumed = journal.n_rows();
         match work.run(blocks, &like, &mut journal, stop, progress) {
@@ -130,7 +131,12 @@ pub fn predict_table(
                 if !is_passing {
                     journal.remove();
                 }
-                return Err(failure);
+                return Err(match failure.code {
+                    Code::DiskFull => failure
+                        .on(job.to.display().to_string())
+                        .hint("make room and ask for the same again: it goes on behind the rows that are done"),
+                    _ => failure,
+                });
             }
         }
     }
