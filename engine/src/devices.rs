@@ -1,17 +1,15 @@
 //! Devices by name. Looking for GPUs loads drivers, and a driver may crash; that happens in a process of its own.
 
-use std::{
-    io::Read,
-    path::Path,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Command, time::Duration};
 
 use athanor_learn::device::DeviceInfo;
 use athanor_protocol::{Code, Failure};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::error::{EngineError, IoContext, Result};
+use crate::{
+    bounded,
+    error::{EngineError, Result},
+};
 
 /// A probe that takes longer hangs in a driver.
 const PROBE: Duration = Duration::from_secs(30);
@@ -67,33 +65,8 @@ fn ask<T: DeserializeOwned>(program: &Path, args: &[&str]) -> Result<T> {
         let failure = Failure::new(Code::DeviceLost, format!("looking for GPUs failed: {why}"));
         EngineError::Failure(failure.hint("a graphics driver may be broken; the device 'cpu' always works"))
     };
-    let mut child = Command::new(program)
-        .arg("worker")
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .at("start", program)?;
-    // Read while it runs: a driver that prints much must not fill the pipe and wait for ever.
-    let mut stdout = child.stdout.take();
-    let reader = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        let _ = stdout.as_mut().map(|stdout| stdout.take(16 << 20).read_to_end(&mut text));
-        text
-    });
-    let began = Instant::now();
-    while child.try_wait().at("wait for", program)?.is_none() {
-        if began.elapsed() > PROBE {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(failed("a driver hangs"));
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let status = child.wait().at("wait for", program)?;
-    let text = reader.join().unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+    let asked = bounded::ask(Command::new(program).arg("worker").args(args), PROBE, 16 << 20)?;
+    let Some((status, text)) = asked else { return Err(failed("a driver hangs")) };
     let line = text.lines().find_map(|line| line.strip_prefix(MARK));
     match line.and_then(|line| serde_json::from_str(line).ok()) {
         Some(answer) if status.success() => Ok(answer),

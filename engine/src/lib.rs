@@ -15,6 +15,7 @@
 //! keys and digests, which are letters and digits.
 #![warn(missing_docs)]
 
+mod bounded;
 pub mod cli;
 pub mod demo;
 pub mod deploy;

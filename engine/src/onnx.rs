@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use athanor_datasets::Replay;
-use athanor_learn::onnx::{self, About, Exported};
-use athanor_protocol::{Failure, columns::Frame, names::check_model_name, registry::ModelVersion};
+use athanor_learn::{
+    onnx::{self, About, Exported},
+    package::Package,
+};
+use athanor_protocol::{Failure, columns::Frame, names::check_model_name, package::PartName, registry::ModelVersion};
 use serde_json::json;
 
 use crate::{
@@ -16,24 +19,34 @@ use crate::{
 /// Longest statement on what a model is meant for, in bytes.
 const MAX_INTENDED_USE: usize = 10_000;
 
-/// Writes a registered version as an ONNX file that takes raw named columns. The file is run and compared with the
-/// version's own answers before it is written.
+/// A version as an ONNX file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rendered {
+    /// Written by us, with what is known of it.
+    Made(Exported),
+    /// The version was an ONNX file already: its bytes as they were imported.
+    AsImported(Vec<u8>),
+}
+
+impl Rendered {
+    /// The file.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Made(exported) => &exported.bytes,
+            Self::AsImported(bytes) => bytes,
+        }
+    }
+}
+
+/// Makes the ONNX file of a registered version, which takes raw named columns. The file is run and compared with the
+/// version's own answers first. One that was imported as an ONNX file is given back as it was.
 ///
 /// # Errors
-/// If there is no such version, a step or column cannot be expressed in ONNX (named), the file does not answer as the
-/// version does, or it cannot be written.
-pub fn export(
-    workspace: &Workspace,
-    reference: &str,
-    intended_use: &str,
-    to: &Path,
-) -> Result<(ModelVersion, Exported)> {
-    if intended_use.len() > MAX_INTENDED_USE {
-        let message = format!("the intended use has more than {MAX_INTENDED_USE} bytes");
-        return Err(EngineError::Usage(message));
+/// If a step or column cannot be expressed in ONNX (named), or the file does not answer as the version does.
+pub fn render(version: &ModelVersion, package: &Package, intended_use: &str) -> Result<Rendered> {
+    if let Some(bytes) = package.part(PartName::Onnx) {
+        return Ok(Rendered::AsImported(bytes.to_vec()));
     }
-    let version = registry::resolve(workspace, reference)?;
-    let (_, package) = registry::load(workspace, &version)?;
     let replay = Replay::new(&package.recipe()?)?;
     let prepare = |frame: &Frame| replay.apply(frame).map_err(Failure::from);
     let about = About {
@@ -43,12 +56,31 @@ pub fn export(
         intended_use,
         athanor_version: env!("CARGO_PKG_VERSION"),
     };
-    let exported = onnx::export(&package, &about, &prepare)?;
-    files::write_atomic(to, &exported.bytes)?;
+    Ok(Rendered::Made(onnx::export(package, &about, &prepare)?))
+}
+
+/// Writes a registered version as an ONNX file.
+///
+/// # Errors
+/// As [`render`]; if there is no such version, or the file cannot be written.
+pub fn export(
+    workspace: &Workspace,
+    reference: &str,
+    intended_use: &str,
+    to: &Path,
+) -> Result<(ModelVersion, Rendered)> {
+    if intended_use.len() > MAX_INTENDED_USE {
+        let message = format!("the intended use has more than {MAX_INTENDED_USE} bytes");
+        return Err(EngineError::Usage(message));
+    }
+    let version = registry::resolve(workspace, reference)?;
+    let (_, package) = registry::load(workspace, &version)?;
+    let rendered = render(&version, &package, intended_use)?;
+    files::write_atomic(to, rendered.bytes())?;
     let subject = format!("{}:{}", version.model, version.version);
-    let detail = json!({ "format": "onnx", "sha256": registry::sha256(&exported.bytes) });
+    let detail = json!({ "format": "onnx", "sha256": registry::sha256(rendered.bytes()) });
     registry::audit(workspace, "model.export", &subject, detail)?;
-    Ok((version, exported))
+    Ok((version, rendered))
 }
 
 /// Whether a file is to be read as ONNX: by its name's ending, or because it begins as such files do and packages never.
@@ -79,7 +111,7 @@ fn imported_at(workspace: &Workspace, name: &str, bytes: &[u8]) -> i64 {
     let versions = workspace.store.versions(name, &page).map(|page| page.items).unwrap_or_default();
     let known = versions.iter().find_map(|version| {
         let (_, package) = registry::load(workspace, version).ok()?;
-        let is_same = package.part(athanor_protocol::package::PartName::Onnx)? == bytes;
+        let is_same = package.part(PartName::Onnx)? == bytes;
         is_same.then(|| package.manifest().created_at_millis)
     });
     known.unwrap_or_else(|| workspace.clock.now_millis())

@@ -316,13 +316,52 @@ fn nothing_to_run_but_the_server(wines: &Wines) {
     assert_eq!(again.json["error"]["code"], "conflict", "a folder that is not empty was written to");
 }
 
-/// A program that every system has, to be quick where it is not run.
-const SMALL: &str = "/bin/true";
+/// A program of headers alone that says it is the slim server of `version`, for the processor that this machine has not:
+/// quick where nothing is run.
+fn foreign_program(sandbox: &Sandbox, version: &str) -> String {
+    let mut file = vec![0_u8; 64];
+    file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    let (x86_64, aarch64) = (62_u16, 183_u16);
+    let machine = if cfg!(target_arch = "aarch64") { x86_64 } else { aarch64 };
+    file[18..20].copy_from_slice(&machine.to_le_bytes());
+    file[54..56].copy_from_slice(&56_u16.to_le_bytes());
+    file.extend(format!("the slim server of Athanor, version {version}\n").bytes());
+    let path = sandbox.path("foreign-program");
+    fs::write(&path, file).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The version of the programs that are tested.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[test]
+fn only_the_slim_server_of_this_version_goes_into_an_image_or_a_bundle() {
+    let wines = Wines::new();
+    let whole = built("athanor").to_str().unwrap().to_owned();
+    let (old, broken) = (foreign_program(&wines.sandbox, "0.0.1"), wines.sandbox.write("broken", "no program"));
+    for (program, words) in [
+        (old.as_str(), "has version 0.0.1"),
+        ("/bin/true", "is not the slim server"),
+        (&whole, "is not the slim server"),
+        (broken.to_str().unwrap(), "is no Linux program"),
+    ] {
+        for (what, to) in [("image", "image"), ("edge", "edge.tar.gz")] {
+            let args = ["deploy", what, "wine@production", "-o", &wines.text(to), "--program", program];
+            let ended = wines.sandbox.run(&args);
+            let error = &ended.json["error"];
+            let message = error["message"].as_str().unwrap_or_default();
+            assert!(ended.status == 1 && message.contains(words), "{program}: {}", ended.stdout);
+            assert!(error["hint"].as_str().is_some_and(|hint| hint.contains("--program")), "{}", ended.stdout);
+            assert!(!wines.sandbox.path(to).exists(), "something was written for {program}");
+        }
+    }
+}
 
 #[test]
 fn an_image_with_a_changed_or_missing_byte_is_refused() {
     let wines = Wines::new();
-    image(&wines, SMALL, "image", &[]);
+    let made = image(&wines, &foreign_program(&wines.sandbox, VERSION), "image", &[]);
+    assert_eq!(made["was_started"], false, "a program for another machine");
     let image = wines.sandbox.path("image");
     let blobs: Vec<PathBuf> =
         fs::read_dir(image.join("blobs/sha256")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -363,8 +402,9 @@ fn a_registry_that_asks_who_is_there_is_told() {
     };
     let name = format!("{}/wine:1", registry.host);
     let docker = wines.sandbox.path("docker");
+    let program = foreign_program(&wines.sandbox, VERSION);
     let push = |user: &[&str], password: &str| {
-        let args = [&["deploy", "image", "wine", "--push", &name, "--program", SMALL, "--json"], user].concat();
+        let args = [&["deploy", "image", "wine", "--push", &name, "--program", &program, "--json"], user].concat();
         let mut command = wines.sandbox.command(&args);
         command.env("DOCKER_CONFIG", &docker).env("ATHANOR_REGISTRY_PASSWORD", password);
         let ended = done(command.output().unwrap());
@@ -525,6 +565,7 @@ fn a_bundle_for_a_small_machine_holds_all_that_it_needs() {
     let first = make("one.tar.gz");
     assert_eq!(first["digest"], make("two.tar.gz")["digest"]);
     println!("the bundle: {} bytes", first["n_bytes"]);
+    assert_eq!(first["was_started"], true, "{first}");
     assert_eq!(first["n_bytes"].as_u64(), Some(fs::metadata(wines.sandbox.path("one.tar.gz")).unwrap().len()));
     let folder = wines.sandbox.path("machine");
     fs::create_dir(&folder).unwrap();
@@ -532,6 +573,9 @@ fn a_bundle_for_a_small_machine_holds_all_that_it_needs() {
         Command::new("tar").arg("-xzf").arg(wines.sandbox.path("one.tar.gz")).arg("-C").arg(&folder).status();
     assert!(unpacked.unwrap().success());
     let home = folder.join("wine-1-edge");
+    let alone = wines.text("alone.onnx");
+    wines.sandbox.ok(&["models", "export", "wine@production", "--onnx", "-o", &alone]);
+    assert_eq!(fs::read(home.join("wine.onnx")).unwrap(), fs::read(alone).unwrap(), "the model as ONNX");
     assert!(fs::read_to_string(home.join("README.md")).unwrap().contains(&wines.signer));
     let mut command = Command::new(home.join("start.sh"));
     command.args(["--json", "--bind", "127.0.0.1:0", "--keys"]).arg(home.join("keys.jsonl"));

@@ -2,8 +2,7 @@
 
 use std::{io::Read, path::Path};
 
-use athanor_learn::package::Package;
-use athanor_protocol::{Code, Failure, names::ModelRef, registry::ModelVersion};
+use athanor_protocol::{Code, Failure, names::ModelRef};
 use serde_json::json;
 
 use super::{
@@ -13,10 +12,9 @@ use super::{
 };
 use crate::{
     deploy::{
-        Program, Scratch,
-        edge::{self, EdgeParts},
-        find_program,
-        image::{self, Credentials, ImageParts, VerifiedImage},
+        Program, Watch,
+        image::{self, Credentials, VerifiedImage},
+        make::{self, ImagePlaces, MadeBundle, MadeImage, Wanted},
     },
     error::{EngineError, IoContext, Result},
     files, registry,
@@ -39,27 +37,19 @@ pub(crate) fn run(context: &Context, command: DeployCommand) -> Result<()> {
     }
 }
 
-/// A version's package with what goes in beside it.
-struct Chosen {
-    version: ModelVersion,
-    package: Vec<u8>,
-    program: Program,
-    keys: Option<Vec<u8>>,
+/// The file of keys that goes in, read as the server will read it: what it would refuse does not go in.
+fn keys_of(args: &ProgramArgs) -> Result<Option<Vec<u8>>> {
+    let Some(path) = &args.keys else { return Ok(None) };
+    athanor_serve::keyfile::FileKeys::open(path)?;
+    Ok(Some(files::read_limited(path, MAX_KEYS_BYTES)?))
 }
 
-fn choose(context: &Context, workspace: &Workspace, model: &str, args: &ProgramArgs) -> Result<Chosen> {
-    let version = registry::resolve(workspace, model)?;
-    let (package, _): (Vec<u8>, Package) = registry::load(workspace, &version)?;
-    let program = find_program(&context.program, args.program.as_deref())?;
-    let keys = match &args.keys {
-        Some(path) => {
-            // Read as the server will read it: what it would refuse does not go in.
-            athanor_serve::keyfile::FileKeys::open(path)?;
-            Some(files::read_limited(path, MAX_KEYS_BYTES)?)
-        }
-        None => None,
-    };
-    Ok(Chosen { version, package, program, keys })
+/// Whether the program was seen to start.
+fn started(program: &Program) -> &'static str {
+    match program.was_started {
+        true => "the program was started once on this machine",
+        false => "the program is for another machine and was not started here",
+    }
 }
 
 fn make_image(context: &Context, args: &ImageArgs) -> Result<()> {
@@ -70,38 +60,33 @@ fn make_image(context: &Context, args: &ImageArgs) -> Result<()> {
         None => None,
     };
     let workspace = context.open()?;
-    let chosen = choose(context, &workspace, &args.model, &args.program)?;
-    let scratch = Scratch::new()?;
-    let folder = args.output.clone().unwrap_or_else(|| scratch.path().join("image"));
-    let parts = ImageParts {
-        model: &chosen.version.model,
-        version: chosen.version.version,
-        package: &chosen.package,
-        program: &chosen.program,
+    let wanted = Wanted {
+        reference: &args.model,
+        program: &context.program,
+        named: args.program.program.as_deref(),
+        may_start: true,
+        keys: keys_of(&args.program)?,
+    };
+    let places = ImagePlaces {
+        folder: args.output.as_deref(),
+        push: args.push.as_deref().map(|reference| (reference, credentials.as_ref())),
         access: args.access.into(),
-        keys: chosen.keys.as_deref(),
     };
-    let built = image::build(&parts, &folder)?;
-    let pushed = match &args.push {
-        Some(reference) => {
-            Some(image::push(&folder, reference, credentials.as_ref(), &registry::trusted(&workspace)?)?)
-        }
-        None => None,
-    };
-    let name = format!("{}:{}", chosen.version.model, chosen.version.version);
-    let detail = json!({ "digest": built.digest, "reference": pushed.as_ref().map(|pushed| &pushed.reference) });
-    registry::audit(&workspace, "model.image", &name, detail)?;
+    let MadeImage { version, program, image: built, pushed } =
+        make::image(&workspace, &wanted, &places, &Watch::none())?;
+    let name = format!("{}:{}", version.model, version.version);
     let value = json!({
-        "model": chosen.version.model, "version": chosen.version.version, "digest": built.digest,
+        "model": version.model, "version": version.version, "digest": built.digest,
         "n_bytes": built.n_bytes, "architecture": built.architecture, "signed_by": built.signed_by,
-        "folder": args.output, "pushed": pushed,
+        "folder": args.output, "pushed": pushed, "was_started": program.was_started,
     });
     context.out.result(&value, || {
         let mut text = format!(
-            "{name} as an image for linux/{}: {}\n{}\n",
+            "{name} as an image for linux/{}: {}\n{}\n{}\n",
             built.architecture,
             bytes(built.n_bytes),
-            built.digest
+            built.digest,
+            started(&program),
         );
         if let Some(folder) = &args.output {
             text += &format!("written to {}\n", folder.display());
@@ -112,7 +97,7 @@ fn make_image(context: &Context, args: &ImageArgs) -> Result<()> {
                 pushed.reference, pushed.n_sent, pushed.n_known, pushed.pinned
             );
         }
-        if chosen.keys.is_none() && args.access == super::deploy_args::AccessArg::Keys {
+        if wanted.keys.is_none() && args.access == super::deploy_args::AccessArg::Keys {
             text += "keys: mount a file of 'athanor keys export' at /etc/athanor/keys.jsonl\n";
         }
         text
@@ -177,40 +162,39 @@ fn unpack(context: &Context, args: &UnpackArgs) -> Result<()> {
 }
 
 fn make_edge(context: &Context, args: &EdgeArgs) -> Result<()> {
-    args.model.parse::<ModelRef>()?;
-    let name = args.output.to_string_lossy().to_lowercase();
-    if !name.ends_with(".tar.gz") && !name.ends_with(".tgz") {
-        return Err(EngineError::Usage(format!("the output must end in .tar.gz: {}", args.output.display())));
-    }
-    let workspace = context.open()?;
-    let chosen = choose(context, &workspace, &args.model, &args.program)?;
-    let parts = EdgeParts {
-        model: &chosen.version.model,
-        version: chosen.version.version,
-        package: &chosen.package,
-        program: &chosen.program,
-        keys: chosen.keys.as_deref(),
-        // Taken in where the model can be written as ONNX.
-        onnx: None,
+    let wanted = Wanted {
+        reference: &args.model,
+        program: &context.program,
+        named: args.program.program.as_deref(),
+        may_start: true,
+        keys: keys_of(&args.program)?,
     };
-    let built = edge::build(&parts, &args.output)?;
-    let model = format!("{}:{}", chosen.version.model, chosen.version.version);
-    registry::audit(&workspace, "model.edge", &model, json!({ "digest": built.digest }))?;
+    let MadeBundle { version, program, bundle: built, without_onnx } =
+        make::bundle(&context.open()?, &wanted, &args.output, &Watch::none())?;
     let mut value = serde_json::to_value(&built).unwrap_or_default();
     value["file"] = json!(args.output);
-    value["model"] = json!(chosen.version.model);
-    value["version"] = json!(chosen.version.version);
+    value["model"] = json!(version.model);
+    value["version"] = json!(version.version);
+    value["was_started"] = json!(program.was_started);
+    value["without_onnx"] = json!(without_onnx.as_ref().map(|failure| &failure.message));
     context.out.result(&value, || {
-        let program = match built.is_static {
+        let parts = match built.is_static {
             true => "one static program".to_owned(),
-            false => format!("a program with {} libraries", chosen.program.libraries.len()),
+            false => format!("a program with {} libraries", program.libraries.len()),
         };
         format!(
-            "{model} for linux/{}, {program}: {} in {}\n{}",
+            "{}:{} for linux/{}, {parts}: {} in {}\n{}\n{}\n{}",
+            version.model,
+            version.version,
             built.architecture,
             bytes(built.n_bytes),
             args.output.display(),
-            built.digest
+            built.digest,
+            started(&program),
+            match &without_onnx {
+                None => format!("with the model as {}.onnx", version.model),
+                Some(failure) => format!("without an ONNX file: {}", failure.message),
+            },
         )
     });
     Ok(())

@@ -11,7 +11,7 @@ use athanor_protocol::{Code, names::check_model_name};
 use serde::Serialize;
 
 use super::{
-    Program,
+    Program, Watch,
     image::{ArchiveContent as Content, ArchiveFiles as Files, write_archive},
 };
 use crate::{
@@ -55,8 +55,8 @@ pub struct EdgeBundle {
 /// Writes a bundle. The same parts give the same bytes.
 ///
 /// # Errors
-/// If the package is none or not signed, or a file cannot be read or written.
-pub fn build(parts: &EdgeParts<'_>, to: &Path) -> Result<EdgeBundle> {
+/// If the package is none or not signed, a file cannot be read or written, or it is stopped.
+pub fn build(parts: &EdgeParts<'_>, to: &Path, watch: &Watch<'_>) -> Result<EdgeBundle> {
     check_model_name(parts.model)?;
     let package = Package::read(parts.package)?;
     let SignatureStatus::Signed { key } = package.signature() else {
@@ -85,7 +85,7 @@ pub fn build(parts: &EdgeParts<'_>, to: &Path) -> Result<EdgeBundle> {
     let beside = files::beside(to);
     let written: Result<_> = (|| {
         let mut file = BufWriter::new(File::create_new(&beside).at("create", &beside)?);
-        let found = write_archive(&all, &mut file)?;
+        let found = write_archive(&all, &mut file, watch)?;
         file.into_inner().map_err(|err| err.into_error()).and_then(|file| file.sync_all()).at("write", &beside)?;
         fs::rename(&beside, to).at("write", to)?;
         Ok(found)

@@ -5,7 +5,9 @@
 
 pub mod edge;
 pub mod image;
+pub mod make;
 mod program;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +15,10 @@ use athanor_protocol::{Code, Failure};
 use athanor_serve::keyfile::KeyRecord;
 use athanor_store::PageRequest;
 
-pub use self::program::{Program, find_program};
+pub use self::{
+    program::{Program, find_program},
+    watch::{Phase, Watch},
+};
 use crate::{
     error::{EngineError, IoContext, Result},
     workspace::Workspace,

@@ -10,6 +10,7 @@
 //! **Architecture Invariant:** persisted first, then published.
 
 mod data;
+mod deploy;
 mod endpoint;
 mod events;
 mod flow;
@@ -86,6 +87,7 @@ fn writes(request: &Request) -> bool {
             | Request::WorkflowPreview(_)
             | Request::RunSaveArtifact(_)
             | Request::ModelExport(_)
+            | Request::ModelDeploy(_)
             | Request::ModelPredict(_)
             | Request::ModelCompare(_)
             | Request::EndpointStop(_)
@@ -231,6 +233,7 @@ impl Desk {
             ModelAlias => models::model_alias,
             ModelVerify => models::model_verify,
             ModelExport => models::model_export,
+            ModelDeploy => deploy::model_deploy,
             ModelImport => models::model_import,
             ModelRegister => models::model_register,
             ModelPredict => models::model_predict,

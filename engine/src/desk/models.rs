@@ -35,7 +35,7 @@ pub(super) fn page(after: Option<String>) -> PageRequest {
     PageRequest { size: PAGE, token: after }
 }
 
-fn reference(model: &str, version: u32) -> String {
+pub(super) fn reference(model: &str, version: u32) -> String {
     format!("{model}:{version}")
 }
 

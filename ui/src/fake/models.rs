@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use athanor_protocol::{
     Code, Failure,
     api::{
-        AliasMoved, Done, EndpointSecond, EndpointSeries, EndpointStatus, EndpointTry, KeyCreated, KeyDetails,
-        KeyEntry, KeyPage, KeyRotated, ModelPage, ModelRegistered, PredictAnswer, Reply, Request, ServedModel,
-        TlsStatus, TryAnswer, VerifyAnswer, VersionPage,
+        AliasMoved, DeployForm, Deployed, Done, EndpointSecond, EndpointSeries, EndpointStatus, EndpointTry,
+        KeyCreated, KeyDetails, KeyEntry, KeyPage, KeyRotated, ModelPage, ModelRegistered, OnnxMade, PredictAnswer,
+        ProgramPacked, PushedImage, Reply, Request, ServedModel, TlsStatus, TryAnswer, VerifyAnswer, VersionPage,
     },
     explanation::{Contribution, Explanation, ExplanationMethod},
     metric::MetricValue,
@@ -271,6 +271,7 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
             Reply::ModelVerify(Box::new(VerifyAnswer { trusted: true, signed_by, sha256 }))
         }
         Request::ModelExport(_) => Reply::ModelExport(Box::new(Done {})),
+        Request::ModelDeploy(ask) => Reply::ModelDeploy(Box::new(deployed(&ask.form))),
         Request::ModelImport(ask) => {
             let version = ModelVersion { model: ask.name.clone(), run_id: None, aliases: vec![], ..model_version(1) };
             Reply::ModelImport(Box::new(ModelRegistered { version, existed: false }))
@@ -324,6 +325,34 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
         (_, reply) => reply,
     };
     Some(Ok(reply))
+}
+
+/// What was made of a version.
+fn deployed(form: &DeployForm) -> Deployed {
+    let made = Deployed {
+        n_bytes: 41_628_467,
+        digest: format!("sha256:{}", "4be1".repeat(16)),
+        program: Some(ProgramPacked { architecture: "amd64".to_owned(), n_libraries: 0, was_started: true }),
+        ..Deployed::default()
+    };
+    match form {
+        DeployForm::Bundle { .. } => made,
+        DeployForm::Image { push, .. } => {
+            let pushed = push.as_ref().map(|push| PushedImage {
+                reference: push.reference.clone(),
+                pinned: format!("registry.example.org/tumours@{}", made.digest),
+                n_sent: 2,
+                n_known: 1,
+            });
+            Deployed { pushed, ..made }
+        }
+        DeployForm::Onnx { .. } => Deployed {
+            n_bytes: 48_213,
+            program: None,
+            onnx: Some(OnnxMade { checked_rows: 64, max_abs_difference: Some(5.9e-8), ..OnnxMade::default() }),
+            ..made
+        },
+    }
 }
 
 /// What the endpoint says to a row.

@@ -13,7 +13,7 @@ use egui::{Key, Modifiers};
 
 use crate::help::Screen;
 
-fn models(size: [f32; 2], dark: bool, before: impl FnOnce(&FakeHandle)) -> Screen {
+pub(crate) fn models(size: [f32; 2], dark: bool, before: impl FnOnce(&FakeHandle)) -> Screen {
     let mut screen = Screen::new(size, dark, before);
     screen.go(Go::To(Route::Models));
     screen
@@ -166,7 +166,7 @@ fn verifying_says_what_was_found() {
     }
 }
 
-fn picks(fake: &FakeHandle, path: &'static str) {
+pub(crate) fn picks(fake: &FakeHandle, path: &'static str) {
     fake.on(move |ask| match ask {
         Request::Pick(_) => Some(Ok(Reply::Pick(Box::new(Picked { paths: vec![path.to_owned()] })))),
         _ => None,
@@ -321,7 +321,7 @@ fn without_models_the_page_says_how_one_gets_here() {
         });
     });
     screen.show("models-empty");
-    assert!(screen.has("No models yet") && screen.has("Import a package"));
+    assert!(screen.has("No models yet") && screen.has("Import a model"));
     screen.click("Open the workflow");
     assert_eq!(screen.app.borrow().as_ref().map(|app| app.route()), Some(Route::Workflow));
 }

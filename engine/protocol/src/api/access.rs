@@ -75,6 +75,7 @@ impl Request {
             | Self::RunSaveArtifact(_)
             | Self::ModelAlias(_)
             | Self::ModelExport(_)
+            | Self::ModelDeploy(_)
             | Self::ModelImport(_)
             | Self::ModelRegister(_)
             | Self::ModelPredict(_)

@@ -9,6 +9,7 @@
 mod access;
 mod client;
 mod data;
+mod deploy;
 mod flow;
 mod host;
 mod keys;
@@ -21,8 +22,8 @@ mod runs;
 mod schedule;
 
 pub use self::{
-    client::*, data::*, flow::*, host::*, keys::*, models::*, monitor::*, registry::*, report::*, rollout::*, runs::*,
-    schedule::*,
+    client::*, data::*, deploy::*, flow::*, host::*, keys::*, models::*, monitor::*, registry::*, report::*,
+    rollout::*, runs::*, schedule::*,
 };
 
 use serde::{Deserialize, Serialize};
@@ -200,6 +201,8 @@ methods! {
     ModelVerify: ModelVerify => VerifyAnswer,
     /// Writes a version's package to a place of the user's.
     ModelExport: ModelExport => Done,
+    /// Makes a version into something that runs elsewhere.
+    ModelDeploy: ModelDeploy => Deployed,
     /// Registers a package file.
     ModelImport: ModelImport => ModelRegistered,
     /// Registers what a run trained.

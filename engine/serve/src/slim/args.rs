@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "athanor-serve",
     version,
+    // Told by whoever packs the program (`super::MARK`).
+    long_version = concat!(env!("CARGO_PKG_VERSION"), "\nthe slim server of Athanor, version ", env!("CARGO_PKG_VERSION"), "\n"),
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:

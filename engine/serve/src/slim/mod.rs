@@ -19,6 +19,13 @@ use clap::Parser;
 
 use self::args::{Cli, Command};
 
+/// What stands in the program's file before its version, so that others can tell the program without starting it: one
+/// for another processor cannot be started. In two pieces, since whoever looks for it must not hold it.
+pub const MARK: [&str; 2] = ["the slim server of Athanor, ", "version "];
+
+/// Longest version.
+pub const MAX_VERSION_BYTES: usize = 64;
+
 /// Runs the program. Exit status: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
     let began = std::time::Instant::now();

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
 use crate::{
+    deploy::Watch,
     error::{EngineError, IoContext, Result},
     files,
 };
@@ -106,15 +107,26 @@ pub(crate) fn digest_text(digest: &[u8]) -> String {
     format!("sha256:{hex}")
 }
 
+/// Bytes of all files, as far as their lengths can be told.
+pub(crate) fn n_bytes(files: &Files) -> u64 {
+    let of = |content: &Content| match content {
+        Content::Bytes(bytes) | Content::Script(bytes) => bytes.len() as u64,
+        // One that cannot be read is an error where it is packed.
+        Content::File(path) | Content::Program(path) => fs::metadata(path).map_or(0, |found| found.len()),
+        Content::Folder => 0,
+    };
+    files.values().map(of).sum()
+}
+
 /// Writes a layer into the folder of blobs, under its digest.
 ///
 /// # Errors
-/// If a file cannot be read or is no plain file, or the blob cannot be written.
-pub(crate) fn write(files: &Files, blobs: &Path) -> Result<Layer> {
+/// If a file cannot be read or is no plain file, the blob cannot be written, or it is stopped.
+pub(crate) fn write(files: &Files, blobs: &Path, watch: &Watch<'_>) -> Result<Layer> {
     let beside = files::beside(&blobs.join("layer"));
     let file = File::create_new(&beside).at("create", &beside)?;
     let compressed = gzip(Digesting::new(BufWriter::new(file)));
-    let written = archive(files, Digesting::new(compressed)).and_then(|(gzip, diff_id)| {
+    let written = archive(files, Digesting::new(compressed), watch).and_then(|(gzip, diff_id)| {
         let (file, digest, n_bytes) = gzip.finish().at("write", &beside)?.finish();
         let file = file.into_inner().map_err(|err| err.into_error()).at("write", &beside)?;
         file.sync_all().at("write", &beside)?;
@@ -142,7 +154,7 @@ pub(crate) fn blob_path(blobs: &Path, digest: &str) -> Result<PathBuf> {
 }
 
 /// Writes the archive: folders before what is in them, in the order of the paths.
-fn archive<W: Write>(files: &Files, into: Digesting<W>) -> Result<(W, String)> {
+fn archive<W: Write>(files: &Files, into: Digesting<W>, watch: &Watch<'_>) -> Result<(W, String)> {
     let place = Path::new("layer");
     let mut builder = Builder::new(into);
     let mut folders = BTreeSet::new();
@@ -150,13 +162,13 @@ fn archive<W: Write>(files: &Files, into: Digesting<W>) -> Result<(W, String)> {
         for (at, _) in path.match_indices('/') {
             let folder = path.get(..at).unwrap_or_default();
             if folders.insert(folder.to_owned()) {
-                append(&mut builder, &format!("{folder}/"), EntryType::Directory, RUN, 0, io::empty())?;
+                append(&mut builder, &format!("{folder}/"), EntryType::Directory, RUN, (0, io::empty()), watch)?;
             }
         }
         match content {
             Content::Bytes(bytes) | Content::Script(bytes) => {
                 let mode = if matches!(content, Content::Script(_)) { RUN } else { READ };
-                append(&mut builder, path, EntryType::Regular, mode, bytes.len() as u64, bytes.as_slice())?;
+                append(&mut builder, path, EntryType::Regular, mode, (bytes.len() as u64, bytes.as_slice()), watch)?;
             }
             Content::File(from) | Content::Program(from) => {
                 let file = File::open(from).at("open", from)?;
@@ -166,11 +178,11 @@ fn archive<W: Write>(files: &Files, into: Digesting<W>) -> Result<(W, String)> {
                 }
                 let mode = if matches!(content, Content::Program(_)) { RUN } else { READ };
                 // A file that grows meanwhile is taken as long as it was; one that shrinks is an error of the archive.
-                append(&mut builder, path, EntryType::Regular, mode, found.len(), file.take(found.len()))?;
+                append(&mut builder, path, EntryType::Regular, mode, (found.len(), file.take(found.len())), watch)?;
             }
             Content::Folder => {
                 if folders.insert(path.clone()) {
-                    append(&mut builder, &format!("{path}/"), EntryType::Directory, RUN, 0, io::empty())?;
+                    append(&mut builder, &format!("{path}/"), EntryType::Directory, RUN, (0, io::empty()), watch)?;
                 }
             }
         }
@@ -184,8 +196,8 @@ fn append<W: Write>(
     path: &str,
     kind: EntryType,
     mode: u32,
-    n_bytes: u64,
-    mut from: impl Read,
+    (n_bytes, mut from): (u64, impl Read),
+    watch: &Watch<'_>,
 ) -> Result<()> {
     let place = Path::new(path);
     let mut header = Header::new_ustar();
@@ -197,8 +209,11 @@ fn append<W: Write>(
     header.set_mtime(0);
     header.set_size(n_bytes);
     header.set_cksum();
-    let mut counted = Counted { inner: &mut from, n_bytes: 0 };
-    builder.append(&header, &mut counted).at("write", place)?;
+    let mut counted = Counted { inner: &mut from, n_bytes: 0, watch };
+    let appended = builder.append(&header, &mut counted);
+    // Stopping shows as a reader that fails.
+    watch.check()?;
+    appended.at("write", place)?;
     if counted.n_bytes != n_bytes {
         let message = format!("{path} has changed while it was read");
         return Err(EngineError::new(Code::Conflict, message));
@@ -206,16 +221,21 @@ fn append<W: Write>(
     Ok(())
 }
 
-/// Counts what is read.
-struct Counted<R> {
+/// Counts what is read, and reads no further once it is stopped.
+struct Counted<'a, 'b, R> {
     inner: R,
     n_bytes: u64,
+    watch: &'a Watch<'b>,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for Counted<'_, '_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.watch.is_stopped() {
+            return Err(io::Error::other("stopped"));
+        }
         let n = self.inner.read(buffer)?;
         self.n_bytes += n as u64;
+        self.watch.packed(n as u64);
         Ok(n)
     }
 }
@@ -229,9 +249,10 @@ fn gzip<W: Write>(into: W) -> GzEncoder<W> {
 ///
 /// # Errors
 /// As [`write()`].
-pub(crate) fn write_archive(files: &Files, into: impl Write) -> Result<(String, u64)> {
+pub(crate) fn write_archive(files: &Files, into: impl Write, watch: &Watch<'_>) -> Result<(String, u64)> {
     let place = Path::new("archive");
-    let (gzip, _) = archive(files, Digesting::new(gzip(Digesting::new(into))))?;
+    watch.packs(n_bytes(files));
+    let (gzip, _) = archive(files, Digesting::new(gzip(Digesting::new(into))), watch)?;
     let (mut into, digest, n_bytes) = gzip.finish().at("write", place)?.finish();
     into.flush().at("write", place)?;
     Ok((digest, n_bytes))
@@ -257,7 +278,7 @@ mod tests {
     #[test]
     fn a_layer_lists_folders_first_and_names_nobody() {
         let folder = tempfile::tempdir().unwrap();
-        let layer = write(&some(folder.path()), folder.path()).unwrap();
+        let layer = write(&some(folder.path()), folder.path(), &Watch::none()).unwrap();
         let bytes = fs::read(blob_path(folder.path(), &layer.digest).unwrap()).unwrap();
         assert_eq!(bytes.len() as u64, layer.n_bytes);
         assert_eq!(digest_text(&Sha256::digest(&bytes)), layer.digest);
@@ -298,8 +319,8 @@ mod tests {
     #[test]
     fn the_same_files_are_the_same_bytes() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let first = write(&some(one.path()), one.path()).unwrap();
-        let second = write(&some(two.path()), two.path()).unwrap();
+        let first = write(&some(one.path()), one.path(), &Watch::none()).unwrap();
+        let second = write(&some(two.path()), two.path(), &Watch::none()).unwrap();
         assert_eq!(first, second);
         assert_eq!(fs::read_dir(one.path()).unwrap().count(), 2, "the program and the blob: nothing is left beside it");
     }
@@ -317,9 +338,9 @@ mod tests {
     fn what_cannot_be_read_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::from([("a".to_owned(), Content::File(folder.path().join("none")))]);
-        assert!(write(&files, folder.path()).is_err());
+        assert!(write(&files, folder.path(), &Watch::none()).is_err());
         let files = Files::from([("a".to_owned(), Content::File(folder.path().to_owned()))]);
-        assert!(write(&files, folder.path()).is_err());
+        assert!(write(&files, folder.path(), &Watch::none()).is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -35,7 +35,7 @@ use self::{
     documents::{Empty, Healthcheck, History, ImageConfig, RootFs, RunConfig},
     layer::{Content, Files, USER},
 };
-use super::Program;
+use super::{Program, Watch};
 use crate::{
     error::{EngineError, Result},
     registry::sha256,
@@ -95,8 +95,8 @@ pub struct BuiltImage {
 /// Makes an image in a folder, in the OCI layout. The folder is made; an older layout in its place is replaced.
 ///
 /// # Errors
-/// If the package is none or not signed, a file cannot be read, or the folder holds something else.
-pub fn build(parts: &ImageParts<'_>, folder: &Path) -> Result<BuiltImage> {
+/// If the package is none or not signed, a file cannot be read, the folder holds something else, or it is stopped.
+pub fn build(parts: &ImageParts<'_>, folder: &Path, watch: &Watch<'_>) -> Result<BuiltImage> {
     check_model_name(parts.model)?;
     let package = Package::read(parts.package)?;
     let SignatureStatus::Signed { key } = package.signature() else {
@@ -107,8 +107,9 @@ pub fn build(parts: &ImageParts<'_>, folder: &Path) -> Result<BuiltImage> {
         return Err(EngineError::Usage(message.to_owned()));
     }
     let work = layout::Work::begin(folder)?;
-    let layers =
-        [layer::write(&runtime(parts.program), work.blobs())?, layer::write(&served(parts, key), work.blobs())?];
+    let (runtime, served) = (runtime(parts.program), served(parts, key));
+    watch.packs(layer::n_bytes(&runtime) + layer::n_bytes(&served));
+    let layers = [layer::write(&runtime, work.blobs(), watch)?, layer::write(&served, work.blobs(), watch)?];
     let config = ImageConfig {
         created: NO_TIME.to_owned(),
         architecture: parts.program.architecture.to_owned(),

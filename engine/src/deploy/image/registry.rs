@@ -28,7 +28,7 @@ use super::{
     verify::{MAX_DOCUMENT_BYTES, VerifiedImage, check_manifest, verify_layout},
 };
 use crate::{
-    deploy::{Scratch, corrupt},
+    deploy::{Phase, Scratch, Watch, corrupt},
     error::{EngineError, IoContext, Result},
     files,
 };
@@ -103,7 +103,7 @@ impl Session {
         Ok(Self { client, auth, reference })
     }
 
-    async fn push(&self, layout: &Path) -> Result<Pushed> {
+    async fn push(&self, layout: &Path, watch: &Watch<'_>) -> Result<Pushed> {
         let reference = &self.reference;
         let index = files::read_limited(&layout.join(layout::INDEX), MAX_DOCUMENT_BYTES)?;
         let index: Index =
@@ -116,7 +116,9 @@ impl Session {
         self.client.store_auth_if_needed(reference.resolve_registry(), &self.auth).await;
         let (mut n_known, mut n_sent) = (0, 0);
         // The manifest last: what a registry lists is there.
-        for blob in manifest.layers.iter().chain([&manifest.config]) {
+        let n_blobs = manifest.layers.len() as u64 + 1;
+        for (at, blob) in (0..).zip(manifest.layers.iter().chain([&manifest.config])) {
+            watch.tell(Phase::Sending, at, n_blobs);
             if self.client.blob_exists(reference, &blob.digest).await.map_err(|err| failed(reference, err))? {
                 n_known += 1;
                 continue;
@@ -168,16 +170,25 @@ impl Session {
 /// every blob and the package's signature.
 ///
 /// # Errors
-/// If the image is damaged; if the name is none; if the registry cannot be reached, refuses, or gives back other bytes.
-pub fn push(layout: &Path, reference: &str, credentials: Option<&Credentials>, trusted: &[String]) -> Result<Pushed> {
+/// If the image is damaged; if the name is none; if the registry cannot be reached, refuses, or gives back other bytes;
+/// if it is stopped.
+pub fn push(
+    layout: &Path,
+    reference: &str,
+    credentials: Option<&Credentials>,
+    trusted: &[String],
+    watch: &Watch<'_>,
+) -> Result<Pushed> {
     let image = verify_layout(layout, trusted)?;
     let reference = parse(reference)?;
     if reference.digest().is_some() {
         let failure = Failure::new(Code::InvalidArgument, format!("{reference} is a name that is computed, not given"));
         return Err(EngineError::Failure(failure.hint("name a tag, for example :3")));
     }
-    let pushed = runtime()?.block_on(Session::new(reference, credentials)?.push(layout))?;
-    let back = verify_reference(&pushed.pinned, credentials, trusted)?;
+    let session = Session::new(reference, credentials)?;
+    let pushed = runtime()?.block_on(watch.or_stopped(session.push(layout, watch)))?;
+    watch.tell(Phase::Checking, 0, 0);
+    let back = fetch(&pushed.pinned, credentials, trusted, watch)?;
     if back.digest != image.digest {
         return Err(corrupt(format!("the registry gives back another image: {}", back.digest)));
     }
@@ -193,9 +204,19 @@ pub fn verify_reference(
     credentials: Option<&Credentials>,
     trusted: &[String],
 ) -> Result<VerifiedImage> {
+    fetch(reference, credentials, trusted, &Watch::none())
+}
+
+fn fetch(
+    reference: &str,
+    credentials: Option<&Credentials>,
+    trusted: &[String],
+    watch: &Watch<'_>,
+) -> Result<VerifiedImage> {
     let scratch = Scratch::new()?;
     let to = scratch.path().join("image");
-    runtime()?.block_on(Session::new(parse(reference)?, credentials)?.pull(&to))?;
+    let session = Session::new(parse(reference)?, credentials)?;
+    runtime()?.block_on(watch.or_stopped(session.pull(&to)))?;
     verify_layout(&to, trusted)
 }
 

@@ -38,6 +38,7 @@ impl House {
             architecture: "amd64",
             interpreter: Some(write("ld-x.so", b"the loader")),
             libraries: vec![("a.so".to_owned(), write("a.so", b"a library"))],
+            was_started: false,
         };
         Self { package: sign(package(1), &key).unwrap(), signer: key.public_hex(), program, folder }
     }
@@ -55,7 +56,7 @@ impl House {
 
     fn build(&self, name: &str) -> (PathBuf, BuiltImage) {
         let folder = self.folder.path().join(name);
-        let built = build(&self.parts(), &folder).unwrap();
+        let built = build(&self.parts(), &folder, &Watch::none()).unwrap();
         (folder, built)
     }
 }
@@ -79,7 +80,7 @@ fn the_same_parts_are_the_same_image_and_other_parts_another() {
     ];
     let to = house.folder.path().join("other");
     for other in others {
-        assert_ne!(build(&other, &to).unwrap().digest, built.digest, "{other:?}");
+        assert_ne!(build(&other, &to, &Watch::none()).unwrap().digest, built.digest, "{other:?}");
     }
     let runtime = |folder: &Path| {
         let index: Index = serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
@@ -95,7 +96,7 @@ fn what_cannot_be_an_image_is_refused() {
     let house = House::new();
     let to = house.folder.path().join("image");
     let unsigned = package(1);
-    let code = |parts: &ImageParts<'_>| build(parts, &to).unwrap_err().code();
+    let code = |parts: &ImageParts<'_>| build(parts, &to, &Watch::none()).unwrap_err().code();
     assert_eq!(code(&ImageParts { package: &unsigned, ..house.parts() }), Code::Untrusted);
     assert_eq!(code(&ImageParts { package: b"pickle", ..house.parts() }), Code::Corrupt);
     assert_eq!(code(&ImageParts { model: "../x", ..house.parts() }), Code::InvalidArgument);

@@ -79,6 +79,10 @@ impl ModelsPage {
             {
                 acts.push(Act::Aside(Some(Aside::Card(item.version))));
             }
+            let response = button(ui, ph::ROCKET_LAUNCH, "Deploy");
+            if response.on_hover_text("Make a container image, a bundle or an ONNX file of it").clicked() {
+                acts.push(Act::Deploy(item.version));
+            }
             let response = button(ui, ph::EXPORT, "Export");
             if response.on_hover_text("Write the package to a file").clicked() {
                 acts.push(Act::Export(item.version));
@@ -86,6 +90,9 @@ impl ModelsPage {
         });
         if self.work.exporting() {
             widgets::loading(ui, "Writing the package");
+        }
+        if self.work.deploying.at_work() && widgets::link(ui, "Something is being made; show it").clicked() {
+            acts.push(Act::Deploy(item.version));
         }
         self.check_ui(ui, cx, item);
         section(ui, cx.theme, "Metrics", "");

@@ -100,6 +100,7 @@ impl Work {
         if let Some(at_work) = self.predicting.as_mut().filter(|at_work| at_work.token == token) {
             at_work.progress = Some((done, total, note.to_owned()));
         }
+        self.deploying.progress(token, done, total, note);
     }
 
     /// Takes in what has come; true when the lists may be old now.
@@ -231,20 +232,21 @@ fn name_of(path: &str) -> String {
 impl Importing {
     /// Draws it; false once it is to be closed.
     fn ui(&mut self, ui: &Ui, cx: &mut Cx<'_>) -> bool {
-        let (answer, ask) = widgets::dialog_parts(ui, "import", "Import a model package", WIDTH, |parts| {
+        let (answer, ask) = widgets::dialog_parts(ui, "import", "Import a model", WIDTH, |parts| {
             parts.body(|ui| {
                 widgets::muted(
                     ui,
-                    "The package is checked first. It becomes the newest version of the model of this name.",
+                    "A package of Athanor, or an ONNX file from elsewhere. It is checked first, and becomes the newest \
+                     version of the model of this name.",
                 );
                 ui.add_space(size::SMALL_GAP);
-                let (pressed, _) = path_field(ui, cx.desk, "Package file", &mut self.path, "model.athanor");
+                let (pressed, _) = path_field(ui, cx.desk, "Model file", &mut self.path, "model.athanor");
                 if pressed && self.pick.is_none() {
                     self.pick = Some(cx.desk.ask(Pick {
                         kind: PickKind::Open,
-                        title: "Import a model package".to_owned(),
-                        filter_name: "Model packages".to_owned(),
-                        extensions: vec!["athanor".to_owned()],
+                        title: "Import a model".to_owned(),
+                        filter_name: "Models".to_owned(),
+                        extensions: vec!["athanor".to_owned(), "onnx".to_owned()],
                         file_name: String::new(),
                         multiple: false,
                     }));

@@ -3,6 +3,7 @@
 mod card;
 mod compare;
 mod compare_view;
+mod deploy;
 mod detail;
 mod dialogs;
 mod govern;
@@ -61,6 +62,7 @@ enum Act {
     Verify(u32),
     Export(u32),
     Predict(u32),
+    Deploy(u32),
     RollOut(u32),
     RollBack,
     AskStage(u32, Stage),
@@ -179,11 +181,12 @@ impl ModelsPage {
             Act::AskAlias(version) => self.work.ask_alias(version),
             Act::Verify(version) => self.work.verify(cx, &model, version),
             // The engine would refuse what writes; buttons say so before.
-            Act::Export(_) | Act::Predict(_) | Act::Import if !cx.desk.may_change() => {
+            Act::Export(_) | Act::Predict(_) | Act::Deploy(_) | Act::Import if !cx.desk.may_change() => {
                 cx.toasts.info("This workspace can only be looked at");
             }
             Act::Export(version) => self.work.export(cx, &model, version),
             Act::Predict(version) => self.work.ask_predict(cx, &model, version),
+            Act::Deploy(version) => self.work.deploying.ask(cx, &model, version),
             Act::RollOut(version) => cx.go.push(Go::RollOut { model, version }),
             Act::Import => self.work.ask_import(),
             Act::Run(run) => cx.go.push(Go::Run(run)),
@@ -310,7 +313,7 @@ impl ModelsPage {
             return;
         }
         ui.vertical_centered(|ui| {
-            if widgets::quiet(ui, ph::DOWNLOAD_SIMPLE, "Import a package").clicked() {
+            if widgets::quiet(ui, ph::DOWNLOAD_SIMPLE, "Import a model").clicked() {
                 acts.push(Act::Import);
             }
         });
@@ -384,7 +387,7 @@ impl Page for ModelsPage {
     fn commands(&self, cx: &Cx<'_>) -> Vec<Command> {
         let mut commands = vec![];
         if cx.desk.may_change() {
-            commands.push(Command::new("models.import", "Import a model package", ph::DOWNLOAD_SIMPLE, ""));
+            commands.push(Command::new("models.import", "Import a model", ph::DOWNLOAD_SIMPLE, ""));
         }
         let Some(item) = self.chosen() else { return commands };
         let name = format!("{} version {}", item.model, item.version);

@@ -9,7 +9,10 @@ use athanor_protocol::{
 };
 use egui::Ui;
 
-use super::dialogs::{Dialog, Predicting};
+use super::{
+    deploy::Deploying,
+    dialogs::{Dialog, Predicting},
+};
 use crate::{
     desk::{Desk, Ticket},
     pages::Cx,
@@ -41,6 +44,7 @@ pub(super) struct Work {
     pub(super) dialog: Option<Dialog>,
     pub(super) predicting: Option<Predicting>,
     pub(super) n_predictions: u64,
+    pub(super) deploying: Deploying,
 }
 
 /// The last part of a path, of any system.
@@ -128,6 +132,7 @@ impl Work {
             }
         }
         self.take_exports(cx);
+        self.deploying.take(cx);
         changed |= self.take_dialogs(cx);
         changed
     }
@@ -169,6 +174,7 @@ impl Work {
     /// Draws what is open over the page.
     pub(super) fn ui(&mut self, ui: &Ui, cx: &mut Cx<'_>, model: &str, items: &[ModelVersion]) {
         self.dialogs_ui(ui, cx, model, items);
+        self.deploying.ui(ui, cx);
     }
 }
 
