@@ -10,6 +10,7 @@ mod frame;
 mod governance;
 mod help;
 mod home;
+mod imports;
 mod models;
 mod monitoring;
 mod rollouts;

@@ -73,6 +73,7 @@ impl Request {
             | Self::RunTag(_)
             | Self::RunNote(_)
             | Self::RunSaveArtifact(_)
+            | Self::RunsImport(_)
             | Self::ModelAlias(_)
             | Self::ModelExport(_)
             | Self::ModelDeploy(_)

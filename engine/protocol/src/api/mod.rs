@@ -12,6 +12,7 @@ mod data;
 mod deploy;
 mod flow;
 mod host;
+mod import;
 mod keys;
 mod models;
 mod monitor;
@@ -22,7 +23,7 @@ mod runs;
 mod schedule;
 
 pub use self::{
-    client::*, data::*, deploy::*, flow::*, host::*, keys::*, models::*, monitor::*, registry::*, report::*,
+    client::*, data::*, deploy::*, flow::*, host::*, import::*, keys::*, models::*, monitor::*, registry::*, report::*,
     rollout::*, runs::*, schedule::*,
 };
 
@@ -190,6 +191,8 @@ methods! {
     RunReports: RunReports => ReportsAnswer,
     /// Writes a run's file to a place of the user's.
     RunSaveArtifact: RunSaveArtifact => Done,
+    /// Takes over the runs of an MLflow store.
+    RunsImport: RunsImport => RunsImported,
 
     /// Registered models.
     ModelList: ModelList => ModelPage,

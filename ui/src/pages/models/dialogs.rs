@@ -201,7 +201,7 @@ impl Work {
 }
 
 /// The buttons at the end of a dialog; `Some(false)` is "Cancel". Enter is the first one.
-pub(super) fn buttons(ui: &mut Ui, verb: &str, may: bool, busy: bool) -> Option<bool> {
+pub(crate) fn buttons(ui: &mut Ui, verb: &str, may: bool, busy: bool) -> Option<bool> {
     let mut answer = None;
     ui.horizontal(|ui| {
         ui.add_enabled_ui(may && !busy, |ui| {

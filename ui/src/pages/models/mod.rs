@@ -30,7 +30,7 @@ use crate::{desk::Remote, format, icons::ph, theme::size, widgets};
 use self::{card::Card, govern::Govern, history::RulesSent, on_rows::OnRows, retention::Retention, work::Work};
 pub(crate) use self::{
     detail::{task_title, type_title},
-    dialogs::failure_note,
+    dialogs::{buttons, failure_note},
     names::{metric_title, value as metric_value},
 };
 

@@ -8,6 +8,7 @@ mod curve;
 mod curves;
 mod evaluation;
 mod facts;
+mod import;
 mod list;
 mod logs;
 mod matrix;
@@ -25,8 +26,8 @@ use athanor_protocol::api::Event;
 use egui::{Key, Ui};
 
 use self::{
-    acts::Acts, compare::Compare, list::List, naming::Colors, notes::Notes, plots::Cursor, run::RunPane,
-    series::SeriesStore,
+    acts::Acts, compare::Compare, import::Importing, list::List, naming::Colors, notes::Notes, plots::Cursor,
+    run::RunPane, series::SeriesStore,
 };
 use super::{Command, Cx, Go, Page, Route};
 use crate::{icons::ph, widgets};
@@ -55,6 +56,7 @@ enum View {
 pub struct RunsPage {
     shared: Shared,
     list: List,
+    importing: Importing,
     view: View,
     /// Where Back leads from a run that was opened out of a comparison.
     before: Option<Box<Compare>>,
@@ -102,6 +104,12 @@ impl Page for RunsPage {
                 {
                     cx.go.push(Go::To(Route::Workflow));
                 }
+                if selected.len() < 2 && cx.desk.may_change() {
+                    let button = widgets::secondary(ui, ph::DOWNLOAD_SIMPLE, "Import");
+                    if button.on_hover_text("Take over runs from MLflow").clicked() {
+                        self.importing.ask();
+                    }
+                }
             }
             View::Run(run) => run.actions(ui, &mut self.shared, cx),
             View::Compare(_) => {}
@@ -110,6 +118,7 @@ impl Page for RunsPage {
 
     fn ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
         self.shared.cursor.begin(ui);
+        self.importing.ui(ui, cx);
         let mut back = false;
         match &mut self.view {
             View::List => self.list.ui(ui, &mut self.shared, cx),
@@ -149,6 +158,7 @@ impl Page for RunsPage {
                 self.list.rows.metrics(run, points);
                 self.shared.series.append(run, points);
             }
+            Event::Progress { token, done, .. } => self.importing.progress(token, *done),
             Event::Lagged {} => {
                 self.list.rows.invalidate();
                 self.shared.series.invalidate();
@@ -172,6 +182,9 @@ impl Page for RunsPage {
             }
         }
         self.shared.notes.tick(cx);
+        if self.importing.take(cx) {
+            self.list.rows.invalidate();
+        }
     }
 
     fn open(&mut self, go: &Go, _cx: &mut Cx<'_>) {
@@ -210,6 +223,9 @@ impl Page for RunsPage {
                     commands.push(Command::new("runs.tag", "Tag the selected runs", ph::TAG, ""));
                     commands.push(Command::new("runs.delete", "Delete the selected runs", ph::TRASH, "Del"));
                 }
+                if cx.desk.may_change() {
+                    commands.push(Command::new("runs.import", "Import runs from MLflow", ph::DOWNLOAD_SIMPLE, ""));
+                }
                 commands.push(Command::new("runs.search", "Search runs", ph::MAGNIFYING_GLASS, "Ctrl F"));
             }
             View::Run(run) => {
@@ -224,6 +240,7 @@ impl Page for RunsPage {
     fn run(&mut self, command: &str, cx: &mut Cx<'_>) {
         match command {
             "runs.back" => self.back(),
+            "runs.import" => self.importing.ask(),
             "runs.search" => self.list.find(),
             "runs.tag" => self.list.begin_tag(),
             "runs.compare" => cx.go.push(Go::Compare(self.list.selected())),
