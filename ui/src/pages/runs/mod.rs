@@ -94,7 +94,8 @@ impl Page for RunsPage {
         match &mut self.view {
             View::List => {
                 let selected = self.list.selected();
-                if selected.len() >= 2 {
+                let are_chosen = selected.len() >= 2;
+                if are_chosen {
                     if widgets::primary(ui, ph::SCALES, &format!("Compare {}", selected.len())).clicked() {
                         cx.go.push(Go::Compare(selected));
                     }
@@ -104,7 +105,7 @@ impl Page for RunsPage {
                 {
                     cx.go.push(Go::To(Route::Workflow));
                 }
-                if selected.len() < 2 && cx.desk.may_change() {
+                if !are_chosen && cx.desk.may_change() {
                     let button = widgets::secondary(ui, ph::DOWNLOAD_SIMPLE, "Import");
                     if button.on_hover_text("Take over runs from MLflow").clicked() {
                         self.importing.ask();
