@@ -9,7 +9,7 @@ use std::{
 use athanor_protocol::{Code, Failure, names::MAX_NAME_BYTES};
 use athanor_store::{
     StoreError,
-    foreign_mlflow::{Database, Run, Slice, Text, Unfit},
+    foreign_mlflow::{Database, Run, Text, Unfit},
 };
 
 use super::{
@@ -308,29 +308,6 @@ fn one(workspace: &Workspace, db: &Database, run: &Run, files: &mut Files, found
     Ok(true)
 }
 
-/// Everything of a table that belongs to a run, slice by slice.
-fn each<T>(
-    mut slice: impl FnMut(Option<i64>) -> Result<Slice<T>, StoreError>,
-    mut take: impl FnMut(T) -> Result<bool>,
-) -> Result<Option<StoreError>> {
-    let mut after = None;
-    loop {
-        let found = match slice(after) {
-            Ok(found) => found,
-            Err(err) => return Ok(Some(err)),
-        };
-        for row in found.rows {
-            if !take(row)? {
-                return Ok(None);
-            }
-        }
-        match found.next {
-            Some(next) => after = Some(next),
-            None => return Ok(None),
-        }
-    }
-}
-
 fn texts(db: &Database, uuid: &str, found: &mut Imported) -> Result<Texts, StoreError> {
     let mut texts = Texts::default();
     for is_param in [true, false] {
@@ -368,16 +345,23 @@ fn texts(db: &Database, uuid: &str, found: &mut Imported) -> Result<Texts, Store
 
 /// Hands over the points of a run. The database's fault, if there is one, is an answer: what came before it is kept.
 fn points(db: &Database, uuid: &str, recording: &mut Recording<'_>) -> Result<Option<StoreError>> {
-    each(
-        |after| db.points(uuid, after),
-        |point| {
+    let mut after = None;
+    loop {
+        let slice = match db.points(uuid, after) {
+            Ok(slice) => slice,
+            Err(err) => return Ok(Some(err)),
+        };
+        for point in slice.rows {
             match &point.key {
                 Ok(key) => recording.point(key, point.at_millis, point.value, point.step)?,
                 Err(unfit) => recording.odd_metric(&format!("without a name: {unfit}")),
             }
-            Ok(!recording.is_full())
-        },
-    )
+        }
+        match slice.next {
+            Some(next) if !recording.is_full() => after = Some(next),
+            _ => return Ok(None),
+        }
+    }
 }
 
 #[cfg(test)]

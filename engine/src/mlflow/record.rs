@@ -56,7 +56,7 @@ pub(super) enum Place {
 }
 
 /// The id that a run of MLflow has here: always the same, so that it is read once.
-fn run_id(experiment: &str, uuid: &str) -> Result<RunId> {
+pub(super) fn run_id(experiment: &str, uuid: &str) -> Result<RunId> {
     let digest = blake3::hash(format!("mlflow\n{experiment}\n{uuid}").as_bytes()).to_hex();
     Ok(RunId::new(digest.as_str().chars().take(RunId::LEN).collect::<String>())?)
 }

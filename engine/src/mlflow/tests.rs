@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use athanor_protocol::{metric::Split, run::RunStatus};
-use athanor_store::{PageRequest, RunQuery, Store};
+use athanor_store::{PageRequest, RunQuery};
 
 use super::{record::split_of, *};
 use crate::files;
@@ -86,7 +86,7 @@ fn what_is_no_store_is_refused() {
     assert_eq!(import(&workspace, &folder.path().join("nowhere"), None).unwrap_err().code(), Code::NotFound);
     let file = folder.path().join("file");
     fs::write(&file, "x").unwrap();
-    assert_eq!(import(&workspace, &file, None).unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(import(&workspace, &file, None).unwrap_err().code(), Code::BadData);
 }
 
 #[test]
