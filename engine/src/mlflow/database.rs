@@ -28,11 +28,18 @@ const MAX_MODELS: usize = 100_000;
 /// Places that are named where files cannot be reached.
 const MAX_SCHEMES: usize = 20;
 
+/// A model that a run has logged: names for folders that were checked, and one that is shown.
+struct OfModel {
+    experiment: String,
+    id: String,
+    name: String,
+}
+
 /// Where files are, and which of the runs have some there.
 struct Files {
     roots: Vec<PathBuf>,
     /// Models by run.
-    models: HashMap<String, Vec<(String, String, String)>>,
+    models: HashMap<String, Vec<OfModel>>,
     n_runs: usize,
     n_without: usize,
     /// How many runs have their files where only MLflow gets at them, by the scheme of the address.
@@ -122,9 +129,9 @@ fn roots(path: &Path, named: Option<&Path>, found: &mut Imported) -> Result<Vec<
     Ok(roots)
 }
 
-/// Models that runs have logged, by run: experiment, id, name.
-fn logged_models(db: &Database, found: &mut Imported) -> Result<HashMap<String, Vec<(String, String, String)>>> {
-    let mut models: HashMap<String, Vec<_>> = HashMap::new();
+/// Models that runs have logged, by run.
+fn logged_models(db: &Database, found: &mut Imported) -> Result<HashMap<String, Vec<OfModel>>> {
+    let mut models: HashMap<String, Vec<OfModel>> = HashMap::new();
     let mut n_models = 0;
     let mut after = None;
     loop {
@@ -162,7 +169,7 @@ fn logged_models(db: &Database, found: &mut Imported) -> Result<HashMap<String, 
             }
             // The name is shown, and no longer than the name of a file may be.
             let name = if name.len() <= MAX_NAME_BYTES { name } else { String::new() };
-            models.entry(run).or_default().push((experiment, id, name));
+            models.entry(run).or_default().push(OfModel { experiment, id, name });
         }
         match slice.next {
             Some(next) => after = Some(next),
@@ -188,7 +195,7 @@ impl Files {
         // Both names were checked: digits by the number that they are, and here.
         let folder = if is_uuid(uuid) { self.below(&[experiment, uuid, "artifacts"]) } else { None };
         let mut models = vec![];
-        for (experiment, id, name) in self.models.get(uuid).into_iter().flatten() {
+        for OfModel { experiment, id, name } in self.models.get(uuid).into_iter().flatten() {
             if let Some(folder) = self.below(&[experiment, "models", id, "artifacts"]) {
                 models.push(Logged { id: id.clone(), name: name.clone(), folder });
             }

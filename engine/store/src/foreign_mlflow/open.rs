@@ -314,9 +314,7 @@ fn only_reading(asked: AuthContext<'_>) -> Authorization {
         {
             Authorization::Allow
         }
-        AuthAction::Function { function_name } if matches!(function_name, "typeof" | "octet_length" | "count") => {
-            Authorization::Allow
-        }
+        AuthAction::Function { function_name: "typeof" | "octet_length" | "count" } => Authorization::Allow,
         _ => Authorization::Deny,
     }
 }
@@ -328,9 +326,7 @@ fn connect(path: &Path) -> Result<(Connection, Option<(u64, SystemTime)>)> {
         Err(StoreError::Mlflow { path: path.to_owned(), code, reason: reason.to_owned(), hint })
     };
     match look_at_header(path) {
-        Ok(header) if header.is_empty() => {
-            return refuse(Code::BadData, "the file is empty", NOT_MLFLOW);
-        }
+        Ok(header) if header.is_empty() => refuse(Code::BadData, "the file is empty", NOT_MLFLOW),
         Ok(header) => {
             let sort_out = |err| from_sql(path, &err);
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
