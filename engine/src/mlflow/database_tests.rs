@@ -303,6 +303,20 @@ fn a_path_is_what_it_holds() {
     place.write("store/mlruns/7/meta.yaml", b"experiment_id: '7'\nname: churn\n");
     let found = place.import("store");
     assert!(found.notes.iter().any(|note| note.contains("file store as well")), "{:?}", found.notes);
+    // Addresses as MLflow's settings have them.
+    for scheme in ["sqlite:///", "sqlite+pysqlite:///", "file://"] {
+        let address = format!("{scheme}{}", place.path("renamed").display());
+        assert_eq!(import(&place.workspace, Path::new(&address), None).unwrap().kind, Kind::Database, "{address}");
+    }
+    for (address, code) in [
+        ("postgresql://ann:secret@host/db", Code::Unsupported),
+        ("http://localhost:5000", Code::Unsupported),
+        ("sqlite:///nowhere.db", Code::NotFound),
+        ("sqlite://", Code::NotFound),
+    ] {
+        let err = import(&place.workspace, Path::new(address), None).unwrap_err();
+        assert!(err.code() == code && !err.to_string().contains("secret"), "{address}: {err}");
+    }
     let err = import(&place.workspace, &place.path("store/mlruns"), Some(&place.path("store"))).unwrap_err();
     assert_eq!(err.code(), Code::InvalidArgument);
 }

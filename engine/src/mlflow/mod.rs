@@ -126,7 +126,8 @@ impl Imported {
 /// Reads every run of a store into the workspace. A run that was read before is left as it is, but for files that could
 /// not be found then.
 ///
-/// `path` is a database; or a folder with `mlflow.db` in it; or a file store; or a folder with `mlruns` in it. `files` is
+/// `path` is a database; or a folder with `mlflow.db` in it; or a file store; or a folder with `mlruns` in it; or the
+/// address of one of them (`sqlite:///…`, `file:///…`). `files` is
 /// the folder in which MLflow keeps the files of a database's runs; where it is not named, `mlruns` and `mlartifacts`
 /// beside the database are taken.
 ///
@@ -153,8 +154,29 @@ pub fn import(workspace: &Workspace, path: &Path, files: Option<&Path>) -> Resul
     Ok(found)
 }
 
+/// The path in an address as MLflow's settings have it, `sqlite:///mlflow.db` or `file:///home/ann/mlruns`; a path is
+/// given back as it is.
+fn path_from_address(path: &Path) -> Result<PathBuf> {
+    let Some((scheme, rest)) = path.to_str().and_then(|text| text.split_once("://")) else {
+        return Ok(path.to_owned());
+    };
+    match scheme.split_once('+').map_or(scheme, |(scheme, _)| scheme) {
+        // Behind the slash that ends the host's empty name a relative path begins.
+        "sqlite" => Ok(PathBuf::from(rest.strip_prefix('/').unwrap_or(rest))),
+        "file" => Ok(PathBuf::from(rest)),
+        _ if path.exists() => Ok(path.to_owned()),
+        _ => {
+            let failure =
+                Failure::new(Code::Unsupported, "only SQLite databases and folders of MLflow are read, no servers");
+            let hint = "bring the runs into an SQLite database first, for example by the program mlflow-export-import";
+            Err(EngineError::Failure(failure.on(shown(scheme)).hint(hint)))
+        }
+    }
+}
+
 /// What a path leads to, by content and not by name.
 fn find(path: &Path) -> Result<(Kind, PathBuf)> {
+    let path = &path_from_address(path)?;
     let meta = fs::metadata(path).at("open", path)?;
     if meta.is_file() {
         // What is no database is refused there, with the reason.

@@ -291,10 +291,11 @@ impl<'a> Recording<'a> {
     }
 
     /// A metric whose name cannot be kept, or one too many.
-    pub(super) fn odd_metric(&mut self, shown: &str) {
+    pub(super) fn odd_metric(&mut self, name: &str) {
         self.n_odd += 1;
-        if self.odd.len() < MAX_TOLD || self.odd.contains_key(shown) {
-            *self.odd.entry(super::shown(shown)).or_default() += 1;
+        let name = super::shown(name);
+        if self.odd.len() < MAX_TOLD || self.odd.contains_key(&name) {
+            *self.odd.entry(name).or_default() += 1;
         }
     }
 
