@@ -187,7 +187,7 @@ impl Database {
             self.connection.prepare("SELECT type, wr FROM pragma_table_list(?1) WHERE schema = 'main'")?;
         match statement.query_row([wanted.table], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))? {
             (kind, false) if kind == "table" => {}
-            (kind, false) => return Ok(Columns::Odd(format!("SQLite takes it for a {kind}"))),
+            (kind, false) => return Ok(Columns::Odd(format!("it is of the kind {kind:?} in truth"))),
             (_, true) => return Ok(Columns::Odd("its rows have no numbers".to_owned())),
         }
         let mut statement =

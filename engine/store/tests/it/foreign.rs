@@ -218,12 +218,12 @@ fn what_is_no_database_of_mlflow_is_refused_with_the_reason() {
             "CREATE TABLE t (x); CREATE VIEW experiments AS SELECT 1 AS experiment_id, 'x' AS name;
              PRAGMA writable_schema = ON;
              UPDATE sqlite_schema SET type = 'table', rootpage = 2 WHERE name = 'experiments';",
-            "takes it for a view",
+            "malformed database schema",
         ),
         (
             "CREATE VIRTUAL TABLE experiments USING fts5 (experiment_id, name);
              PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 2 WHERE name = 'experiments';",
-            "",
+            "kind \"virtual\" in truth",
         ),
     ]
     .into_iter()
