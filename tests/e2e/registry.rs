@@ -149,3 +149,46 @@ fn runs_of_mlflow_come_in_without_what_could_run_code() {
     let again = sandbox.ok(&["import", "mlflow", folder.to_str().unwrap()]);
     assert_eq!((again["runs"].as_array().unwrap().len(), &again["n_known"]), (0, &json!(1)));
 }
+
+#[test]
+fn a_database_of_mlflow_comes_in_with_the_files_beside_it() {
+    let sandbox = Sandbox::new();
+    let run = "0123456789abcdef0123456789abcdef";
+    let statements = format!(
+        "CREATE TABLE experiments (experiment_id INTEGER PRIMARY KEY, name VARCHAR(256), lifecycle_stage VARCHAR(32));
+        CREATE TABLE runs (run_uuid VARCHAR(32) PRIMARY KEY, name VARCHAR(250), status VARCHAR(9), start_time BIGINT,
+            end_time BIGINT, lifecycle_stage VARCHAR(20), artifact_uri VARCHAR(200), experiment_id INTEGER);
+        CREATE TABLE metrics (key VARCHAR(250), value FLOAT, timestamp BIGINT, run_uuid VARCHAR(32), step BIGINT,
+            is_nan BOOLEAN);
+        CREATE TABLE params (key VARCHAR(250), value VARCHAR(8000), run_uuid VARCHAR(32));
+        CREATE TABLE tags (key VARCHAR(250), value VARCHAR(8000), run_uuid VARCHAR(32));
+        INSERT INTO experiments VALUES (1, 'churn', 'active');
+        INSERT INTO runs VALUES ('{run}', 'fox', 'FINISHED', 1700000000000, 1700000001000, 'active', '/etc', 1);
+        INSERT INTO params VALUES ('depth', '3', '{run}');
+        INSERT INTO metrics VALUES ('loss', 0.5, 1700000000500, '{run}', 0, 0), ('loss', 0, 1700000000600, '{run}', 1, 1);"
+    );
+    // The file's folder comes to be with the files beside it.
+    sandbox.write(&format!("tracking/mlruns/1/{run}/artifacts/notes.md"), "# Notes\n");
+    let pickle = "cposix\nsystem\np0\n(Vtouch owned\np1\ntp2\nRp3\n.";
+    sandbox.write(&format!("tracking/mlruns/1/{run}/artifacts/model.txt"), pickle);
+    let database = sandbox.path("tracking/mlflow.db");
+    athanor_store::foreign_mlflow::make(&database, &statements).unwrap();
+    let before = fs::read(&database).unwrap();
+    let folder = sandbox.path("tracking");
+    let found = sandbox.ok(&["import", "mlflow", folder.to_str().unwrap()]);
+    assert_eq!((found["runs"].as_array().unwrap().len(), &found["n_files"]), (1, &json!(1)), "{found}");
+    assert_eq!((&found["kind"], &found["n_points"], &found["n_left_out"]), (&json!("database"), &json!(2), &json!(1)));
+    assert!(found["left_out"][0]["why"].as_str().unwrap().contains("pickle"), "{found}");
+    assert!(found["artifact_folders"][0].as_str().unwrap().ends_with("mlruns"), "{found}");
+    let shown = sandbox.ok(&["runs", "show", found["runs"][0].as_str().unwrap()]);
+    assert_eq!((&shown["workflow"], &shown["status"]), (&json!("churn"), &json!("finished")), "{shown}");
+    let again = sandbox.ok(&["import", "mlflow", database.to_str().unwrap()]);
+    assert_eq!((again["runs"].as_array().unwrap().len(), &again["n_known"]), (0, &json!(1)));
+    assert_eq!(fs::read(&database).unwrap(), before);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "nothing lies beside the database that was not there");
+    // The folder of files alone is no store, and the error says where the runs are.
+    let done = sandbox.run(&["import", "mlflow", folder.join("mlruns").to_str().unwrap()]);
+    assert!(done.status != 0 && done.json["error"]["hint"].as_str().unwrap().contains("mlflow.db"), "{}", done.json);
+    fs::write(&database, &before[..before.len() / 2]).unwrap();
+    refused(&sandbox, &["import", "mlflow", database.to_str().unwrap()], "corrupt");
+}

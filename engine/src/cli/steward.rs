@@ -23,18 +23,31 @@ use crate::{
 };
 
 pub(super) fn import(context: &Context, command: ImportCommand) -> Result<()> {
-    let ImportCommand::Mlflow { folder } = command;
-    let found = mlflow::import(&context.open_or_init()?, &folder)?;
+    let ImportCommand::Mlflow { path, artifacts } = command;
+    let found = mlflow::import(&context.open_or_init()?, &path, artifacts.as_deref())?;
     context.out.result(&serde_json::to_value(&found).unwrap_or_default(), || {
+        let kind = match found.kind {
+            mlflow::Kind::Database => "database",
+            mlflow::Kind::FileStore => "file store",
+        };
         let mut text = format!(
-            "{} runs are new, {} were here before; {} metric points, {} files",
+            "read the {kind} {}\n{} runs are new, {} were here before; {} metric points, {} files",
+            found.path,
             found.runs.len(),
             found.n_known,
             found.n_points,
             found.n_files
         );
+        for note in &found.notes {
+            text += &format!("\n{note}");
+        }
         for left in &found.left_out {
-            text += &format!("\nleft out of {}: {}: {}", left.run, left.what, left.why);
+            let of = if left.run.is_empty() { String::new() } else { format!(" of {}", left.run) };
+            text += &format!("\nleft out{of}: {}: {}", left.what, left.why);
+        }
+        let n_more = found.n_left_out - found.left_out.len();
+        if n_more > 0 {
+            text += &format!("\nand {n_more} more that were left out");
         }
         text
     });

@@ -176,9 +176,13 @@ pub(crate) enum AuditCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImportCommand {
-    /// Runs of an MLflow file store: parameters, metrics, tags, and files that are data alone.
+    /// Runs of MLflow, from its database or its file store: parameters, metrics, tags, and files that are data alone.
     Mlflow {
-        /// The folder 'mlruns'.
-        folder: PathBuf,
+        /// The database 'mlflow.db', the folder 'mlruns', or the folder that holds one of them.
+        path: PathBuf,
+        /// Where MLflow keeps the files of a database's runs, as EXPERIMENT/RUN/artifacts; without it, 'mlruns' and
+        /// 'mlartifacts' beside the database.
+        #[arg(long, value_name = "FOLDER")]
+        artifacts: Option<PathBuf>,
     },
 }

@@ -1,51 +1,54 @@
-//! Runs of an MLflow file store (`mlruns`), read into the workspace: parameters, metrics with their history, tags, times,
-//! and files that are data alone.
+//! Runs of MLflow, read into the workspace: parameters, metrics with their history, tags, times, and files that are data
+//! alone. They come from a file store (`mlruns`) or from a database (`mlflow.db`).
 //!
 //! **Architecture Invariant:** nothing of a store is executed or unpickled, no link in it is followed, and no path is
-//! made from its names: files are kept by the digest of their bytes.
+//! made from its names: files are kept by the digest of their bytes, and looked for only below folders that the user has
+//! named, under numbers and ids that were checked.
 
+mod artifacts;
 mod content;
+mod database;
+mod folder;
 mod meta;
+mod record;
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
 use athanor_protocol::{
     Code, Failure,
-    metric::{MetricPoint, Split},
-    names::{MAX_NAME_BYTES, RunId, check_text},
-    run::{Artifact, NewRun, RunStatus},
+    names::{RunId, check_text},
 };
-use athanor_store::{Batch, StoreError, limits};
+use athanor_store::foreign_mlflow;
 use serde::Serialize;
 use serde_json::json;
 
+use self::artifacts::is_folder;
 use crate::{
     error::{EngineError, IoContext, Result},
-    files, registry, runs,
+    registry, runs,
     workspace::Workspace,
 };
 
-/// Most runs of a store.
+/// Most new runs in one import.
 const MAX_RUNS: usize = 20_000;
-/// Most files in the folders of a run.
-const MAX_FILES: usize = 20_000;
-/// Most folders within each other.
-const MAX_DEPTH: usize = 16;
-/// Largest file of a metric.
-const MAX_METRIC_BYTES: u64 = 256 << 20;
-/// Largest file that is kept.
-const MAX_ARTIFACT_BYTES: u64 = 256 << 20;
-/// Points that a run may have.
-const MAX_POINTS: usize = 5_000_000;
+/// Most lines of what was left out; more are counted.
+const MAX_LEFT_OUT: usize = 10_000;
+/// The kind of files that are kept.
+const KIND: &str = "imported";
+/// The database's name, unless MLflow is told otherwise.
+const DATABASE: &str = "mlflow.db";
+/// The file store's name, and that of the folder of files beside a database.
+const RUNS: &str = "mlruns";
+/// The name of the folder of files where MLflow's server hands them out.
+const SERVED: &str = "mlartifacts";
 
 /// Something that was not taken over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// The run in MLflow, or the experiment's folder.
+    /// The run in MLflow, or the experiment's folder; empty where it is about the store as a whole.
     pub run: String,
     /// Which file, parameter or metric.
     pub what: String,
@@ -53,74 +56,162 @@ pub struct LeftOut {
     pub why: String,
 }
 
+/// What a store of MLflow is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A folder with a folder for each experiment.
+    #[default]
+    FileStore,
+    /// An SQLite file.
+    Database,
+}
+
 /// What an import came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Imported {
+    /// What was read.
+    pub kind: Kind,
+    /// Where it lies.
+    pub path: String,
+    /// The version of a database's schema, as MLflow numbers it.
+    pub schema: Option<String>,
+    /// The folders in which files were looked for; none for a file store, which has them in itself.
+    pub artifact_folders: Vec<String>,
     /// Runs that are new here.
     pub runs: Vec<RunId>,
     /// Runs that had been imported before.
     pub n_known: usize,
-    /// Metric points.
+    /// Metric points of the new runs.
     pub n_points: usize,
     /// Files that were kept.
     pub n_files: usize,
-    /// What was not taken over.
+    /// What was not taken over, at most ten thousand entries.
     pub left_out: Vec<LeftOut>,
+    /// How many entries there are in all.
+    pub n_left_out: usize,
+    /// What else is worth knowing, a sentence each.
+    pub notes: Vec<String>,
 }
 
-/// Reads every run of a store into the workspace. A run that was read before is left as it is.
+impl Imported {
+    fn left_out(&mut self, run: &str, what: &str, why: &str) {
+        self.n_left_out += 1;
+        if self.left_out.len() < MAX_LEFT_OUT {
+            self.left_out.push(LeftOut { run: shown(run), what: shown(what), why: why.to_owned() });
+        }
+    }
+
+    /// Whether there is room for one more new run; says so once where there is none.
+    fn has_room(&mut self, uuid: &str) -> bool {
+        if self.runs.len() < MAX_RUNS {
+            return true;
+        }
+        let why = format!("more than {MAX_RUNS} new runs are not read at once; import again to go on");
+        self.left_out(uuid, "this run and further ones", &why);
+        false
+    }
+
+    /// Models of MLflow's registry, which are not taken over.
+    fn registered(&mut self, n_models: u64, n_versions: u64) {
+        if n_models > 0 {
+            let what = format!("{n_models} registered models with {n_versions} versions");
+            let why = "a registered model of MLflow is a pickle or another library's format; export it as ONNX and take it \
+                       in with: athanor models import";
+            self.left_out("", &what, why);
+        }
+    }
+}
+
+/// Reads every run of a store into the workspace. A run that was read before is left as it is, but for files that could
+/// not be found then.
+///
+/// `path` is a database; or a folder with `mlflow.db` in it; or a file store; or a folder with `mlruns` in it; or the
+/// address of one of them (`sqlite:///…`, `file:///…`). `files` is
+/// the folder in which MLflow keeps the files of a database's runs; where it is not named, `mlruns` and `mlartifacts`
+/// beside the database are taken.
 ///
 /// # Errors
-/// If the folder is no store, or the workspace cannot be written. What is wrong with single files is told in the report.
-pub fn import(workspace: &Workspace, folder: &Path) -> Result<Imported> {
-    let no_store = || {
-        let failure =
-            Failure::new(Code::InvalidArgument, format!("this is no file store of MLflow: {}", folder.display()));
-        EngineError::Failure(failure.on(folder.display().to_string()).hint(
-            "name the folder 'mlruns' that holds a folder for each experiment; a store in a database has to be exported \
-             to files first",
-        ))
-    };
-    if !fs::metadata(folder).at("open", folder)?.is_dir() {
-        return Err(no_store());
-    }
-    let mut found = Imported::default();
-    let mut any = false;
-    for experiment in folders(folder)? {
-        let id = name_of(&experiment);
-        if id.starts_with('.') || id == "models" {
-            continue;
+/// If it is none of these, or cannot be read; or the workspace cannot be written. What is wrong with single runs and
+/// files is told in the report.
+pub fn import(workspace: &Workspace, path: &Path, files: Option<&Path>) -> Result<Imported> {
+    let (kind, path) = find(path)?;
+    let mut found = Imported { kind, path: path.display().to_string(), ..Imported::default() };
+    // An import whose process died left a run behind, which is gone on with.
+    runs::reconcile::reconcile(workspace)?;
+    match kind {
+        Kind::Database => database::import(workspace, &path, files, &mut found)?,
+        Kind::FileStore if files.is_some() => {
+            let failure = Failure::new(Code::InvalidArgument, "a file store has its files in itself");
+            return Err(EngineError::Failure(failure.hint("leave --artifacts out, or name the database")));
         }
-        let Some(meta) = read_meta(&experiment, &id, &mut found) else { continue };
-        any = true;
-        let name = meta.get("name").filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| id.clone());
-        for run in folders(&experiment)? {
-            let uuid = name_of(&run);
-            if uuid.starts_with('.') || !run.join("meta.yaml").exists() {
-                continue;
-            }
-            if found.runs.len() + found.n_known >= MAX_RUNS {
-                found.left_out(&uuid, "the run", &format!("more than {MAX_RUNS} runs are not read at once"));
-                return Ok(found);
-            }
-            let Some(meta) = read_meta(&run, &uuid, &mut found) else { continue };
-            one(workspace, &run, (&id, &name), &uuid, &meta, &mut found)?;
-        }
-    }
-    if !any {
-        return Err(no_store());
+        Kind::FileStore => folder::import(workspace, &path, &mut found)?,
     }
     if !found.runs.is_empty() {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = name_of(&path);
         registry::audit(workspace, "import.mlflow", &shown(&name), json!({ "n_runs": found.runs.len() }))?;
     }
     Ok(found)
 }
 
-impl Imported {
-    fn left_out(&mut self, run: &str, what: &str, why: &str) {
-        self.left_out.push(LeftOut { run: shown(run), what: shown(what), why: why.to_owned() });
+/// The path in an address as MLflow's settings have it, `sqlite:///mlflow.db` or `file:///home/ann/mlruns`; a path is
+/// given back as it is.
+fn path_from_address(path: &Path) -> Result<PathBuf> {
+    let Some((scheme, rest)) = path.to_str().and_then(|text| text.split_once("://")) else {
+        return Ok(path.to_owned());
+    };
+    match scheme.split_once('+').map_or(scheme, |(scheme, _)| scheme) {
+        // Behind the slash that ends the host's empty name a relative path begins.
+        "sqlite" => Ok(PathBuf::from(rest.strip_prefix('/').unwrap_or(rest))),
+        "file" => Ok(PathBuf::from(rest)),
+        _ if path.exists() => Ok(path.to_owned()),
+        _ => {
+            let failure =
+                Failure::new(Code::Unsupported, "only SQLite databases and folders of MLflow are read, no servers");
+            let hint = "bring the runs into an SQLite database first, for example by the program mlflow-export-import";
+            Err(EngineError::Failure(failure.on(shown(scheme)).hint(hint)))
+        }
     }
+}
+
+/// What a path leads to, by content and not by name.
+fn find(path: &Path) -> Result<(Kind, PathBuf)> {
+    let path = &path_from_address(path)?;
+    let meta = fs::metadata(path).at("open", path)?;
+    if meta.is_file() {
+        // What is no database is refused there, with the reason.
+        return Ok((Kind::Database, path.to_owned()));
+    }
+    if !meta.is_dir() {
+        return Err(no_store(path, "name the file 'mlflow.db' or the folder 'mlruns'"));
+    }
+    let database = path.join(DATABASE);
+    match fs::symlink_metadata(&database) {
+        Ok(meta) if meta.is_file() => return Ok((Kind::Database, database)),
+        Ok(_) => return Err(no_store(&database, "it is a link or no file; name the database itself")),
+        Err(_) => {}
+    }
+    if folder::has_experiments(path) {
+        return Ok((Kind::FileStore, path.to_owned()));
+    }
+    let inside = path.join(RUNS);
+    if is_folder(&inside) && folder::has_experiments(&inside) {
+        return Ok((Kind::FileStore, inside));
+    }
+    // MLflow 3 keeps runs in a database and only their files in 'mlruns' beside it.
+    let beside = path.canonicalize().ok().and_then(|path| Some(path.parent()?.join(DATABASE)));
+    let hint = match beside {
+        Some(beside) if foreign_mlflow::is_sqlite(&beside) => {
+            format!("this folder holds files alone; the runs are in the database beside it: name {}", beside.display())
+        }
+        _ => "name the database 'mlflow.db', or the folder 'mlruns' that holds a folder for each experiment".to_owned(),
+    };
+    Err(no_store(path, &hint))
+}
+
+fn no_store(path: &Path, hint: &str) -> EngineError {
+    let failure = Failure::new(Code::InvalidArgument, format!("this is no store of MLflow: {}", path.display()));
+    EngineError::Failure(failure.on(path.display().to_string()).hint(hint))
 }
 
 /// Text from the store as it may be shown: cut, and without control characters.
@@ -132,263 +223,14 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Folders in a folder, sorted; links are none.
-fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = vec![];
-    for entry in fs::read_dir(folder).at("read", folder)?.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            found.push(entry.path());
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// A file's bytes, where it is a file and no link, and not too large.
-fn plain_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    let meta = fs::symlink_metadata(path).map_err(|err| err.to_string())?;
-    if meta.file_type().is_symlink() {
-        return Err("it is a link, and links are not followed".to_owned());
-    }
-    if !meta.is_file() {
-        return Err("it is no file".to_owned());
-    }
-    if meta.len() > limit {
-        return Err(format!("it has {} bytes, {limit} are allowed", meta.len()));
-    }
-    files::read_limited(path, limit).map_err(|err| err.to_string())
-}
-
-fn read_meta(folder: &Path, run: &str, found: &mut Imported) -> Option<BTreeMap<String, String>> {
-    let path = folder.join("meta.yaml");
-    if !path.exists() {
-        return None;
-    }
-    let text = plain_file(&path, meta::MAX_BYTES)
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned()));
-    match text.and_then(|text| meta::read(&text)) {
-        Ok(meta) => Some(meta),
-        Err(why) => {
-            found.left_out(run, "meta.yaml", &why);
-            None
-        }
-    }
-}
-
-/// Files below a folder with their names from there on, sorted; links and what lies too deep are told.
-fn files_below(folder: &Path, run: &str, found: &mut Imported) -> Vec<(String, PathBuf)> {
-    let mut files = vec![];
-    let mut waiting = vec![(String::new(), folder.to_owned(), 0)];
-    while let Some((prefix, folder, depth)) = waiting.pop() {
-        // The folder itself may be the link.
-        if !fs::symlink_metadata(&folder).is_ok_and(|meta| meta.is_dir()) {
-            if folder.exists() {
-                found.left_out(run, &name_of(&folder), "it is a link or no folder");
-            }
-            continue;
-        }
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            match entry.file_type() {
-                Ok(kind) if kind.is_symlink() => found.left_out(run, &name, "it is a link, and links are not followed"),
-                Ok(kind) if kind.is_dir() && depth >= MAX_DEPTH => found.left_out(run, &name, "it lies too deep"),
-                Ok(kind) if kind.is_dir() => waiting.push((format!("{name}/"), entry.path(), depth + 1)),
-                Ok(kind) if kind.is_file() && files.len() >= MAX_FILES => {
-                    found.left_out(run, &name, "there are too many files");
-                    return files;
-                }
-                Ok(kind) if kind.is_file() => files.push((name, entry.path())),
-                _ => found.left_out(run, &name, "it is no file"),
-            }
-        }
-    }
-    files.sort();
-    files
-}
-
-/// The id that a run of MLflow has here: always the same, so that it is read once.
-fn run_id(experiment: &str, uuid: &str) -> Result<RunId> {
-    let digest = blake3::hash(format!("mlflow\n{experiment}\n{uuid}").as_bytes()).to_hex();
-    Ok(RunId::new(digest.as_str().chars().take(RunId::LEN).collect::<String>())?)
-}
-
+/// Whether this can be kept as a name.
 fn fits(text: &str, max_bytes: usize) -> bool {
     !text.trim().is_empty() && check_text("name", text, max_bytes).is_ok() && !text.contains(['\n', '\t'])
 }
 
-fn split_of(key: &str) -> Split {
-    let key = key.to_ascii_lowercase();
-    let begins = |words: &[&str]| {
-        words.iter().any(|word| {
-            key.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(['_', '/', '-', '.']))
-        })
-    };
-    match () {
-        () if begins(&["val", "valid", "validation", "eval"]) => Split::Valid,
-        () if begins(&["test"]) => Split::Test,
-        () if begins(&["system"]) => Split::System,
-        () => Split::Train,
-    }
-}
-
-fn one(
-    workspace: &Workspace,
-    folder: &Path,
-    (experiment, name): (&str, &str),
-    uuid: &str,
-    meta: &BTreeMap<String, String>,
-    found: &mut Imported,
-) -> Result<()> {
-    let id = run_id(experiment, uuid)?;
-    match workspace.store.summary(&id) {
-        Ok(_) => {
-            found.n_known += 1;
-            return Ok(());
-        }
-        Err(StoreError::NotFound { .. }) => {}
-        Err(err) => return Err(err.into()),
-    }
-    let number = |key: &str| meta.get(key).and_then(|text| text.parse::<i64>().ok());
-    let started = number("start_time").unwrap_or(0).max(0);
-    let workflow = if fits(name, MAX_NAME_BYTES) { name.to_owned() } else { "mlflow".to_owned() };
-    let mut batch = Batch::default();
-    texts(folder, uuid, found, &mut batch);
-    kept_files(workspace, &folder.join("artifacts"), uuid, found, &mut batch)?;
-    let run_name = meta.get("run_name").map_or("", String::as_str);
-    for (key, value) in [("mlflow.run_id", uuid), ("mlflow.runName", run_name), ("mlflow.experiment_id", experiment)] {
-        if fits(value, limits::TAG_BYTES) && !batch.tags.iter().any(|(known, _)| known == key) {
-            batch.tags.push((key.to_owned(), value.to_owned()));
-        }
-    }
-    let points = points(&folder.join("metrics"), uuid, started, found);
-    workspace.store.create_run(&NewRun {
-        id: id.clone(),
-        workflow,
-        workflow_json: "{}".to_owned(),
-        seed: 0,
-        device: "unknown".to_owned(),
-        created_at_millis: started,
-        steps: vec![],
-        params: std::mem::take(&mut batch.params),
-        environment: vec![("imported from".to_owned(), "MLflow".to_owned())],
-    })?;
-    workspace.store.start_attempt(&id, 1, &runs::this_process(), started)?;
-    workspace.store.record(&id, 1, 1, &batch)?;
-    for (seq, chunk) in (2..).zip(points.chunks(limits::BATCH_POINTS)) {
-        workspace.store.record(&id, 1, seq, &Batch { metrics: chunk.to_vec(), ..Batch::default() })?;
-    }
-    let failed = |what: &str| Some(Failure::new(Code::Unavailable, what));
-    // The numbers are those of MLflow's protocol: running, scheduled, finished, failed, killed.
-    let (status, failure) = match meta.get("status").map(String::as_str) {
-        Some("3" | "FINISHED") => (RunStatus::Finished, None),
-        Some("4" | "FAILED") => (RunStatus::Failed, failed("it failed in MLflow")),
-        Some("5" | "KILLED") => (RunStatus::Cancelled, failed("it was killed in MLflow")),
-        _ => (RunStatus::Cancelled, failed("it had not ended when it was imported from MLflow")),
-    };
-    let ended = number("end_time").unwrap_or(started).max(started);
-    workspace.store.finish(&id, 1, status, failure.as_ref(), false, ended)?;
-    if meta.get("lifecycle_stage").is_some_and(|stage| stage == "deleted") {
-        workspace.store.delete_run(&id, workspace.clock.now_millis())?;
-    }
-    found.n_points += points.len();
-    found.runs.push(id);
-    Ok(())
-}
-
-/// Parameters and tags: a file for each, its content is the value.
-fn texts(folder: &Path, uuid: &str, found: &mut Imported, batch: &mut Batch) {
-    for (kind, what, max_name, max_value) in [
-        ("params", "parameter", 2 * MAX_NAME_BYTES, limits::VALUE_BYTES),
-        ("tags", "tag", MAX_NAME_BYTES, limits::TAG_BYTES),
-    ] {
-        for (name, path) in files_below(&folder.join(kind), uuid, found) {
-            let value = plain_file(&path, max_value as u64)
-                .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned()));
-            let value = match value {
-                Ok(value) => value.trim_end_matches(['\r', '\n']).to_owned(),
-                Err(why) => {
-                    found.left_out(uuid, &format!("{what} {name}"), &why);
-                    continue;
-                }
-            };
-            let is_fine = fits(&name, max_name) && check_text("value", &value, max_value).is_ok();
-            match (is_fine, kind) {
-                (false, _) => found.left_out(uuid, &format!("{what} {name}"), "its name or value cannot be kept"),
-                (true, "params") => batch.params.push((name, value)),
-                (true, _) => batch.tags.push((name, value)),
-            }
-        }
-    }
-}
-
-/// The history of each metric: lines of time, value and step.
-fn points(folder: &Path, uuid: &str, started: i64, found: &mut Imported) -> Vec<MetricPoint> {
-    let mut points = vec![];
-    for (key, path) in files_below(folder, uuid, found) {
-        let what = format!("metric {key}");
-        if !fits(&key, MAX_NAME_BYTES) {
-            found.left_out(uuid, &what, "its name cannot be kept");
-            continue;
-        }
-        let bytes = match plain_file(&path, MAX_METRIC_BYTES) {
-            Ok(bytes) => bytes,
-            Err(why) => {
-                found.left_out(uuid, &what, &why);
-                continue;
-            }
-        };
-        let mut n_bad = 0usize;
-        for line in String::from_utf8_lossy(&bytes).lines().filter(|line| !line.trim().is_empty()) {
-            let mut parts = line.split_whitespace();
-            let read = (|| {
-                let at_millis: i64 = parts.next()?.parse().ok()?;
-                let value: f64 = parts.next()?.parse().ok()?;
-                // Stores of old wrote no step.
-                let step: i64 = parts.next().map_or(Some(0), |step| step.parse().ok())?;
-                Some((at_millis.max(started), value, u64::try_from(step).ok()?))
-            })();
-            match read {
-                Some((at_millis, value, step)) if points.len() < MAX_POINTS => {
-                    let split = split_of(&key);
-                    points.push(MetricPoint { key: key.clone(), split, step, at_millis, value: value.into() });
-                }
-                _ => n_bad += 1,
-            }
-        }
-        if n_bad > 0 {
-            found.left_out(uuid, &what, &format!("{n_bad} lines are not 'time value step' with a step from 0"));
-        }
-    }
-    points
-}
-
-/// Files that are data alone, kept by their content.
-fn kept_files(workspace: &Workspace, folder: &Path, uuid: &str, found: &mut Imported, batch: &mut Batch) -> Result<()> {
-    for (name, path) in files_below(folder, uuid, found) {
-        let bytes = match plain_file(&path, MAX_ARTIFACT_BYTES) {
-            Ok(bytes) => bytes,
-            Err(why) => {
-                found.left_out(uuid, &name, &why);
-                continue;
-            }
-        };
-        if let Some(why) = content::refusal(Path::new(&name), &bytes) {
-            found.left_out(uuid, &name, why);
-            continue;
-        }
-        if !fits(&name, MAX_NAME_BYTES) {
-            found.left_out(uuid, &name, "its name cannot be kept");
-            continue;
-        }
-        let digest = files::digest_bytes(&bytes);
-        workspace.artifacts.put(&digest, &bytes)?;
-        let n_bytes = bytes.len() as u64;
-        batch.artifacts.push(Artifact { name, kind: "imported".to_owned(), digest, n_bytes });
-        found.n_files += 1;
-    }
-    Ok(())
-}
-
+#[cfg(test)]
+#[path = "database_tests.rs"]
+mod database_tests;
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;

@@ -9,7 +9,7 @@ use athanor_protocol::{
     names::{ModelRef, RunId},
     registry::{ApiKeyInfo, AuditEntry, KeyLimits, ModelSummary, ModelVersion},
     rollout::{Rollout, RolloutFigures, RolloutSpec},
-    run::{NewRun, Owner, RunDetail, RunStatus, RunSummary, SeriesBucket},
+    run::{Artifact, NewRun, Owner, RunDetail, RunStatus, RunSummary, SeriesBucket},
 };
 
 use crate::{
@@ -36,7 +36,7 @@ use crate::{
 ///   a heartbeat never moves back.
 /// - **States.** `queued → running → finished | failed | cancelled`; a queued run may also fail or be cancelled without
 ///   ever running; a failed or cancelled run may be queued again with the next attempt. Nothing else. A run that has
-///   ended takes tags, notes, deletion and restoring, and nothing else.
+///   ended takes tags, notes, files that are added to it, deletion and restoring, and nothing else.
 /// - **Attempts.** What a worker says counts only while its attempt is the current one and running.
 /// - **Names are data.** No path is ever built from one. Names of models and aliases follow the protocol's rules; other
 ///   texts may hold anything but control characters.
@@ -243,6 +243,13 @@ pub trait Store: crate::Governance + Send + Sync {
     /// # Errors
     /// `NotFound`; `Name` for what cannot be kept.
     fn set_note(&self, run: &RunId, note: &str) -> Result<()>;
+
+    /// Adds files, in any state; the last one of a name counts. For those of another program's run that are found only
+    /// after it was imported.
+    ///
+    /// # Errors
+    /// `NotFound`; `Name`, `Invalid` or `TooLarge` for what cannot be kept.
+    fn add_artifacts(&self, run: &RunId, artifacts: &[Artifact]) -> Result<()>;
 
     /// Marks a run as deleted: lists leave it out, everything stays. Marking it again is no error.
     ///

@@ -99,6 +99,18 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// A database of MLflow, which belongs to somebody else, cannot be read.
+    #[error("the database of MLflow cannot be read: {reason}: {}", path.display())]
+    Mlflow {
+        /// The database.
+        path: PathBuf,
+        /// The kind of error.
+        code: Code,
+        /// Why.
+        reason: String,
+        /// What to do now.
+        hint: &'static str,
+    },
     /// The disk has no room.
     #[error("the disk is full, nothing was written: {}", path.display())]
     DiskFull {
@@ -144,7 +156,7 @@ impl StoreError {
             Self::Foreign { .. } => Code::BadData,
             Self::Corrupt { .. } => Code::Corrupt,
             Self::ReadOnly { .. } => Code::PermissionDenied,
-            Self::CannotOpen { code, .. } | Self::Sql { code, .. } => *code,
+            Self::CannotOpen { code, .. } | Self::Sql { code, .. } | Self::Mlflow { code, .. } => *code,
             Self::DiskFull { .. } => Code::DiskFull,
             Self::Busy { .. } | Self::Disk { .. } => Code::Unavailable,
         }
@@ -174,6 +186,7 @@ impl StoreError {
             }
             Self::Conflict { what: "cleaned version", .. } => "register or import the same package again",
             Self::CannotOpen { code: Code::NotFound, .. } => "make the folder first",
+            Self::Mlflow { hint, .. } => hint,
             _ => return None,
         };
         Some(hint.to_owned())
@@ -192,6 +205,7 @@ impl StoreError {
             | Self::Corrupt { path, .. }
             | Self::ReadOnly { path, .. }
             | Self::CannotOpen { path, .. }
+            | Self::Mlflow { path, .. }
             | Self::DiskFull { path }
             | Self::Busy { path }
             | Self::Disk { path, .. }

@@ -47,6 +47,7 @@
 
 mod contract;
 mod error;
+pub mod foreign_mlflow;
 mod governance;
 mod sqlite;
 mod types;

@@ -126,6 +126,11 @@ fn artifact(artifact: &Artifact) -> Result<()> {
     whole("the size of an artifact", artifact.n_bytes).map(drop)
 }
 
+pub(super) fn artifacts(artifacts: &[Artifact]) -> Result<()> {
+    at_most("files added at once", artifacts.len(), limits::BATCH_ENTRIES)?;
+    artifacts.iter().try_for_each(artifact)
+}
+
 pub(super) fn batch(batch: &Batch) -> Result<()> {
     at_most("points in one batch", batch.metrics.len(), limits::BATCH_POINTS)?;
     for (what, found) in [

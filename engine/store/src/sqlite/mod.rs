@@ -21,6 +21,8 @@ mod runs;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use open::{APPLICATION_ID, BUSY, beside, immutable_uri, look_at_header};
+
 use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -34,7 +36,7 @@ use athanor_protocol::{
     names::{ModelRef, RunId},
     registry::{ApiKeyInfo, AuditEntry, KeyLimits, ModelSummary, ModelVersion},
     rollout::{Rollout, RolloutFigures, RolloutPhase, RolloutSpec},
-    run::{NewRun, Owner, RunDetail, RunStatus, RunSummary, SeriesBucket},
+    run::{Artifact, NewRun, Owner, RunDetail, RunStatus, RunSummary, SeriesBucket},
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -374,6 +376,11 @@ impl Store for SqliteStore {
     fn set_note(&self, run: &RunId, note: &str) -> Result<()> {
         check::text("note", note, crate::types::limits::NOTE_BYTES)?;
         self.write(Process, |tx| runs::set_note(tx, run, note))
+    }
+
+    fn add_artifacts(&self, run: &RunId, artifacts: &[Artifact]) -> Result<()> {
+        check::artifacts(artifacts)?;
+        self.write(Process, |tx| record::add_artifacts(tx, run, artifacts))
     }
 
     fn delete_run(&self, run: &RunId, at_millis: i64) -> Result<()> {

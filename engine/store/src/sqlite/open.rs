@@ -14,7 +14,7 @@ use super::Inner;
 use crate::error::{Result, StoreError};
 
 /// In the file's header, so that a workspace's database is told from any other: "Athr".
-pub(super) const APPLICATION_ID: i64 = 0x4174_6872;
+pub(crate) const APPLICATION_ID: i64 = 0x4174_6872;
 
 /// The migrations in order; the first brings version 1. Released ones never change.
 pub(super) const MIGRATIONS: [&str; 5] = [
@@ -26,7 +26,7 @@ pub(super) const MIGRATIONS: [&str; 5] = [
 ];
 
 /// How long a write waits for those of other processes.
-const BUSY: Duration = Duration::from_secs(30);
+pub(crate) const BUSY: Duration = Duration::from_secs(30);
 /// The pause between tries where SQLite itself does not wait.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -71,7 +71,7 @@ pub(super) fn open_immutable(path: &Path) -> Result<Connection> {
 }
 
 /// A path as a URI: everything but letters, digits and a few signs is escaped, so that a name is only a name.
-fn immutable_uri(path: &Path) -> String {
+pub(crate) fn immutable_uri(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -140,8 +140,9 @@ fn make_private(path: &Path) -> Result<()> {
     })
 }
 
-/// Refuses what is no database and what was cut off, before SQLite touches it or the files beside it.
-fn look_at_header(path: &Path) -> Result<()> {
+/// Refuses what is no database and what was cut off, before SQLite touches it or the files beside it. Returns the
+/// header's 100 bytes, none of an empty file.
+pub(crate) fn look_at_header(path: &Path) -> Result<Vec<u8>> {
     let cannot = |err: std::io::Error| StoreError::CannotOpen {
         path: path.to_owned(),
         code: Code::from_io(&err),
@@ -157,7 +158,7 @@ fn look_at_header(path: &Path) -> Result<()> {
         });
     }
     if metadata.len() == 0 {
-        return Ok(());
+        return Ok(vec![]);
     }
     let mut header = Vec::with_capacity(100);
     let file = match fs::File::open(path) {
@@ -188,10 +189,10 @@ fn look_at_header(path: &Path) -> Result<()> {
     if !pending && word(24) == word(92) && n_bytes < u64::from(word(28)) * page_size {
         return corrupt("it is cut off");
     }
-    Ok(())
+    Ok(header)
 }
 
-fn beside(path: &Path, end: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     PathBuf::from(name)

@@ -6,6 +6,7 @@ use athanor_protocol::{
     learner::Reproducibility,
     metric::{MetricPoint, Split},
     names::RunId,
+    run::Artifact,
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -179,7 +180,16 @@ fn files(tx: &Transaction<'_>, no: i64, batch: &Batch) -> Inner<()> {
         )?
         .execute(params![no, dataset.name, dataset.digest, dataset.n_rows.cast_signed()])?;
     }
-    for artifact in &batch.artifacts {
+    add_files(tx, no, &batch.artifacts)
+}
+
+pub(super) fn add_artifacts(tx: &Transaction<'_>, run: &RunId, artifacts: &[Artifact]) -> Inner<()> {
+    let no = head(tx, run)?.no;
+    add_files(tx, no, artifacts)
+}
+
+fn add_files(tx: &Transaction<'_>, no: i64, artifacts: &[Artifact]) -> Inner<()> {
+    for artifact in artifacts {
         tx.prepare_cached(
             "INSERT INTO run_artifact (run_no, name, kind, digest, n_bytes) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO UPDATE SET kind = excluded.kind, digest = excluded.digest, n_bytes = excluded.n_bytes",

@@ -4,6 +4,7 @@
 mod bad;
 mod contract;
 mod crash;
+mod foreign;
 mod help;
 mod model;
 mod upgrade;

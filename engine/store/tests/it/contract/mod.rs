@@ -18,7 +18,7 @@ macro_rules! store_contract_tests {
             runs::the_queue_gives_each_run_once, runs::a_batch_is_applied_once, runs::a_batch_is_all_or_nothing, metrics::the_latest_value_follows_the_rule,
             metrics::a_resumed_run_has_one_history, metrics::non_finite_values_stay_what_they_are, metrics::points_come_in_pages,
             metrics::a_series_is_decimated_without_losing_peaks, runs::logs_are_bounded_and_readable, runs::tags_and_notes_stay_open,
-            runs::deletion_is_a_mark, lists::runs_are_found_by_prefix, lists::lists_are_filtered, lists::every_order_pages_without_gap_or_repeat,
+            runs::deletion_is_a_mark, runs::files_may_be_added_after_the_end, lists::runs_are_found_by_prefix, lists::lists_are_filtered, lists::every_order_pages_without_gap_or_repeat,
             registry::versions_are_counted_and_immutable, registry::aliases_move_and_move_back, registry::keys_live_and_end, registry::keys_rotate, registry::keys_end_when_they_are_told_to, registry::keys_have_limits, registry::usage_adds_up, registry::signers_are_trusted_and_not,
             registry::the_audit_log_grows, registry::the_change_counter_tells, registry::a_run_knows_what_was_registered_from_it,
             metrics::metrics_are_found_by_a_text_in_their_names, lists::a_page_of_runs_says_what_its_steps_were_set_to,

@@ -249,6 +249,28 @@ pub fn tags_and_notes_stay_open(a: &dyn Store, b: &dyn Store) {
     assert_eq!(code(a.set_note(&run, &"x".repeat(limits::NOTE_BYTES + 1))), Code::InvalidArgument);
 }
 
+pub fn files_may_be_added_after_the_end(a: &dyn Store, b: &dyn Store) {
+    let run = running(a, 1);
+    let file = |name: &str, n_bytes| Artifact {
+        name: name.to_owned(),
+        kind: "imported".to_owned(),
+        digest: "blake3:1".to_owned(),
+        n_bytes,
+    };
+    a.record(&run, 1, 1, &Batch { artifacts: vec![file("a.txt", 1)], ..Batch::default() }).unwrap();
+    a.finish(&run, 1, RunStatus::Finished, None, false, 3_000).unwrap();
+    a.add_artifacts(&run, &[file("a.txt", 2), file("b.txt", 3)]).unwrap();
+    a.add_artifacts(&run, &[]).unwrap();
+    assert_eq!(b.run(&run).unwrap().artifacts, [file("a.txt", 2), file("b.txt", 3)]);
+    assert_eq!(b.run(&run).unwrap().summary.status, RunStatus::Finished);
+    assert_eq!(code(a.add_artifacts(&id(2), &[file("a", 1)])), Code::NotFound);
+    // All or nothing.
+    assert_eq!(code(a.add_artifacts(&run, &[file("c.txt", 1), file("", 1)])), Code::InvalidArgument);
+    assert_eq!(b.run(&run).unwrap().artifacts.len(), 2);
+    let many = vec![file("d.txt", 1); limits::BATCH_ENTRIES + 1];
+    assert_eq!(code(a.add_artifacts(&run, &many)), Code::TooLarge);
+}
+
 pub fn deletion_is_a_mark(a: &dyn Store, b: &dyn Store) {
     let run = running(a, 1);
     assert_eq!(code(a.delete_run(&run, 3_000)), Code::Conflict);
