@@ -24,7 +24,7 @@ use crate::{
 
 pub(super) fn import(context: &Context, command: ImportCommand) -> Result<()> {
     let ImportCommand::Mlflow { path, artifacts } = command;
-    let found = mlflow::import(&context.open_or_init()?, &path, artifacts.as_deref())?;
+    let found = mlflow::import(&context.open_or_init()?, &path, artifacts.as_deref(), &mut |_| true)?;
     context.out.result(&serde_json::to_value(&found).unwrap_or_default(), || {
         let kind = match found.kind {
             mlflow::Kind::Database => "database",

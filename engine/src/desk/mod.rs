@@ -15,6 +15,7 @@ mod endpoint;
 mod events;
 mod flow;
 mod host;
+mod import;
 mod keys;
 mod models;
 mod monitor;
@@ -228,6 +229,7 @@ impl Desk {
             RunLogs => runs::run_logs,
             RunReports => runs::run_reports,
             RunSaveArtifact => runs::run_save_artifact,
+            RunsImport => import::runs_import,
             ModelList => models::model_list,
             ModelVersions => models::model_versions,
             ModelAlias => models::model_alias,

@@ -13,7 +13,7 @@ use athanor_store::{
 };
 
 use super::{
-    Imported, RUNS, SERVED,
+    GoOn, Imported, RUNS, SERVED,
     artifacts::{self, Logged, folder_below, is_folder, is_uuid},
     fits, folder,
     record::{self, Described, Place, Recording, Texts},
@@ -46,7 +46,13 @@ struct Files {
     elsewhere: BTreeMap<String, usize>,
 }
 
-pub(super) fn import(workspace: &Workspace, path: &Path, files: Option<&Path>, found: &mut Imported) -> Result<()> {
+pub(super) fn import(
+    workspace: &Workspace,
+    path: &Path,
+    files: Option<&Path>,
+    found: &mut Imported,
+    go_on: &mut GoOn<'_>,
+) -> Result<()> {
     let db = Database::open(path)?;
     found.schema = db.version()?.filter(|version| fits(version, 64));
     for remark in db.remarks() {
@@ -70,7 +76,7 @@ pub(super) fn import(workspace: &Workspace, path: &Path, files: Option<&Path>, f
             Err(err) => return Err(err.into()),
         };
         for run in &slice.rows {
-            if !one(workspace, &db, run, &mut files, found)? {
+            if !found.goes_on(go_on) || !one(workspace, &db, run, &mut files, found)? {
                 break 'slices;
             }
         }

@@ -72,7 +72,7 @@ impl Place {
     }
 
     fn import(&self, name: &str) -> Imported {
-        import(&self.workspace, &self.path(name), None).unwrap()
+        import(&self.workspace, &self.path(name), None, &mut |_| true).unwrap()
     }
 }
 
@@ -159,7 +159,7 @@ fn files_that_were_not_found_at_first_come_with_a_later_import() {
     assert_eq!((first.runs.len(), first.n_files, first.artifact_folders.len()), (2, 0, 0), "{first:?}");
     assert!(first.notes.iter().any(|note| note.contains("--artifacts")), "{:?}", first.notes);
     place.write(&format!("elsewhere/7/{FOX}/artifacts/notes.md"), b"# Notes\n");
-    let named = |path: &str| import(&place.workspace, &place.path("store"), Some(&place.path(path)));
+    let named = |path: &str| import(&place.workspace, &place.path("store"), Some(&place.path(path)), &mut |_| true);
     let second = named("elsewhere").unwrap();
     assert_eq!((second.runs.len(), second.n_known, second.n_files), (0, 2, 1), "{second:?}");
     assert_eq!(place.workspace.store.run(&first.runs[0]).unwrap().artifacts[0].name, "notes.md");
@@ -192,7 +192,7 @@ fn no_link_is_followed_and_no_text_of_the_database_is_a_path() {
     // So is the database.
     fs::create_dir(place.path("linked")).unwrap();
     symlink(place.path("store/mlflow.db"), place.path("linked/mlflow.db")).unwrap();
-    let err = import(&place.workspace, &place.path("linked"), None).unwrap_err();
+    let err = import(&place.workspace, &place.path("linked"), None, &mut |_| true).unwrap_err();
     assert_eq!(err.code(), Code::InvalidArgument);
     assert_eq!(place.import("linked/mlflow.db").n_known, 2);
 }
@@ -287,7 +287,7 @@ fn a_damaged_table_of_metrics_costs_the_rest_of_that_run_until_it_is_whole_again
 #[test]
 fn a_path_is_what_it_holds() {
     let place = Place::new(SCHEMA);
-    let refused = |name: &str| import(&place.workspace, &place.path(name), None).unwrap_err();
+    let refused = |name: &str| import(&place.workspace, &place.path(name), None, &mut |_| true).unwrap_err();
     // MLflow 3 keeps only files in this folder.
     fs::create_dir_all(place.path("store/mlruns/7")).unwrap();
     let err = refused("store/mlruns");
@@ -306,7 +306,11 @@ fn a_path_is_what_it_holds() {
     // Addresses as MLflow's settings have them.
     for scheme in ["sqlite:///", "sqlite+pysqlite:///", "file://"] {
         let address = format!("{scheme}{}", place.path("renamed").display());
-        assert_eq!(import(&place.workspace, Path::new(&address), None).unwrap().kind, Kind::Database, "{address}");
+        assert_eq!(
+            import(&place.workspace, Path::new(&address), None, &mut |_| true).unwrap().kind,
+            Kind::Database,
+            "{address}"
+        );
     }
     for (address, code) in [
         ("postgresql://ann:secret@host/db", Code::Unsupported),
@@ -314,9 +318,24 @@ fn a_path_is_what_it_holds() {
         ("sqlite:///nowhere.db", Code::NotFound),
         ("sqlite://", Code::NotFound),
     ] {
-        let err = import(&place.workspace, Path::new(address), None).unwrap_err();
+        let err = import(&place.workspace, Path::new(address), None, &mut |_| true).unwrap_err();
         assert!(err.code() == code && !err.to_string().contains("secret"), "{address}: {err}");
     }
-    let err = import(&place.workspace, &place.path("store/mlruns"), Some(&place.path("store"))).unwrap_err();
+    let err =
+        import(&place.workspace, &place.path("store/mlruns"), Some(&place.path("store")), &mut |_| true).unwrap_err();
     assert_eq!(err.code(), Code::InvalidArgument);
+}
+
+#[test]
+fn it_stops_before_the_next_run_and_goes_on_another_time() {
+    let place = Place::new(&usual());
+    let mut read = vec![];
+    let found = import(&place.workspace, &place.path("store"), None, &mut |n| {
+        read.push(n);
+        n == 0
+    })
+    .unwrap();
+    assert_eq!((found.runs.len(), found.stopped, read), (1, true, vec![0, 1]));
+    let rest = place.import("store");
+    assert_eq!((rest.runs.len(), rest.n_known, rest.stopped), (1, 1, false));
 }

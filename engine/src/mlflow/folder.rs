@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Imported,
+    GoOn, Imported,
     artifacts::{self, Logged, files_below, folder_below, is_folder, plain_file},
     meta, name_of,
     record::{self, Described, Place, Recording, Texts},
@@ -31,7 +31,7 @@ pub(super) fn has_experiments(folder: &Path) -> bool {
     })
 }
 
-pub(super) fn import(workspace: &Workspace, root: &Path, found: &mut Imported) -> Result<()> {
+pub(super) fn import(workspace: &Workspace, root: &Path, found: &mut Imported, go_on: &mut GoOn<'_>) -> Result<()> {
     // MLflow moves a deleted experiment into this folder, with its runs.
     let trash = root.join(".trash");
     let deleted = if is_folder(&trash) { folders(&trash)? } else { vec![] };
@@ -48,6 +48,9 @@ pub(super) fn import(workspace: &Workspace, root: &Path, found: &mut Imported) -
             let uuid = name_of(&run);
             if uuid.starts_with('.') || !run.join("meta.yaml").exists() {
                 continue;
+            }
+            if !found.goes_on(go_on) {
+                return Ok(());
             }
             let Some(meta) = read_meta(&run, &uuid, found) else { continue };
             let number = |key: &str| meta.get(key).and_then(|text| text.parse::<i64>().ok());

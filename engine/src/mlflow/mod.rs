@@ -92,9 +92,20 @@ pub struct Imported {
     pub n_left_out: usize,
     /// What else is worth knowing, a sentence each.
     pub notes: Vec<String>,
+    /// Whether it was stopped before the last run.
+    pub stopped: bool,
 }
 
+/// Asked before each run, with how many have been read: whether to go on.
+pub type GoOn<'a> = dyn FnMut(usize) -> bool + 'a;
+
 impl Imported {
+    /// Whether the next run is to be read.
+    fn goes_on(&mut self, go_on: &mut GoOn<'_>) -> bool {
+        self.stopped = !go_on(self.runs.len() + self.n_known);
+        !self.stopped
+    }
+
     fn left_out(&mut self, run: &str, what: &str, why: &str) {
         self.n_left_out += 1;
         if self.left_out.len() < MAX_LEFT_OUT {
@@ -129,23 +140,24 @@ impl Imported {
 /// `path` is a database; or a folder with `mlflow.db` in it; or a file store; or a folder with `mlruns` in it; or the
 /// address of one of them (`sqlite:///…`, `file:///…`). `files` is
 /// the folder in which MLflow keeps the files of a database's runs; where it is not named, `mlruns` and `mlartifacts`
-/// beside the database are taken.
+/// beside the database are taken. Once `go_on` says no, it ends after the run; what was read stays, and importing again
+/// goes on.
 ///
 /// # Errors
 /// If it is none of these, or cannot be read; or the workspace cannot be written. What is wrong with single runs and
 /// files is told in the report.
-pub fn import(workspace: &Workspace, path: &Path, files: Option<&Path>) -> Result<Imported> {
+pub fn import(workspace: &Workspace, path: &Path, files: Option<&Path>, go_on: &mut GoOn<'_>) -> Result<Imported> {
     let (kind, path) = find(path)?;
     let mut found = Imported { kind, path: path.display().to_string(), ..Imported::default() };
     // An import whose process died left a run behind, which is gone on with.
     runs::reconcile::reconcile(workspace)?;
     match kind {
-        Kind::Database => database::import(workspace, &path, files, &mut found)?,
+        Kind::Database => database::import(workspace, &path, files, &mut found, go_on)?,
         Kind::FileStore if files.is_some() => {
             let failure = Failure::new(Code::InvalidArgument, "a file store has its files in itself");
             return Err(EngineError::Failure(failure.hint("leave --artifacts out, or name the database")));
         }
-        Kind::FileStore => folder::import(workspace, &path, &mut found)?,
+        Kind::FileStore => folder::import(workspace, &path, &mut found, go_on)?,
     }
     if !found.runs.is_empty() {
         let name = name_of(&path);

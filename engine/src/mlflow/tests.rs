@@ -48,7 +48,7 @@ fn runs_are_read_once_and_what_could_run_code_is_named() {
         std::os::unix::fs::symlink(folder.path().join("secret.txt"), run.join("artifacts/notes.txt")).unwrap();
         std::os::unix::fs::symlink(folder.path(), run.join("artifacts/all")).unwrap();
     }
-    let found = import(&workspace, &mlruns, None).unwrap();
+    let found = import(&workspace, &mlruns, None, &mut |_| true).unwrap();
     assert_eq!((found.runs.len(), found.n_known, found.n_points, found.n_files), (1, 0, 4, 1), "{found:?}");
     let why = |what: &str| found.left_out.iter().find(|left| left.what == what).map(|left| left.why.clone());
     assert!(why("model/weights.csv").unwrap().contains("pickle"), "{found:?}");
@@ -71,7 +71,7 @@ fn runs_are_read_once_and_what_could_run_code_is_named() {
     let values: Vec<String> = points.items.iter().map(|point| point.value.to_string()).collect();
     assert_eq!(values, ["0.5", "NaN", "0.25"]);
     // Once more adds nothing.
-    let again = import(&workspace, &mlruns, None).unwrap();
+    let again = import(&workspace, &mlruns, None, &mut |_| true).unwrap();
     assert_eq!((again.runs.len(), again.n_known, again.n_points), (0, 1, 0));
     assert_eq!(workspace.store.list_runs(&RunQuery::default()).unwrap().items.len(), 1);
 }
@@ -82,11 +82,14 @@ fn what_is_no_store_is_refused() {
     let workspace = Workspace::init(&folder.path().join("workspace")).unwrap();
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    assert_eq!(import(&workspace, &empty, None).unwrap_err().code(), Code::InvalidArgument);
-    assert_eq!(import(&workspace, &folder.path().join("nowhere"), None).unwrap_err().code(), Code::NotFound);
+    assert_eq!(import(&workspace, &empty, None, &mut |_| true).unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(
+        import(&workspace, &folder.path().join("nowhere"), None, &mut |_| true).unwrap_err().code(),
+        Code::NotFound
+    );
     let file = folder.path().join("file");
     fs::write(&file, "x").unwrap();
-    assert_eq!(import(&workspace, &file, None).unwrap_err().code(), Code::BadData);
+    assert_eq!(import(&workspace, &file, None, &mut |_| true).unwrap_err().code(), Code::BadData);
 }
 
 #[test]
