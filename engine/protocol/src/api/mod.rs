@@ -9,6 +9,8 @@
 mod access;
 mod client;
 mod data;
+mod endpoint;
+mod endpoint_options;
 mod flow;
 mod host;
 mod keys;
@@ -21,7 +23,7 @@ mod runs;
 mod schedule;
 
 pub use self::{
-    client::*, data::*, flow::*, host::*, keys::*, models::*, monitor::*, registry::*, report::*, rollout::*, runs::*,
+    client::*, data::*, endpoint::*, endpoint_options::*, flow::*, host::*, keys::*, models::*, monitor::*, registry::*, report::*, rollout::*, runs::*,
     schedule::*,
 };
 
@@ -268,6 +270,8 @@ methods! {
     SchedulePause: SchedulePause => Done,
     /// Carries one out now.
     ScheduleRunNow: ScheduleRunNow => Done,
+    /// Stops the prediction that one is at.
+    ScheduleStop: ScheduleStop => Done,
     /// Removes one.
     ScheduleRemove: ScheduleRemove => Done,
     /// What one's last prediction did.
@@ -353,8 +357,8 @@ pub enum Event {
     ScheduleProgress {
         /// Which.
         id: String,
-        /// Rows that were predicted so far.
-        n_rows: u64,
+        /// How far it is.
+        far: ScheduleFar,
     },
     /// A period of a served version was judged.
     MonitorReported {

@@ -268,6 +268,15 @@ pub(super) fn types_before(to: &Path) -> Option<TableSchema> {
     Some(serde_json::from_slice::<Fingerprint>(&first).ok()?.types)
 }
 
+/// Rows of the parts that a broken run has noted, whatever job it was of.
+pub(super) fn kept_rows(to: &Path) -> u64 {
+    let Ok(file) = File::open(folder_of(to).join("journal")) else { return 0 };
+    let lines = BufReader::new(file.take(MAX_JOURNAL_BYTES)).split(b'\n').skip(1);
+    lines
+        .map_while(|line| serde_json::from_slice::<PartRecord>(&line.ok()?).ok())
+        .fold(0, |sum, record| sum.saturating_add(record.n_rows))
+}
+
 pub(super) fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Failure + use<> {
     let folder = folder.display().to_string();
     move |err| Failure::new(Code::from_io(&err), format!("cannot write {folder}: {err}")).on(folder.clone())
