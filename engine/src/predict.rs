@@ -5,8 +5,8 @@ use std::path::Path;
 
 use athanor_learn::train::StopFlag;
 use athanor_protocol::table::DataSource;
-pub use athanor_serve::batch::{BatchProgress, kept_rows, report_path};
 use athanor_serve::batch::{BatchJob, BatchReport, predict_table};
+pub use athanor_serve::batch::{BatchProgress, kept_rows, report_path};
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -76,9 +76,9 @@ impl ServeError {
             }
             Self::Listen(_) => Some("choose another address or port".to_owned()),
             Self::Package(failure) => failure.hint.clone(),
-            Self::Tls { field: Some(EndpointField::ClientAuthorities), .. } => Some(
-                "the file holds the certificates of those who sign clients' certificates, in PEM form".to_owned(),
-            ),
+            Self::Tls { field: Some(EndpointField::ClientAuthorities), .. } => {
+                Some("the file holds the certificates of those who sign clients' certificates, in PEM form".to_owned())
+            }
             Self::Tls { field: Some(EndpointField::ClientRevocations), .. } => {
                 Some("the file holds lists of revoked certificates (CRL) by the authorities, in PEM form".to_owned())
             }
@@ -100,10 +100,7 @@ impl From<ServeError> for Failure {
             ServeError::Package(inner) => inner.subject,
             ServeError::Setting { name, .. } => Some(name.to_owned()),
             ServeError::Tls { field, .. } => field.map(|field| field.name().to_owned()),
-            ServeError::Name(_)
-            | ServeError::Tokens(_)
-            | ServeError::Listen(_)
-            | ServeError::Threads(_) => None,
+            ServeError::Name(_) | ServeError::Tokens(_) | ServeError::Listen(_) | ServeError::Threads(_) => None,
         };
         failure
     }

@@ -140,9 +140,7 @@ impl Loaded {
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        let mut http1 = builder
-            .with_single_cert(chain, key)
-            .map_err(|err| unusable(PAIR, err))?;
+        let mut http1 = builder.with_single_cert(chain, key).map_err(|err| unusable(PAIR, err))?;
         let mut http2 = http1.clone();
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         http2.alpn_protocols = vec![b"h2".to_vec()];

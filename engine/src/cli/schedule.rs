@@ -90,7 +90,9 @@ pub(crate) fn run(context: &Context, command: ScheduleCommand) -> Result<()> {
                 Stopped::Asked => format!(
                     "schedule {id} is stopped within a second; the next time it goes on with the rows that are done"
                 ),
-                Stopped::Over(n_rows) => format!("schedule {id} is stopped; the next time it goes on behind {n_rows} rows"),
+                Stopped::Over(n_rows) => {
+                    format!("schedule {id} is stopped; the next time it goes on behind {n_rows} rows")
+                }
                 Stopped::NotBegun => format!("schedule {id} is not carried out now"),
             });
         }

@@ -11,6 +11,7 @@
 
 mod data;
 mod endpoint;
+mod endpoint_options;
 mod events;
 mod flow;
 mod host;

@@ -44,12 +44,7 @@ pub(super) fn watch(desk: &Arc<Desk>) -> Watch {
 }
 
 fn shown(far: &Far) -> ScheduleFar {
-    ScheduleFar {
-        since_millis: far.since_millis,
-        n_rows: far.n_rows,
-        share: far.share,
-        rest_millis: far.rest_millis,
-    }
+    ScheduleFar { since_millis: far.since_millis, n_rows: far.n_rows, share: far.share, rest_millis: far.rest_millis }
 }
 
 fn info(schedule: Schedule, now: i64, far: Option<&Far>) -> ScheduleInfo {

@@ -125,7 +125,8 @@ impl Runner<'_> {
     /// Reads the schedules, and tells where they are not as they were.
     fn list(&mut self) -> Result<Vec<Schedule>> {
         let now = list(self.workspace)?;
-        if let Some(tell) = self.watch.changed.as_ref().filter(|_| self.seen.as_ref().is_some_and(|seen| *seen != now)) {
+        if let Some(tell) = self.watch.changed.as_ref().filter(|_| self.seen.as_ref().is_some_and(|seen| *seen != now))
+        {
             tell();
         }
         self.seen = Some(now.clone());

@@ -124,9 +124,8 @@ fn the_end_of_the_process_stops_nothing_for_good_and_a_panic_is_a_failure() {
     let due = begun(&workspace, &added.id);
     let closing = StopFlag::new();
     closing.stop("the workspace is closed");
-    let ended = runner.mind(&added.id, due, &closing, |flag, _| {
-        Err(EngineError::new(Code::Cancelled, until(|| flag.reason())))
-    });
+    let ended = runner
+        .mind(&added.id, due, &closing, |flag, _| Err(EngineError::new(Code::Cancelled, until(|| flag.reason()))));
     assert!(ended.unwrap_err().to_string().contains("closed"));
     assert_eq!(last(&workspace).ended_millis, None, "it goes on the next time");
     let broken = runner.mind(&added.id, due, &StopFlag::new(), |_, _| panic!("on purpose"));

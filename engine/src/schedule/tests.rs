@@ -25,10 +25,7 @@ fn schedules_are_added_listed_and_removed() {
     let twice = add(&workspace, daily.clone(), task(folder.path(), "a.csv")).unwrap_err();
     assert_eq!(twice.code(), Code::Conflict);
     for bad in ["a.xls", "a"] {
-        assert_eq!(
-            add(&workspace, daily.clone(), task(folder.path(), bad)).unwrap_err().code(),
-            Code::InvalidArgument
-        );
+        assert_eq!(add(&workspace, daily.clone(), task(folder.path(), bad)).unwrap_err().code(), Code::InvalidArgument);
     }
     let relative = PredictTask { output: "a.csv".into(), ..task(folder.path(), "c.csv") };
     assert!(add(&workspace, daily.clone(), relative).is_err());

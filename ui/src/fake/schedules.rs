@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use athanor_protocol::{
     Code, Failure,
     api::{
-        Done, PredictAnswer, Reply, Request, ScheduleFar, ScheduleInfo, ScheduleReportAnswer, ScheduleRun, ScheduleTask,
-        Schedules,
+        Done, PredictAnswer, Reply, Request, ScheduleFar, ScheduleInfo, ScheduleReportAnswer, ScheduleRun,
+        ScheduleTask, Schedules,
     },
 };
 
@@ -56,8 +56,7 @@ pub fn schedules() -> Vec<ScheduleInfo> {
         wards.runs = vec![run(9, 12_480), run(33, 12_102), run(57, 11_987)];
         customers.runs = vec![ScheduleRun { ended_millis: None, version: None, ..run(0, 0) }, run(1, 904_112)];
         let (n_rows, since_millis) = (389_120, NOW_MILLIS - 84_000);
-        customers.far =
-            Some(ScheduleFar { since_millis, n_rows, share: Some(0.43), rest_millis: Some(111_000) });
+        customers.far = Some(ScheduleFar { since_millis, n_rows, share: Some(0.43), rest_millis: Some(111_000) });
         let failed = ScheduleRun { version: None, failure: Some(failure.hint("name the table again")), ..run(54, 0) };
         prices.runs = vec![failed];
         (prices.paused, prices.next_millis) = (true, None);

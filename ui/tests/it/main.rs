@@ -4,6 +4,7 @@
 mod bad_input;
 mod compute;
 mod data;
+mod endpoint_options;
 mod endpoints;
 mod frame;
 mod governance;

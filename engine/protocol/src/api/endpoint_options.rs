@@ -228,7 +228,7 @@ fn wrong_address(text: &str) -> Option<(ProblemKind, &'static str)> {
         _ if host.is_empty() => "the address names no machine",
         "https" => return None,
         "http" if is_here => return None,
-        "http" => "http has no protection on its way from another machine: name an https address, or a file",
+        "http" => "an http address has no protection on its way from another machine: name an https one, or a file",
         _ => "only https is spoken: name an https address, or a file",
     };
     Some((ProblemKind::Wrong, why))
@@ -254,9 +254,9 @@ impl EndpointOptions {
             found.text(EndpointField::ClientRevocations, revocations, None, MAX_TEXT_BYTES);
         }
         if let Some(tokens) = &self.tokens {
-            let what = "who makes the tokens is needed, as they have it in 'iss'";
+            let what = "name who makes the tokens, as they have it in 'iss'";
             found.text(EndpointField::TokenIssuer, &tokens.issuer, Some(what), MAX_TEXT_BYTES);
-            let what = "whom the tokens are for is needed, as they have it in 'aud'";
+            let what = "name whom the tokens are for, as they have it in 'aud'";
             found.text(EndpointField::TokenAudience, &tokens.audience, Some(what), MAX_TEXT_BYTES);
             let what = "the file or https address of the provider's public keys is needed";
             found.text(EndpointField::TokenKeys, &tokens.keys, Some(what), MAX_TEXT_BYTES);

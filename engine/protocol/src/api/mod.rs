@@ -23,8 +23,8 @@ mod runs;
 mod schedule;
 
 pub use self::{
-    client::*, data::*, endpoint::*, endpoint_options::*, flow::*, host::*, keys::*, models::*, monitor::*, registry::*, report::*, rollout::*, runs::*,
-    schedule::*,
+    client::*, data::*, endpoint::*, endpoint_options::*, flow::*, host::*, keys::*, models::*, monitor::*,
+    registry::*, report::*, rollout::*, runs::*, schedule::*,
 };
 
 use serde::{Deserialize, Serialize};

@@ -4,8 +4,8 @@
 use athanor_protocol::{
     Failure,
     api::{
-        ClientChoice, EndpointField, EndpointOptions, EndpointProblem, Pick, PickKind, ProblemKind, Settings, TlsChoice,
-        TokenChoice,
+        ClientChoice, EndpointField, EndpointOptions, EndpointProblem, Pick, PickKind, ProblemKind, Settings,
+        TlsChoice, TokenChoice,
     },
 };
 use egui::Ui;
@@ -122,9 +122,7 @@ fn text_of(options: &mut EndpointOptions, field: EndpointField) -> Option<&mut S
     use EndpointField as Field;
     match field {
         Field::Certificate | Field::PrivateKey => match &mut options.tls {
-            TlsChoice::Files { certificate, key } => {
-                Some(if field == Field::Certificate { certificate } else { key })
-            }
+            TlsChoice::Files { certificate, key } => Some(if field == Field::Certificate { certificate } else { key }),
             TlsChoice::Off | TlsChoice::Generated => None,
         },
         Field::ClientAuthorities | Field::ClientRevocations => match &mut options.clients {
@@ -181,12 +179,11 @@ impl Options {
     /// What is wrong with a field, as far as it should be said now.
     fn error(&self, problems: &[EndpointProblem], field: EndpointField) -> Option<String> {
         if let Some(refused) = self.refused.as_ref().filter(|failure| EndpointField::of(failure) == Some(field)) {
-            let hint = refused.hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default();
+            let hint = refused.hint.as_ref().map(|hint| format!(". {}", widgets::sentence(hint))).unwrap_or_default();
             return Some(format!("{}{hint}", refused.message));
         }
-        let is_said = |problem: &&EndpointProblem| {
-            problem.field == field && (self.tried || problem.kind != ProblemKind::Missing)
-        };
+        let is_said =
+            |problem: &&EndpointProblem| problem.field == field && (self.tried || problem.kind != ProblemKind::Missing);
         problems.iter().find(is_said).map(|problem| problem.message.clone())
     }
 
@@ -323,11 +320,8 @@ fn clients_ui(ui: &mut Ui, options: &mut EndpointOptions) {
     let help = "mTLS: a connection without a certificate by one of the authorities is not taken";
     if widgets::switch(ui, &mut on, "Clients must have a certificate").on_hover_text(help).changed() {
         let (authorities, revocations) = (String::new(), String::new());
-        options.clients = if on {
-            ClientChoice::Required { authorities, revocations, is_key: false }
-        } else {
-            ClientChoice::Off
-        };
+        options.clients =
+            if on { ClientChoice::Required { authorities, revocations, is_key: false } } else { ClientChoice::Off };
     }
 }
 

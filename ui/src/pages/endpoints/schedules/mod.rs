@@ -248,7 +248,8 @@ impl Schedules {
 
     /// What is open over the page.
     pub(super) fn dialogs_ui(&mut self, ui: &Ui, cx: &mut Cx<'_>) {
-        let mut text = "It is not carried out any more, and what it has done is forgotten. Files that it wrote stay.".to_owned();
+        let mut text =
+            "It is not carried out any more, and what it has done is forgotten. Files that it wrote stay.".to_owned();
         if self.removing.thing().is_some_and(|info| row::is_begun(info)) {
             text += " The prediction that is at work goes on to its end: stop it first where it should not.";
         }
