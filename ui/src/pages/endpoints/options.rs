@@ -111,8 +111,8 @@ const SCOPE_CLAIM: Text = Text {
 };
 const SCOPE_PREFIX: Text = Text {
     field: EndpointField::TokenScopePrefix,
-    name: "Before 'predict', 'read' and 'admin' stands",
-    help: "May be left empty",
+    name: "Prefix of 'predict', 'read' and 'admin'",
+    help: "What stands before these words in the claim; may be left empty",
     hint: "nothing",
     is_path: false,
 };
@@ -220,7 +220,9 @@ impl Options {
                 is_key_ui(ui, &mut options);
             }
             tokens_ui(ui, &mut options);
-            texts(ui, &[ISSUER, AUDIENCE, KEYS, SCOPE_CLAIM, SCOPE_PREFIX], &mut options);
+            texts(ui, &[ISSUER, AUDIENCE], &mut options);
+            texts(ui, &[KEYS], &mut options);
+            texts(ui, &[SCOPE_CLAIM, SCOPE_PREFIX], &mut options);
         });
         if let Some(problem) = self.error(&problems, EndpointField::Clients) {
             widgets::note(ui, Tone::Bad, &problem);

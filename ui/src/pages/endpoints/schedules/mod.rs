@@ -23,7 +23,7 @@ use crate::{
     icons::ph,
     pages::{Cx, Go, Route},
     theme::size,
-    widgets::{self, Col, Confirm},
+    widgets::{self, Confirm},
 };
 
 /// A request whose answer is awaited.
@@ -195,35 +195,15 @@ impl Schedules {
             }
             return None;
         }
-        let wide = ui.available_width() > 940.0;
-        let mut columns = vec![Col::fixed("When (UTC)", 124.0), Col::wide("Model"), Col::wide("From, to")];
-        if wide {
-            columns.push(Col::fixed("Next", 120.0));
-        }
-        columns.extend([
-            Col::wide("Last"),
-            Col::fixed("State", 100.0),
-            Col { title: "", width: Some(row::BUTTONS), right: true },
-        ]);
+        let (cells, columns): (Vec<_>, Vec<_>) = row::columns(ui.available_width()).into_iter().unzip();
         widgets::lines_header(ui, &columns);
-        let now = cx.desk.now_millis();
         let mut act = None;
         for item in &list.items {
             let is_open = self.open.as_ref() == Some(&item.id);
             let seen = row::Seen::of(item, self.far.get(&item.id));
-            widgets::line_row(ui, &columns, seen.height(), |ui, at| match if at >= 3 && !wide { at + 1 } else { at } {
-                0 => widgets::cell_mono(ui, &item.task.cron.to_string()),
-                1 => widgets::cell_text(ui, &item.task.model),
-                2 => row::two(ui, file_name(&item.task.table), file_name(&item.task.output), || {
-                    format!("{}\n→ {}", item.task.table, item.task.output)
-                }),
-                3 => {
-                    let next = item.next_millis.map_or_else(|| "–".to_owned(), minute);
-                    widgets::muted(ui, &next);
-                }
-                4 => seen.last_ui(ui, now),
-                5 => seen.state_ui(ui),
-                _ => act = act.take().or(seen.buttons_ui(ui, cx, is_open)),
+            widgets::line_row(ui, &columns, seen.height(), |ui, at| {
+                let asked = cells.get(at).and_then(|cell| seen.cell_ui(ui, cx, *cell, is_open));
+                act = act.take().or(asked);
             });
         }
         act

@@ -10,14 +10,52 @@ use crate::{
     pages::Cx,
     theme::{Theme, font_size},
     toasts::Tone,
-    widgets,
+    widgets::{self, Col},
 };
 
-/// The width of the buttons.
-pub(super) const BUTTONS: f32 = 168.0;
+/// Below this width what is done stands in one column.
+const COMPACT: f32 = 700.0;
+/// Above this width there is room for when it is due next.
+const WIDE: f32 = 940.0;
 /// The height of a row, and of one with a bar.
 const ROW: f32 = 42.0;
 const ROW_AT_WORK: f32 = 52.0;
+
+/// What stands in a column of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cell {
+    When,
+    Model,
+    Tables,
+    /// All of the three, where there is little room.
+    What,
+    Next,
+    Last,
+    State,
+    Buttons,
+}
+
+/// The columns that there is room for.
+pub(super) fn columns(width: f32) -> Vec<(Cell, Col<'static>)> {
+    let mut columns = if width < COMPACT {
+        vec![(Cell::What, Col::wide("Writes"))]
+    } else {
+        vec![
+            (Cell::When, Col::fixed("When (UTC)", 124.0)),
+            (Cell::Model, Col::wide("Model")),
+            (Cell::Tables, Col::wide("From, to")),
+        ]
+    };
+    if width > WIDE {
+        columns.push((Cell::Next, Col::fixed("Next", 120.0)));
+    }
+    columns.extend([
+        (Cell::Last, Col::wide("Last")),
+        (Cell::State, Col::fixed("State", 100.0)),
+        (Cell::Buttons, Col { title: "", width: Some(168.0), right: true }),
+    ]);
+    columns
+}
 
 /// Whether a prediction was begun and has not ended.
 pub(super) fn is_begun(item: &ScheduleInfo) -> bool {
@@ -46,7 +84,7 @@ pub(super) const fn tone(run: &ScheduleRun) -> Tone {
 }
 
 /// Two short lines in a cell.
-pub(super) fn two(ui: &mut Ui, first: &str, second: &str, help: impl FnOnce() -> String) {
+fn two(ui: &mut Ui, first: &str, second: &str, help: impl FnOnce() -> String) {
     ui.vertical(|ui| {
         ui.spacing_mut().item_spacing.y = 1.0;
         ui.add_space(4.0);
@@ -94,8 +132,31 @@ impl<'a> Seen<'a> {
         if self.far.is_some() { ROW_AT_WORK } else { ROW }
     }
 
+    /// Draws a cell.
+    pub(super) fn cell_ui(&self, ui: &mut Ui, cx: &Cx<'_>, cell: Cell, is_open: bool) -> Option<Act> {
+        let task = &self.item.task;
+        let help = || format!("{}\n→ {}", task.table, task.output);
+        match cell {
+            Cell::When => widgets::cell_mono(ui, &task.cron.to_string()),
+            Cell::Model => widgets::cell_text(ui, &task.model),
+            Cell::Tables => two(ui, file_name(&task.table), file_name(&task.output), help),
+            Cell::What => {
+                let (when, model) = (task.cron.to_string(), &task.model);
+                let full = || format!("{when} (UTC)\n{model}\n{}", help());
+                two(ui, file_name(&task.output), &format!("{when}, {model}"), full);
+            }
+            Cell::Next => {
+                widgets::muted(ui, &self.item.next_millis.map_or_else(|| "–".to_owned(), minute));
+            }
+            Cell::Last => self.last_ui(ui, cx.desk.now_millis()),
+            Cell::State => self.state_ui(ui),
+            Cell::Buttons => return self.buttons_ui(ui, cx, is_open),
+        }
+        None
+    }
+
     /// What came of it last, or how far it is.
-    pub(super) fn last_ui(&self, ui: &mut Ui, now: i64) {
+    fn last_ui(&self, ui: &mut Ui, now: i64) {
         let Some(run) = self.item.runs.first() else {
             widgets::muted(ui, "not yet");
             return;
@@ -115,7 +176,11 @@ impl<'a> Seen<'a> {
         let what = outcome(run);
         let version = run.version.map(|version| format!(", version {version}")).unwrap_or_default();
         let when = format::ago(run.ended_millis.unwrap_or(run.began_millis), now);
-        let help = if run.stopped { format!("{what}; the next one goes on behind these") } else { what.clone() };
+        if run.stopped {
+            let second = format!("{} done, {when}", format::plural(run.n_rows, "row"));
+            return two(ui, "stopped by you", &second, || format!("{what}; the next one goes on behind these"));
+        }
+        let help = what.clone();
         two(ui, &what, &format!("{when}{version}"), || help);
     }
 
@@ -134,7 +199,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    pub(super) fn state_ui(&self, ui: &mut Ui) {
+    fn state_ui(&self, ui: &mut Ui) {
         let (word, color) = self.state(Theme::of(ui));
         let pill = widgets::small_pill(ui, color, word);
         if let Some(next) = self.item.next_millis.filter(|_| !is_begun(self.item)) {
@@ -142,7 +207,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    pub(super) fn buttons_ui(&self, ui: &mut Ui, cx: &Cx<'_>, is_open: bool) -> Option<Act> {
+    fn buttons_ui(&self, ui: &mut Ui, cx: &Cx<'_>, is_open: bool) -> Option<Act> {
         let (item, mut act) = (self.item, None);
         let name = file_name(&item.task.output);
         if cx.desk.may_change() {
