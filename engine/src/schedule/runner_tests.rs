@@ -89,7 +89,7 @@ fn what_is_at_work_tells_how_far_it_is_and_ends_when_any_process_asks() {
     let workspace = workspace(folder.path());
     let added = add(&workspace, "0 3 1 1 *".parse().unwrap(), task(folder.path())).unwrap();
     assert_eq!(ask_to_stop(&workspace, &added.id).unwrap_err().code(), Code::Conflict, "it is not at work");
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::sync_channel(64);
     let watch = Watch { changed: None, progress: Some(Box::new(move |far: &Far| tell.send(far.clone()).unwrap())) };
     let mut runner = runner(&workspace, watch);
     assert!(hold(&workspace, &mut runner.held).unwrap());
