@@ -198,6 +198,10 @@ impl Options {
         ui.add_enabled_ui(cx.desk.may_change(), |ui| {
             grpc_ui(ui, &mut options);
             let mut texts = |ui: &mut Ui, texts: &[Text], options: &mut EndpointOptions| {
+                // Fields that are not asked for leave no gap.
+                if texts.iter().all(|text| text_of(options, text.field).is_none()) {
+                    return;
+                }
                 texts_ui(ui, texts, |ui, text| {
                     let Some(value) = text_of(options, text.field) else { return };
                     let error = self.error(&problems, text.field);
