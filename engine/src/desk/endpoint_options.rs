@@ -6,7 +6,7 @@ use std::{
 };
 
 use athanor_protocol::{
-    Failure,
+    Code, Failure,
     api::{ClientChoice, EndpointField, EndpointOptions, TlsChoice},
 };
 use athanor_serve::tokens::TokenRules;
@@ -20,7 +20,13 @@ use crate::{
 
 /// A failure of a field.
 fn about(field: EndpointField) -> impl Fn(EngineError) -> Failure {
-    move |err| err.into_failure().on(field.name())
+    move |err| {
+        let failure = err.into_failure().on(field.name());
+        match failure.code {
+            Code::NotFound => failure.hint("check the path; a relative one starts at the workspace"),
+            _ => failure,
+        }
+    }
 }
 
 /// What can be told without looking at files.

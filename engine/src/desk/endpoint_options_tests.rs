@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use athanor_protocol::{
-    Code,
-    api::{EndpointGet, EndpointStart, EndpointStatus, EndpointStop, EndpointTry, TokenChoice},
-};
+use athanor_protocol::api::{EndpointGet, EndpointStart, EndpointStatus, EndpointStop, EndpointTry, TokenChoice};
 use serde_json::json;
 
 use super::*;
@@ -99,6 +96,8 @@ fn what_cannot_be_used_names_its_field_and_nothing_starts() {
         assert_eq!((EndpointField::of(&failure), failure.code), (Some(field), code), "{options:?}: {failure:?}");
         assert!(failure.message.contains(named), "{named}: {failure:?}");
         assert!(!failure.message.contains("secret"), "{failure:?}");
+        let says_where = failure.hint.is_some_and(|hint| hint.contains("starts at the workspace"));
+        assert_eq!(says_where, code == Code::NotFound, "{named}");
     }
     assert_eq!(ask(&test.desk, EndpointGet {}).unwrap().url, None);
 }

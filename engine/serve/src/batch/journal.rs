@@ -221,7 +221,7 @@ impl Journal {
 
     /// Notes a part that is whole on the disk.
     pub(super) fn note(&mut self, record: PartRecord) -> Result<(), Failure> {
-        self.notes()?.add(&record)?;
+        self.notes()?.add(std::slice::from_ref(&record))?;
         self.noted(record);
         Ok(())
     }
@@ -251,8 +251,9 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    pub(super) fn add(&mut self, record: &PartRecord) -> Result<(), Failure> {
-        line(&mut self.file, record).map_err(failed(&self.folder))
+    /// Adds them all, in one way to the disk.
+    pub(super) fn add(&mut self, records: &[PartRecord]) -> Result<(), Failure> {
+        lines(&mut self.file, records).map_err(failed(&self.folder))
     }
 }
 
@@ -283,8 +284,15 @@ pub(super) fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Failure + use<
 }
 
 fn line(file: &mut File, value: &impl Serialize) -> std::io::Result<()> {
-    let mut bytes = serde_json::to_vec(value)?;
-    bytes.push(b'\n');
+    lines(file, std::slice::from_ref(value))
+}
+
+fn lines(file: &mut File, values: &[impl Serialize]) -> std::io::Result<()> {
+    let mut bytes = vec![];
+    for value in values {
+        serde_json::to_writer(&mut bytes, value)?;
+        bytes.push(b'\n');
+    }
     file.write_all(&bytes)?;
     file.sync_data()
 }
