@@ -70,6 +70,7 @@ impl std::fmt::Debug for Rows {
 pub struct Block {
     shared: Arc<Shared>,
     rows: BlockRows,
+    share: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -84,12 +85,14 @@ enum BlockRows {
 /// over: who needs a column says best what it is needed for.
 ///
 /// # Errors
-/// As [`open`]; and with [`Types::Settled`] if a line of a text table is malformed. Each block is a `Result` of its own;
+/// As [`open`]; and with [`Types::Settled`] if a line of a text table is malformed, or `stop` said so while it was read
+/// through. Each block is a `Result` of its own;
 /// after an error there are no more.
 pub fn read_blocks(
     source: &DataSource,
     columns: Option<&BTreeSet<&str>>,
     types: Types,
+    stop: &dyn Fn() -> bool,
 ) -> Result<Blocks, DatasetError> {
     let dataset = open(source)?;
     let file = dataset.file.clone();
@@ -97,7 +100,7 @@ pub fn read_blocks(
     let (schema, csv, rows) = match dataset.kind {
         Kind::Csv(mut table) => {
             if types == Types::Settled {
-                table.settle(&file, &|| false)?;
+                table.settle(&file, stop)?;
             }
             let stretches = Rows::Csv(Box::new(table.stretches(&file)?));
             (table.schema.clone(), Some(*table), stretches)
@@ -135,11 +138,20 @@ impl Iterator for Blocks {
         }
         let rows = self.read().transpose();
         self.ended = !matches!(rows, Some(Ok(_)));
-        rows.map(|rows| rows.map(|rows| Block { shared: Arc::clone(&self.shared), rows }))
+        let share = match &self.rows {
+            Rows::Csv(stretches) => stretches.share(),
+            Rows::Parquet(reader) => reader.share(),
+        };
+        rows.map(|rows| rows.map(|rows| Block { shared: Arc::clone(&self.shared), rows, share }))
     }
 }
 
 impl Block {
+    /// How much of the table ends with this block, from 0 to 1; of bytes or of rows. `None` where that is not known.
+    pub fn share(&self) -> Option<f64> {
+        self.share
+    }
+
     /// The rows with their types; `None` where a value does not fit the types that the sample had. Then the table must be
     /// opened anew with [`Types::Settled`], under which all rows may have other types.
     ///

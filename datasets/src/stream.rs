@@ -81,6 +81,14 @@ impl BatchReader {
         &self.schema
     }
 
+    /// How much of the table was given out, from 0 to 1, where that is known: of a Parquet file, whose rows are counted.
+    pub fn share(&self) -> Option<f64> {
+        let (Rows::Parquet { at, ready }, Kind::Parquet(table)) = (&self.rows, &self.dataset.kind) else { return None };
+        let waiting: u64 = ready.iter().map(|frame| frame.n_rows() as u64).sum();
+        let given = (*at).min(table.n_rows).saturating_sub(waiting);
+        (table.n_rows > 0).then(|| given as f64 / table.n_rows as f64)
+    }
+
     fn read(&mut self) -> Result<Option<Frame>, DatasetError> {
         match &mut self.rows {
             Rows::Ended => Ok(None),

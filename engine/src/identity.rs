@@ -182,4 +182,4 @@ impl Keys for AllKeys {
 
 #[cfg(test)]
 #[path = "identity_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -21,19 +21,24 @@ fn key(n: u8) -> SigningKey {
     SigningKey::from_bytes(&[n; 32])
 }
 
-fn jwks(n: u8) -> String {
+pub(crate) fn jwks(n: u8) -> String {
     let x = BASE64.encode(key(n).verifying_key().as_bytes());
     json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": n.to_string(), "x": x }] }).to_string()
 }
 
-fn token(n: u8) -> String {
+/// A token that says this besides for whom it is and until when.
+pub(crate) fn token_with(n: u8, more: &serde_json::Value) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let head = json!({ "alg": "EdDSA", "kid": n.to_string() });
-    let claims = json!({ "iss": "https://id.example", "aud": "athanor", "sub": "robot", "exp": now + 60,
-        "scope": "athanor:predict" });
+    let mut claims = json!({ "iss": "https://id.example", "aud": "athanor", "sub": "robot", "exp": now + 60 });
+    claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let text = format!("{}.{}", BASE64.encode(head.to_string()), BASE64.encode(claims.to_string()));
     let signature = BASE64.encode(key(n).sign(text.as_bytes()).to_bytes());
     format!("{text}.{signature}")
+}
+
+fn token(n: u8) -> String {
+    token_with(n, &json!({ "scope": "athanor:predict" }))
 }
 
 fn rules() -> TokenRules {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use athanor_learn::train::StopFlag;
 use athanor_protocol::table::DataSource;
-pub use athanor_serve::batch::report_path;
 use athanor_serve::batch::{BatchJob, BatchReport, predict_table};
+pub use athanor_serve::batch::{BatchProgress, kept_rows, report_path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -51,7 +51,7 @@ pub fn predict_file(
     workspace: &Workspace,
     job: &Job<'_>,
     stop: &StopFlag,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(BatchProgress),
 ) -> Result<Predicted> {
     if let (Ok(from), Ok(to)) = (std::fs::canonicalize(&job.source.path), std::fs::canonicalize(job.to))
         && from == to
@@ -107,7 +107,7 @@ mod tests {
         for name in ["csv", "parquet"] {
             let (whole, broken) =
                 (folder.path().join(format!("whole.{name}")), folder.path().join(format!("broken.{name}")));
-            let run = |to: &Path, stop: &StopFlag, progress: &mut dyn FnMut(u64)| {
+            let run = |to: &Path, stop: &StopFlag, progress: &mut dyn FnMut(BatchProgress)| {
                 let job = Job { reference: "tumours", source: &source, to, keep_input: true, device: "cpu" };
                 predict_file(&workspace, &job, stop, progress)
             };
@@ -119,13 +119,18 @@ mod tests {
 
             let stop = StopFlag::new();
             let stopped = run(&broken, &stop, &mut |done| {
-                if done > 70_000 {
+                if done.n_rows > 70_000 {
                     stop.stop("enough")
                 }
             });
             assert_eq!(stopped.unwrap_err().code(), Code::Cancelled);
             assert!(!broken.exists());
-            let resumed = run(&broken, &StopFlag::new(), &mut |_| {}).unwrap().report;
+            let kept = kept_rows(&broken);
+            let mut shares = vec![];
+            let resumed = run(&broken, &StopFlag::new(), &mut |far| shares.push(far.share.unwrap())).unwrap().report;
+            assert_eq!(resumed.n_resumed, kept);
+            assert!(shares.is_sorted() && shares[0] > 0.1 && shares.last() == Some(&1.0), "{name}: {shares:?}");
+            assert_eq!(kept_rows(&broken), 0, "what is finished keeps nothing beside");
             assert!(resumed.n_resumed >= 65_536 && resumed.n_resumed < N_ROWS, "{}", resumed.n_resumed);
             assert_eq!((resumed.n_rows, &resumed.new_categories), (N_ROWS, &unbroken.new_categories));
             assert_eq!(resumed.out_of_range, unbroken.out_of_range);
@@ -140,13 +145,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (workspace, source) = prepared(folder.path());
         let to = folder.path().join("out.csv");
-        let run = |stop: &StopFlag, progress: &mut dyn FnMut(u64)| {
+        let run = |stop: &StopFlag, progress: &mut dyn FnMut(BatchProgress)| {
             let job = Job { reference: "tumours", source: &source, to: &to, keep_input: false, device: "cpu" };
             predict_file(&workspace, &job, stop, progress)
         };
         let stop = StopFlag::new();
         run(&stop, &mut |done| {
-            if done > 70_000 {
+            if done.n_rows > 70_000 {
                 stop.stop("enough")
             }
         })
@@ -162,7 +167,7 @@ mod tests {
         let whole_numbers = "7,red\n".repeat(200_000);
         fs::write(&source.path, format!("radius,colour\n{whole_numbers}7.5,red\n")).unwrap();
         let mut seen = vec![];
-        let settled = run(&StopFlag::new(), &mut |done| seen.push(done)).unwrap().report;
+        let settled = run(&StopFlag::new(), &mut |done| seen.push(done.n_rows)).unwrap().report;
         assert_eq!((settled.n_rows, settled.n_resumed), (200_001, 0));
         assert!(seen.windows(2).any(|pair| pair[1] <= pair[0]), "it began anew: {seen:?}");
         assert_eq!(fs::read_to_string(&to).unwrap().lines().count(), 200_002);

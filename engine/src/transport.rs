@@ -65,8 +65,16 @@ pub struct TlsFiles {
     seen: Mutex<TlsMaterial>,
 }
 
+/// Reads a file with certificates or a key.
+///
+/// # Errors
+/// If it cannot be read, or is too large to be one.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    files::read_limited(path, MAX_FILE_BYTES)
+}
+
 fn read(paths: &TlsPaths) -> Result<TlsMaterial> {
-    let read = |path: &PathBuf| files::read_limited(path, MAX_FILE_BYTES);
+    let read = |path: &PathBuf| read_file(path);
     Ok(TlsMaterial {
         certificates: read(&paths.certificate)?,
         key: read(&paths.key)?,
@@ -91,13 +99,18 @@ impl TlsFiles {
         &self.tls
     }
 
+    /// Whether clients must have a certificate.
+    pub fn asks_for_certificates(&self) -> bool {
+        self.paths.client_authorities.is_some()
+    }
+
     /// How it is, for people; `workspace` tells whether the certificate is one of its making.
     pub fn status(&self, workspace: &Workspace) -> TlsStatus {
         TlsStatus {
             generated: self.paths.certificate == workspace.root().join(CERTIFICATE),
             certificate: self.paths.certificate.display().to_string(),
             expires_at_millis: self.tls.expires_at_millis(),
-            client_certificates: self.paths.client_authorities.is_some(),
+            client_certificates: self.asks_for_certificates(),
             client_is_key: self.tls.client_is_key(),
         }
     }

@@ -24,6 +24,7 @@ mod quality;
 mod registry;
 mod rollout;
 mod sandbox;
+mod schedules;
 mod screen_journey;
 mod serving;
 mod transport;

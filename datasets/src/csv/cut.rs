@@ -5,6 +5,8 @@
 //! walked through by the rules of `csv-core`: a quote opens a quoted field only where the field begins, a doubled one
 //! inside stands for itself, and behind the closing one the field goes on as an unquoted one.
 
+use std::io::Seek as _;
+
 use super::{
     Dialect,
     reader::{MAX_RECORD_BYTES, Records},
@@ -120,6 +122,15 @@ impl Cutter {
         let stretch = Stretch { line: self.line, sight: Sight::of(&bytes), bytes };
         self.line += stretch.sight.n_line_feeds as u64;
         Ok(Some(stretch))
+    }
+
+    /// How much of the file was given out, from 0 to 1; to a stretch, where the file is not UTF-8. `None` where the system
+    /// does not tell.
+    pub(crate) fn share(&self) -> Option<f64> {
+        let mut file = self.text.file();
+        let (read, whole) = (file.stream_position().ok()?, file.metadata().ok()?.len());
+        let given = read.saturating_sub(self.rest.len() as u64);
+        (whole > 0).then(|| (given as f64 / whole as f64).min(1.0))
     }
 }
 

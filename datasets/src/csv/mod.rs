@@ -279,6 +279,11 @@ impl Stretches {
         }
         Ok(None)
     }
+
+    /// How much of the file was given out, from 0 to 1, where that is known.
+    pub(crate) fn share(&self) -> Option<f64> {
+        self.cutter.share()
+    }
 }
 
 /// What a reader of batches finds next.

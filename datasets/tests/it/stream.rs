@@ -184,7 +184,7 @@ fn blocks_are_the_table_whoever_decodes_them() {
     }
     writer.finish().unwrap();
     for source in [csv, folder.source("t.parquet")] {
-        let blocks = read_blocks(&source, None, Types::FromSample).unwrap();
+        let blocks = read_blocks(&source, None, Types::FromSample, &|| false).unwrap();
         assert_eq!(shape(blocks.schema()), "i:int s:text x:float");
         let blocks: Vec<_> = blocks.collect::<Result<_, _>>().unwrap();
         assert!(blocks.len() > 2);
@@ -195,7 +195,7 @@ fn blocks_are_the_table_whoever_decodes_them() {
         let found: Vec<_> = frames.iter().flat_map(rows).collect();
         assert!(found == expected);
         let few = BTreeSet::from(["x", "not there"]);
-        let block = read_blocks(&source, Some(&few), Types::Settled).unwrap().next().unwrap().unwrap();
+        let block = read_blocks(&source, Some(&few), Types::Settled, &|| false).unwrap().next().unwrap().unwrap();
         let names: Vec<String> =
             block.decode().unwrap().unwrap().columns().iter().map(|column| column.name.to_string()).collect();
         assert_eq!(names, ["x"]);
@@ -207,7 +207,7 @@ fn a_block_that_the_sample_did_not_tell_of_is_a_misfit_until_types_are_settled()
     let folder = Folder::new();
     let text = |last: &str| "x\n".to_owned() + &"1\n".repeat(1_000_000) + last;
     let decode = |source, types| {
-        read_blocks(source, None, types).and_then(|mut blocks| {
+        read_blocks(source, None, types, &|| false).and_then(|mut blocks| {
             blocks.try_fold(0, |n_rows, block| {
                 // A misfit is counted as a million rows.
                 Ok(n_rows + block?.decode()?.map_or(1_000_000, |frame| frame.n_rows()))

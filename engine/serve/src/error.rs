@@ -1,6 +1,6 @@
 //! What goes wrong outside of a request: settings, models that can't be served, the socket.
 
-use athanor_protocol::{Code, Failure, names::NameError};
+use athanor_protocol::{Code, Failure, api::EndpointField, names::NameError};
 
 /// An error of this crate. Errors of single requests are answered, not returned.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +37,13 @@ pub enum ServeError {
     #[error("{0}")]
     Package(Failure),
     /// Certificates or keys for TLS can't be used.
-    #[error("{0}")]
-    Tls(String),
+    #[error("{message}")]
+    Tls {
+        /// Which, and why.
+        message: String,
+        /// Which of an endpoint's settings that is, where it is one of them.
+        field: Option<EndpointField>,
+    },
     /// Where tokens of an identity provider are checked, its keys or settings can't be used.
     #[error("tokens can't be checked: {0}")]
     Tokens(String),
@@ -54,7 +59,7 @@ impl ServeError {
     /// The kind of error.
     pub fn code(&self) -> Code {
         match self {
-            Self::Setting { .. } | Self::Name(_) | Self::Tls(_) | Self::Tokens(_) => Code::InvalidArgument,
+            Self::Setting { .. } | Self::Name(_) | Self::Tls { .. } | Self::Tokens(_) => Code::InvalidArgument,
             Self::Unservable { .. } => Code::Unsupported,
             Self::Twice { .. } => Code::Conflict,
             Self::Package(failure) => failure.code,
@@ -71,7 +76,13 @@ impl ServeError {
             }
             Self::Listen(_) => Some("choose another address or port".to_owned()),
             Self::Package(failure) => failure.hint.clone(),
-            Self::Tls(_) => {
+            Self::Tls { field: Some(EndpointField::ClientAuthorities), .. } => {
+                Some("the file holds the certificates of those who sign clients' certificates, in PEM form".to_owned())
+            }
+            Self::Tls { field: Some(EndpointField::ClientRevocations), .. } => {
+                Some("the file holds lists of revoked certificates (CRL) by the authorities, in PEM form".to_owned())
+            }
+            Self::Tls { .. } => {
                 Some("certificate and key are files in PEM form, the certificate first in its file".to_owned())
             }
             Self::Tokens(_) => Some("the keys are a JWK set with keys for RS256, ES256 or EdDSA".to_owned()),
@@ -88,11 +99,8 @@ impl From<ServeError> for Failure {
             ServeError::Unservable { model, .. } | ServeError::Twice { model, .. } => Some(model),
             ServeError::Package(inner) => inner.subject,
             ServeError::Setting { name, .. } => Some(name.to_owned()),
-            ServeError::Name(_)
-            | ServeError::Tls(_)
-            | ServeError::Tokens(_)
-            | ServeError::Listen(_)
-            | ServeError::Threads(_) => None,
+            ServeError::Tls { field, .. } => field.map(|field| field.name().to_owned()),
+            ServeError::Name(_) | ServeError::Tokens(_) | ServeError::Listen(_) | ServeError::Threads(_) => None,
         };
         failure
     }

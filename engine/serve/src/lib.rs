@@ -37,6 +37,7 @@
 #![warn(missing_docs)]
 
 mod auth;
+mod authority;
 pub mod batch;
 mod body;
 mod compression;
@@ -50,6 +51,7 @@ mod explain;
 mod gate;
 mod grpc;
 mod infer;
+mod inside;
 pub mod keyfile;
 mod limits;
 mod load;
@@ -81,6 +83,7 @@ pub use config::{Access, Contract, ServeConfig};
 pub use crypto::use_ring;
 pub use error::ServeError;
 pub use grpc::serve_grpc;
+pub use inside::ask_inside;
 pub use limits::Spent;
 pub use load::Load;
 pub use monitor::Monitor;

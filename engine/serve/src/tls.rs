@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use athanor_protocol::api::EndpointField;
 use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -23,7 +24,7 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-use crate::{error::ServeError, expiry};
+use crate::{authority, error::ServeError, expiry};
 
 /// Most handshakes at once: each costs a signature, which is thousands of times what it costs the client to ask for it.
 const MAX_HANDSHAKES: usize = 64;
@@ -73,11 +74,20 @@ struct Loaded {
     expires_at_millis: Option<i64>,
 }
 
-fn unusable(what: &str, reason: impl fmt::Display) -> ServeError {
-    ServeError::Tls(format!("{what}: {reason}"))
+/// What can't be used, as people are told, and as which setting.
+type What = (&'static str, Option<EndpointField>);
+
+const CERTIFICATE: What = ("the certificate can't be used", Some(EndpointField::Certificate));
+const KEY: What = ("the private key can't be used", Some(EndpointField::PrivateKey));
+const PAIR: What = ("the certificate and the private key do not belong together", Some(EndpointField::PrivateKey));
+const AUTHORITIES: What = ("the authorities of clients can't be used", Some(EndpointField::ClientAuthorities));
+const REVOCATIONS: What = ("the lists of revoked certificates can't be used", Some(EndpointField::ClientRevocations));
+
+fn unusable((what, field): What, reason: impl fmt::Display) -> ServeError {
+    ServeError::Tls { message: format!("{what}: {reason}"), field }
 }
 
-fn certificates(what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ServeError> {
+fn certificates(what: What, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ServeError> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).take(MAX_CERTIFICATES).collect();
     match all {
         Ok(all) if all.is_empty() => Err(unusable(what, "the file holds no certificate in PEM form")),
@@ -86,7 +96,7 @@ fn certificates(what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-fn revocations(what: &str, pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, ServeError> {
+fn revocations(what: What, pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, ServeError> {
     let all: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).take(MAX_LISTS).collect();
     match all {
         Ok(all) if all.is_empty() => Err(unusable(what, "the file holds no list in PEM form")),
@@ -98,29 +108,31 @@ fn revocations(what: &str, pem: &[u8]) -> Result<Vec<CertificateRevocationListDe
 impl Loaded {
     fn new(material: &TlsMaterial) -> Result<Self, ServeError> {
         let provider = Arc::new(ring::default_provider());
-        let chain = certificates("the certificate can't be used", &material.certificates)?;
+        let chain = certificates(CERTIFICATE, &material.certificates)?;
         let expires_at_millis = chain.first().and_then(|leaf| expiry::expires_at_millis(leaf));
-        let what = "the private key can't be used";
-        let key = PrivateKeyDer::from_pem_slice(&material.key).map_err(|err| unusable(what, err))?;
+        let key = PrivateKeyDer::from_pem_slice(&material.key).map_err(|err| unusable(KEY, err))?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(|err| unusable("no version of TLS can be spoken", err))?;
+            .map_err(|err| unusable(("no version of TLS can be spoken", None), err))?;
         let builder = match &material.client_authorities {
             None if material.client_revocations.is_some() => {
                 let reason = "without authorities there is nobody whose certificates they could be";
-                return Err(unusable("the lists of revoked certificates can't be used", reason));
+                return Err(unusable(REVOCATIONS, reason));
             }
             None => builder.with_no_client_auth(),
             Some(pem) => {
-                let what = "the authorities of clients can't be used";
                 let mut roots = RootCertStore::empty();
-                for certificate in certificates(what, pem)? {
-                    roots.add(certificate).map_err(|err| unusable(what, err))?;
+                for certificate in certificates(AUTHORITIES, pem)? {
+                    if authority::is_other_ones_leaf(&certificate) {
+                        let reason = "the file holds a certificate by another authority that may not sign certificates";
+                        return Err(unusable(AUTHORITIES, reason));
+                    }
+                    roots.add(certificate).map_err(|err| unusable(AUTHORITIES, err))?;
                 }
                 let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                let mut blamed = what;
+                let mut blamed = AUTHORITIES;
                 if let Some(pem) = &material.client_revocations {
-                    blamed = "the lists of revoked certificates can't be used";
+                    blamed = REVOCATIONS;
                     // A list that is out of date says nothing of what was revoked since.
                     verifier = verifier.with_crls(revocations(blamed, pem)?).enforce_revocation_expiration();
                 }
@@ -128,9 +140,7 @@ impl Loaded {
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        let mut http1 = builder
-            .with_single_cert(chain, key)
-            .map_err(|err| unusable("the certificate and the private key do not belong together", err))?;
+        let mut http1 = builder.with_single_cert(chain, key).map_err(|err| unusable(PAIR, err))?;
         let mut http2 = http1.clone();
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         http2.alpn_protocols = vec![b"h2".to_vec()];
@@ -147,7 +157,7 @@ impl Tls {
     pub fn new(material: &TlsMaterial, client_is_key: bool) -> Result<Self, ServeError> {
         if client_is_key && material.client_authorities.is_none() {
             let reason = "without authorities nobody knows whose certificates they are";
-            return Err(unusable("client certificates can't stand for keys", reason));
+            return Err(unusable(("client certificates can't stand for keys", Some(EndpointField::Clients)), reason));
         }
         let now = RwLock::new(Loaded::new(material)?);
         Ok(Self(Arc::new(Inner { now, client_is_key, handshakes: Semaphore::new(MAX_HANDSHAKES) })))
@@ -160,7 +170,7 @@ impl Tls {
     pub fn replace(&self, material: &TlsMaterial) -> Result<(), ServeError> {
         let loaded = Loaded::new(material)?;
         if self.0.client_is_key && material.client_authorities.is_none() {
-            return Err(unusable("client certificates stand for keys", "the authorities must stay"));
+            return Err(unusable(("client certificates stand for keys", None), "the authorities must stay"));
         }
         *self.0.now.write().unwrap_or_else(PoisonError::into_inner) = loaded;
         Ok(())
@@ -237,7 +247,7 @@ impl ClientCertificate {
 /// # Errors
 /// If a name can't stand in a certificate.
 pub fn generate(hosts: &[String], now: std::time::SystemTime, days: u32) -> Result<(String, String), ServeError> {
-    let what = "no certificate can be made";
+    let what = ("no certificate can be made", None);
     let names: Vec<String> = hosts.iter().map(|host| host.trim_matches(['[', ']']).to_owned()).collect();
     let mut params = rcgen::CertificateParams::new(names).map_err(|err| unusable(what, err))?;
     let mut name = rcgen::DistinguishedName::new();

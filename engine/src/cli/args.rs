@@ -375,6 +375,11 @@ The five fields are those of cron: minute hour day month weekday, in UTC.")]
         /// The schedule's id, as 'list' shows it.
         id: String,
     },
+    /// Stop the prediction that a schedule is at, in whatever process; the next one goes on with the rows that are done.
+    Stop {
+        /// The schedule's id, as 'list' shows it.
+        id: String,
+    },
     /// Remove a schedule.
     Remove {
         /// The schedule's id, as 'list' shows it.

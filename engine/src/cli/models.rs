@@ -191,8 +191,10 @@ pub(crate) fn predict(context: &Context, args: &PredictArgs) -> Result<()> {
     let source = source(&args.table);
     let job =
         Job { reference: &args.model, source: &source, to: &args.output, keep_input: !args.only, device: &device };
-    let predicted =
-        predict_file(&workspace, &job, &context.stop, &mut |n_rows| bar.set_message(format!("{n_rows} rows")));
+    let predicted = predict_file(&workspace, &job, &context.stop, &mut |far| {
+        let share = far.share.map(|share| format!(", {:.0} %", share * 100.0)).unwrap_or_default();
+        bar.set_message(format!("{} rows{share}", far.n_rows));
+    });
     bar.finish_and_clear();
     let predicted = predicted?;
     write_report(&predicted, &args.output)?;

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     devices,
     error::{EngineError, IoContext, Result},
-    schedule::{self, Cron, PredictTask, Schedule},
+    schedule::{self, Cron, Far, PredictTask, Schedule, Stopped},
 };
 
 pub(crate) fn run(context: &Context, command: ScheduleCommand) -> Result<()> {
@@ -49,9 +49,11 @@ pub(crate) fn run(context: &Context, command: ScheduleCommand) -> Result<()> {
             let workspace = context.open()?;
             let schedules = schedule::list(&workspace)?;
             let now = workspace.clock.now_millis();
+            let far = schedule::at_work(&workspace);
             let with_next = |schedule: &Schedule| {
                 let mut value = serde_json::to_value(schedule).unwrap_or_default();
                 value["next_millis"] = json!(schedule.next_millis(now));
+                value["at_work"] = json!(schedule.far(far.as_ref()));
                 value
             };
             let value = json!({ "schedules": schedules.iter().map(with_next).collect::<Vec<_>>() });
@@ -60,7 +62,7 @@ pub(crate) fn run(context: &Context, command: ScheduleCommand) -> Result<()> {
                     return "no schedules; add one with: athanor schedule add --cron '0 3 * * *' predict MODEL FILE -o FILE"
                         .to_owned();
                 }
-                let rows: Vec<Vec<String>> = schedules.iter().map(|schedule| row(schedule, now)).collect();
+                let rows: Vec<Vec<String>> = schedules.iter().map(|schedule| row(schedule, now, far.as_ref())).collect();
                 table(&["id", "when (UTC)", "model", "writes", "next", "last", ""], &rows)
             });
         }
@@ -80,6 +82,20 @@ pub(crate) fn run(context: &Context, command: ScheduleCommand) -> Result<()> {
                 )
             });
         }
+        ScheduleCommand::Stop { id } => {
+            let stopped = schedule::stop(&context.open()?, &id)?;
+            let n_rows = if let Stopped::Over(n_rows) = stopped { Some(n_rows) } else { None };
+            let value = json!({ "id": id, "stopped": stopped != Stopped::Asked, "n_rows": n_rows });
+            context.out.result(&value, || match stopped {
+                Stopped::Asked => format!(
+                    "schedule {id} is stopped within a second; the next time it goes on with the rows that are done"
+                ),
+                Stopped::Over(n_rows) => {
+                    format!("schedule {id} is stopped; the next time it goes on behind {n_rows} rows")
+                }
+                Stopped::NotBegun => format!("schedule {id} is not carried out now"),
+            });
+        }
         ScheduleCommand::Remove { id } => {
             schedule::remove(&context.open()?, &id)?;
             context.out.result(&json!({ "id": id, "removed": true }), || format!("schedule {id} is removed"));
@@ -88,13 +104,17 @@ pub(crate) fn run(context: &Context, command: ScheduleCommand) -> Result<()> {
     Ok(())
 }
 
-fn row(schedule: &Schedule, now: i64) -> Vec<String> {
+fn row(schedule: &Schedule, now: i64, far: Option<&Far>) -> Vec<String> {
     let last = schedule.executions.first();
     let outcome = match last {
         None => String::new(),
         Some(last) => match (&last.failure, last.ended_millis) {
             (Some(failure), _) => format!("failed: {}", failure.message),
-            (None, None) => "at work, or broken off and to go on".to_owned(),
+            (None, None) => match schedule.far(far) {
+                Some(far) => at_work(far),
+                None => "begun, or broken off and to go on".to_owned(),
+            },
+            (None, Some(_)) if last.stopped => format!("stopped by you, {} rows done", last.n_rows),
             (None, Some(_)) => format!("{} rows", last.n_rows),
         },
     };
@@ -107,4 +127,10 @@ fn row(schedule: &Schedule, now: i64) -> Vec<String> {
         last.map_or("-".to_owned(), |last| time(last.began_millis)),
         outcome,
     ]
+}
+
+fn at_work(far: &Far) -> String {
+    let share = far.share.map(|share| format!(", {:.0} %", share * 100.0)).unwrap_or_default();
+    let rest = far.rest_millis.map(|rest| format!(", about {} s left", rest.max(0) / 1_000)).unwrap_or_default();
+    format!("at work: {} rows{share}{rest}", far.n_rows)
 }

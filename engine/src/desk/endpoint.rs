@@ -12,7 +12,7 @@ use athanor_protocol::{
     Code, Failure,
     api::{
         EndpointGet, EndpointLoad, EndpointSeries, EndpointStart, EndpointStatus, EndpointStop, EndpointTry, Event,
-        ServedModel, TlsChoice, TryAnswer,
+        ServedModel, TryAnswer,
     },
     names::check_model_name,
     registry::PRODUCTION,
@@ -22,12 +22,12 @@ use athanor_serve::{ServeConfig, State};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Desk, rollout};
+use super::{Desk, endpoint_options as options, rollout};
 use crate::{
     EngineError,
     identity::Identity,
     serving::Endpoint,
-    transport::{self, TlsFiles, TlsPaths, Transport},
+    transport::{TlsFiles, Transport},
     workspace::Workspace,
 };
 
@@ -56,6 +56,8 @@ struct Running {
     state: State,
     workspace: Arc<Workspace>,
     extras: Extras,
+    /// Where it does its work.
+    runtime: tokio::runtime::Handle,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
 }
@@ -158,6 +160,9 @@ pub(super) fn endpoint_start(desk: &Arc<Desk>, ask: EndpointStart) -> Result<End
         return Err(Failure::new(Code::Conflict, format!("the endpoint runs already at {}", running.url()))
             .hint("stop it first to start it on another port"));
     }
+    // So is what can be told without it.
+    options::check(&ask.options)?;
+    let identity = options::identity(&workspace, &ask.options)?;
     let (listener, bound) = listen(ask.port)?;
     let (mut config, mut transport) = (ServeConfig::new(bound), Transport::default());
     let mut hosts = config.allowed_hosts.clone();
@@ -166,11 +171,11 @@ pub(super) fn endpoint_start(desk: &Arc<Desk>, ask: EndpointStart) -> Result<End
         hosts.extend(ServeConfig::new(bound).allowed_hosts);
         transport.grpc = Some(listener);
     }
-    if let Some(paths) = certificates(&workspace, &ask.options.tls, &hosts)? {
-        let files = Arc::new(TlsFiles::open(paths, false)?);
+    if let Some(files) = options::certificates(&workspace, &ask.options, &hosts)? {
         config.tls = Some(files.tls().clone());
-        transport.tls = Some(files);
+        transport.tls = Some(Arc::new(files));
     }
+    transport.identity = identity;
     start(desk, EndpointSetup { listener, config, device: "cpu".to_owned(), traces: None, transport })
 }
 
@@ -190,28 +195,6 @@ fn listen(port: u16) -> Result<(TcpListener, SocketAddr), Failure> {
     let listener = TcpListener::bind(address).map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
     Ok((listener, bound))
-}
-
-/// The files of the certificate that was chosen; `None` where nothing is encrypted.
-fn certificates(workspace: &Workspace, choice: &TlsChoice, hosts: &[String]) -> Result<Option<TlsPaths>, Failure> {
-    let (certificate, key) = match choice {
-        TlsChoice::Off => return Ok(None),
-        TlsChoice::Generated => transport::generated(workspace, hosts)?,
-        TlsChoice::Files { certificate, key } => {
-            let missing = |what: &str| {
-                Failure::new(Code::InvalidArgument, format!("the endpoint's TLS needs a file with {what}"))
-                    .hint("name the files of certificate and key, or let the workspace make a certificate")
-            };
-            if certificate.trim().is_empty() {
-                return Err(missing("the certificate"));
-            }
-            if key.trim().is_empty() {
-                return Err(missing("the certificate's private key"));
-            }
-            (workspace.root().join(certificate.trim()), workspace.root().join(key.trim()))
-        }
-    };
-    Ok(Some(TlsPaths { certificate, key, client_authorities: None, client_revocations: None }))
 }
 
 /// Starts on a socket that is bound already; the caller has the turn.
@@ -252,6 +235,7 @@ fn start(desk: &Arc<Desk>, setup: EndpointSetup) -> Result<EndpointStatus, Failu
     }));
     let serve = Arc::clone(&endpoint).serve_with(setup.listener, setup.transport, state.clone(), stopped);
     let observer = Arc::downgrade(desk);
+    let handle = runtime.handle().clone();
     let work = move || {
         let ended = runtime.block_on(serve);
         // Work that hangs in a thread must not hold up whoever waits for the end.
@@ -272,7 +256,8 @@ fn start(desk: &Arc<Desk>, setup: EndpointSetup) -> Result<EndpointStatus, Failu
         .map_err(|err| Failure::new(Code::Unavailable, format!("cannot start a thread for the endpoint: {err}")))?;
     let since_millis = workspace.clock.now_millis();
     now.problem = None;
-    now.running = Some(Running { bound, since_millis, endpoint, state, workspace, extras, stop, thread });
+    now.running =
+        Some(Running { bound, since_millis, endpoint, state, workspace, extras, runtime: handle, stop, thread });
     drop(now);
     tell(desk);
     endpoint_get(desk, EndpointGet {})
@@ -341,40 +326,73 @@ pub(super) fn endpoint_load(desk: &Arc<Desk>, _: EndpointLoad) -> Result<Endpoin
 pub(super) fn endpoint_try(desk: &Arc<Desk>, ask: EndpointTry) -> Result<TryAnswer, Failure> {
     // A model's name may stand in an address, whatever somebody typed.
     check_model_name(&ask.model).map_err(EngineError::from)?;
-    let (url, has_tls, endpoint, workspace) = {
+    let way = {
         let now = desk.endpoint.now();
         let running = now.running.as_ref().ok_or_else(|| {
             Failure::new(Code::Conflict, "the endpoint does not run").hint("start it on the Endpoints page")
         })?;
-        (running.url(), running.has_tls(), Arc::clone(&running.endpoint), Arc::clone(&running.workspace))
+        Way::of(running)
     };
-    let key = endpoint.keys().passing_key(&*workspace.ids)?;
-    let failed = |err: reqwest::Error| {
-        let code = if err.is_timeout() { Code::Timeout } else { Code::Unavailable };
-        let message = format!("the endpoint at {url} did not answer: {}", err.without_url());
-        Failure::new(code, message).on(ask.model.clone())
-    };
-    athanor_serve::use_ring();
-    let client = reqwest::blocking::Client::builder().timeout(PATIENCE).no_proxy();
-    // It is our own socket, whose certificate may be for other names, and the key is worth nothing anywhere else.
-    let client = if has_tls { client.tls_danger_accept_invalid_certs(true) } else { client };
-    let client = client.build().map_err(failed)?;
+    let key = way.endpoint.keys().passing_key(&*way.workspace.ids)?;
+    let path = format!("/v1/models/{}/predict", ask.model);
     let mut sent = json!({ "row": ask.values });
     if ask.explain {
         sent["explain"] = true.into();
     }
     let began = Instant::now();
-    let answer = client
-        .post(format!("{url}/v1/models/{}/predict", ask.model))
-        .bearer_auth(key.token())
-        .json(&sent)
-        .send()
-        .map_err(failed)?;
-    let status = answer.status().as_u16();
-    let text = answer.text().map_err(failed)?;
+    let answered = if way.asks_for_certificates {
+        // Nobody has given this program a certificate: the question goes in behind the handshake.
+        let asked = athanor_serve::ask_inside(&way.state, &path, key.token(), sent.to_string().into_bytes());
+        way.runtime.block_on(asked).map_err(|err| EngineError::Failure(err.into()))
+    } else {
+        way.post(&path, key.token(), &sent)
+    };
+    let (status, bytes) = answered.map_err(|err| err.into_failure().on(ask.model))?;
     let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    let text = String::from_utf8_lossy(&bytes);
+    let body = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));
     Ok(TryAnswer { status, body, micros, sent })
+}
+
+/// How our own endpoint is asked.
+struct Way {
+    url: String,
+    has_tls: bool,
+    asks_for_certificates: bool,
+    endpoint: Arc<Endpoint>,
+    workspace: Arc<Workspace>,
+    state: State,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Way {
+    fn of(running: &Running) -> Self {
+        Self {
+            url: running.url(),
+            has_tls: running.has_tls(),
+            asks_for_certificates: running.extras.tls.as_ref().is_some_and(|tls| tls.asks_for_certificates()),
+            endpoint: Arc::clone(&running.endpoint),
+            workspace: Arc::clone(&running.workspace),
+            state: running.state.clone(),
+            runtime: running.runtime.clone(),
+        }
+    }
+
+    /// As a client would, over HTTP.
+    fn post(&self, path: &str, key: &str, body: &Value) -> Result<(u16, Vec<u8>), EngineError> {
+        let failed = |err: reqwest::Error| {
+            let code = if err.is_timeout() { Code::Timeout } else { Code::Unavailable };
+            EngineError::new(code, format!("the endpoint at {} did not answer: {}", self.url, err.without_url()))
+        };
+        athanor_serve::use_ring();
+        let client = reqwest::blocking::Client::builder().timeout(PATIENCE).no_proxy();
+        // It is our own socket, whose certificate may be for other names, and the key is worth nothing anywhere else.
+        let client = if self.has_tls { client.tls_danger_accept_invalid_certs(true) } else { client };
+        let client = client.build().map_err(failed)?;
+        let answer = client.post(format!("{}{path}", self.url)).bearer_auth(key).json(body).send().map_err(failed)?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.bytes().map_err(failed)?.to_vec()))
+    }
 }
 
 impl Desk {

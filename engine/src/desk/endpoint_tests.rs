@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use athanor_protocol::{
-    api::{EndpointOptions, KeyCreate, KeyList, KeyRevoke, ModelAlias},
+    api::{EndpointOptions, KeyCreate, KeyList, KeyRevoke, ModelAlias, TlsChoice},
     explanation::Explanation,
     registry::{KeyLimits, Scope},
 };
@@ -151,7 +151,7 @@ fn another_workspace_ends_the_endpoint_of_the_one_before() {
 fn it_speaks_grpc_and_tls_where_it_is_told_to() {
     let test = with_model();
     let tls = TlsChoice::Generated;
-    let options = EndpointOptions { grpc_port: Some(0), tls };
+    let options = EndpointOptions { grpc_port: Some(0), tls, ..EndpointOptions::default() };
     let status = ask(&test.desk, EndpointStart { port: 0, options }).unwrap();
     assert!(status.url.as_ref().unwrap().starts_with("https://127.0.0.1:"), "{status:?}");
     assert!(std::net::TcpStream::connect(status.grpc.as_ref().unwrap()).is_ok(), "{status:?}");
@@ -171,7 +171,7 @@ fn it_speaks_grpc_and_tls_where_it_is_told_to() {
     std::fs::copy(root.join("keys/tls.key"), root.join("own.key")).unwrap();
     let files = |certificate: &str, key: &str| {
         let tls = TlsChoice::Files { certificate: certificate.to_owned(), key: key.to_owned() };
-        EndpointStart { port: 0, options: EndpointOptions { grpc_port: None, tls } }
+        EndpointStart { port: 0, options: EndpointOptions { tls, ..EndpointOptions::default() } }
     };
     let own = ask(&test.desk, files(" own.crt ", "own.key")).unwrap();
     assert_eq!((own.tls.unwrap().generated, own.grpc), (false, None));

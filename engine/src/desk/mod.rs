@@ -12,6 +12,7 @@
 mod data;
 mod deploy;
 mod endpoint;
+mod endpoint_options;
 mod events;
 mod flow;
 mod host;
@@ -269,6 +270,7 @@ impl Desk {
             ScheduleEdit => schedule::schedule_edit,
             SchedulePause => schedule::schedule_pause,
             ScheduleRunNow => schedule::schedule_run_now,
+            ScheduleStop => schedule::schedule_stop,
             ScheduleRemove => schedule::schedule_remove,
             ScheduleReport => schedule::schedule_report,
             MonitorGet => monitor::monitor_get,

@@ -19,7 +19,7 @@ use athanor_store::{Page, PageRequest};
 
 use super::{Desk, endpoint, schedule};
 use crate::{
-    predict::{Job, predict_file},
+    predict::{BatchProgress, Job, predict_file},
     registry,
     runs::effects,
     workspace::Workspace,
@@ -160,11 +160,13 @@ pub(super) fn model_predict(desk: &Arc<Desk>, ask: ModelPredict) -> Result<Predi
     let reference = reference(&ask.model, ask.version);
     let job = Job { reference: &reference, source: &source, to: &to, keep_input: ask.keep_input, device: "cpu" };
     let mut told: Option<Instant> = None;
-    let mut progress = |done: u64| {
+    let mut progress = |far: BatchProgress| {
         if told.is_none_or(|told| told.elapsed() >= PROGRESS) {
             told = Some(Instant::now());
-            let (token, note) = (ask.token.clone(), format!("{done} rows predicted"));
-            desk.publish(Event::Progress { token, done, total: 0, note });
+            let (token, note) = (ask.token.clone(), format!("{} rows predicted", far.n_rows));
+            // In thousandths of the table: its rows are not counted beforehand.
+            let (done, total) = far.share.map_or((far.n_rows, 0), |share| ((share * 1_000.0) as u64, 1_000));
+            desk.publish(Event::Progress { token, done, total, note });
         }
     };
     let working = desk.works.begin(&ask.token);

@@ -2,15 +2,15 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    sync::Arc,
 };
 
 use athanor_protocol::{
     Code, Failure,
     api::{
-        Done, Event, PredictAnswer, ScheduleAdd, ScheduleEdit, ScheduleInfo, ScheduleList, SchedulePause,
-        ScheduleRemove, ScheduleReport, ScheduleReportAnswer, ScheduleRun, ScheduleRunNow, ScheduleTask, Schedules,
+        Done, Event, PredictAnswer, ScheduleAdd, ScheduleEdit, ScheduleFar, ScheduleInfo, ScheduleList, SchedulePause,
+        ScheduleRemove, ScheduleReport, ScheduleReportAnswer, ScheduleRun, ScheduleRunNow, ScheduleStop, ScheduleTask,
+        Schedules,
     },
     table::DataSource,
 };
@@ -19,7 +19,7 @@ use super::{Desk, models};
 use crate::{
     EngineError, files,
     predict::{Predicted, report_path},
-    schedule::{self, PredictTask, Schedule, Watch},
+    schedule::{self, Far, PredictTask, Schedule, Watch},
     workspace::Workspace,
 };
 
@@ -29,26 +29,25 @@ const MAX_REPORT_BYTES: u64 = 64 << 20;
 /// Tells all clients of a desk what becomes of schedules.
 pub(super) fn watch(desk: &Arc<Desk>) -> Watch {
     let (changed, progress) = (Arc::downgrade(desk), Arc::downgrade(desk));
-    let told: Mutex<Option<Instant>> = Mutex::new(None);
     Watch {
         changed: Some(Box::new(move || {
             if let Some(desk) = changed.upgrade() {
                 desk.publish(Event::SchedulesChanged {});
             }
         })),
-        progress: Some(Box::new(move |id, n_rows| {
-            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            if told.is_none_or(|told| told.elapsed() >= models::PROGRESS)
-                && let Some(desk) = progress.upgrade()
-            {
-                *told = Some(Instant::now());
-                desk.publish(Event::ScheduleProgress { id: id.to_owned(), n_rows });
+        progress: Some(Box::new(move |far| {
+            if let Some(desk) = progress.upgrade() {
+                desk.publish(Event::ScheduleProgress { id: far.id.clone(), far: shown(far) });
             }
         })),
     }
 }
 
-fn info(schedule: Schedule, now: i64) -> ScheduleInfo {
+fn shown(far: &Far) -> ScheduleFar {
+    ScheduleFar { since_millis: far.since_millis, n_rows: far.n_rows, share: far.share, rest_millis: far.rest_millis }
+}
+
+fn info(schedule: Schedule, now: i64, far: Option<&Far>) -> ScheduleInfo {
     let run = |execution: schedule::Execution| ScheduleRun {
         due_millis: execution.due_millis,
         began_millis: execution.began_millis,
@@ -56,8 +55,11 @@ fn info(schedule: Schedule, now: i64) -> ScheduleInfo {
         version: execution.version,
         n_rows: execution.n_rows,
         failure: execution.failure,
+        stopping: execution.ended_millis.is_none() && execution.stop_asked_millis.is_some(),
+        stopped: execution.stopped,
     };
     ScheduleInfo {
+        far: schedule.far(far).map(shown),
         next_millis: schedule.next_millis(now),
         id: schedule.id,
         task: ScheduleTask {
@@ -96,8 +98,9 @@ fn changed(desk: &Arc<Desk>) {
 
 pub(super) fn schedule_list(desk: &Arc<Desk>, _: ScheduleList) -> Result<Schedules, Failure> {
     let workspace = desk.workspace()?;
-    let now = workspace.clock.now_millis();
-    Ok(Schedules { items: schedule::list(&workspace)?.into_iter().map(|schedule| info(schedule, now)).collect() })
+    let (now, far) = (workspace.clock.now_millis(), schedule::at_work(&workspace));
+    let schedules = schedule::list(&workspace)?;
+    Ok(Schedules { items: schedules.into_iter().map(|schedule| info(schedule, now, far.as_ref())).collect() })
 }
 
 pub(super) fn schedule_add(desk: &Arc<Desk>, ask: ScheduleAdd) -> Result<ScheduleInfo, Failure> {
@@ -105,7 +108,7 @@ pub(super) fn schedule_add(desk: &Arc<Desk>, ask: ScheduleAdd) -> Result<Schedul
     let task = task(&workspace, &ask.task, None)?;
     let added = schedule::add(&workspace, ask.task.cron, task)?;
     changed(desk);
-    Ok(info(added, workspace.clock.now_millis()))
+    Ok(info(added, workspace.clock.now_millis(), None))
 }
 
 pub(super) fn schedule_edit(desk: &Arc<Desk>, ask: ScheduleEdit) -> Result<ScheduleInfo, Failure> {
@@ -114,7 +117,7 @@ pub(super) fn schedule_edit(desk: &Arc<Desk>, ask: ScheduleEdit) -> Result<Sched
     let task = task(&workspace, &ask.task, before.as_ref().map(|before| &before.predict))?;
     let edited = schedule::edit(&workspace, &ask.id, ask.task.cron, task)?;
     changed(desk);
-    Ok(info(edited, workspace.clock.now_millis()))
+    Ok(info(edited, workspace.clock.now_millis(), schedule::at_work(&workspace).as_ref()))
 }
 
 pub(super) fn schedule_pause(desk: &Arc<Desk>, ask: SchedulePause) -> Result<Done, Failure> {
@@ -125,6 +128,12 @@ pub(super) fn schedule_pause(desk: &Arc<Desk>, ask: SchedulePause) -> Result<Don
 
 pub(super) fn schedule_run_now(desk: &Arc<Desk>, ask: ScheduleRunNow) -> Result<Done, Failure> {
     schedule::run_now(&*desk.workspace()?, &ask.id)?;
+    changed(desk);
+    Ok(Done {})
+}
+
+pub(super) fn schedule_stop(desk: &Arc<Desk>, ask: ScheduleStop) -> Result<Done, Failure> {
+    schedule::stop(&*desk.workspace()?, &ask.id)?;
     changed(desk);
     Ok(Done {})
 }
@@ -170,7 +179,7 @@ pub(super) fn answer(predicted: Predicted) -> PredictAnswer {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::desk::{
@@ -216,7 +225,8 @@ mod tests {
         }
         let run = now().runs.remove(0);
         assert_eq!((run.failure, run.version, run.n_rows), (None, Some(1), 3));
-        assert!(!now().asked);
+        assert!(!now().asked && now().far.is_none());
+        assert_eq!(ask(&test.desk, ScheduleStop { id: id.clone() }).unwrap_err().code, Code::Conflict, "it has ended");
         let report = ask(&test.desk, ScheduleReport { id: id.clone() }).unwrap().report.unwrap();
         assert_eq!((report.version, report.n_rows, report.missing.len()), (1, 3, 1));
         assert_eq!((report.new_categories["colour"], report.out_of_range["radius"]), (1, 1));
@@ -229,6 +239,7 @@ mod tests {
         for refused in [
             ask(&test.desk, ScheduleRemove { id: id.clone() }).map(drop),
             ask(&test.desk, ScheduleRunNow { id: id.clone() }).map(drop),
+            ask(&test.desk, ScheduleStop { id: id.clone() }).map(drop),
             ask(&test.desk, ScheduleReport { id: id.clone() }).map(drop),
             ask(&test.desk, ScheduleEdit { id, task: wanted(&test, "in.csv", "x.csv") }).map(drop),
         ] {

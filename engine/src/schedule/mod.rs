@@ -3,9 +3,11 @@
 //! Schedules are a small document in the workspace, `schedules.json`, changed under a lock by whoever adds or carries out.
 //! One process at a time carries them out: the desk that has the workspace open, or `athanor serve`. What was missed
 //! while nobody was there is made up for once. A prediction that was broken off goes on where it was, since the next
-//! process finds it marked as begun.
+//! process finds it marked as begun. Whoever wants one stopped notes that in the document; whoever is at it looks there.
 
+mod far;
 mod runner;
+mod stop;
 
 use std::{
     fs::File,
@@ -17,7 +19,11 @@ use athanor_protocol::{Code, Failure, names::ModelRef, table::DataSource};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-pub use self::runner::{RowsDone, Scheduler, Watch};
+pub use self::{
+    far::{Far, at_work},
+    runner::{Scheduler, Watch},
+    stop::{Stopped, stop},
+};
 use crate::{
     error::{EngineError, IoContext, Result},
     files, registry,
@@ -60,12 +66,18 @@ pub struct Execution {
     /// The version that predicted.
     #[serde(default)]
     pub version: Option<u32>,
-    /// Rows that were predicted.
+    /// Rows that were predicted; of one that was stopped, those with which the next one goes on.
     #[serde(default)]
     pub n_rows: u64,
     /// Why it failed.
     #[serde(default)]
     pub failure: Option<Failure>,
+    /// When somebody asked for it to be stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_asked_millis: Option<i64>,
+    /// Whether it ended because of that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
 }
 
 /// Something that is done by the clock.
@@ -94,6 +106,12 @@ impl Schedule {
     /// When it is due next.
     pub fn next_millis(&self, now: i64) -> Option<i64> {
         self.due(now).or_else(|| self.cron.next_after(now).filter(|_| !self.paused))
+    }
+
+    /// How far it is, where `far` is of the prediction that it is at.
+    pub fn far<'a>(&self, far: Option<&'a Far>) -> Option<&'a Far> {
+        let last = self.executions.first().filter(|last| last.ended_millis.is_none())?;
+        far.filter(|far| far.id == self.id && far.due_millis == last.due_millis)
     }
 
     /// The time at which it was due and has not been done: the last one where several were missed.
@@ -270,7 +288,7 @@ pub fn run_now(workspace: &Workspace, id: &str) -> Result<()> {
     registry::audit(workspace, "schedule.run", id, json!({}))
 }
 
-/// Removes a schedule. A prediction of it that is at work ends by itself.
+/// Removes a schedule. A prediction of it that is at work goes on to its end.
 ///
 /// # Errors
 /// If there is none of that id.
@@ -284,139 +302,4 @@ pub fn remove(workspace: &Workspace, id: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn task(folder: &Path, output: &str) -> PredictTask {
-        PredictTask {
-            model: "wine@production".to_owned(),
-            source: DataSource::file(folder.join("in.csv").to_str().unwrap()),
-            output: folder.join(output),
-            keep_input: true,
-            device: "cpu".to_owned(),
-        }
-    }
-
-    #[test]
-    fn schedules_are_added_listed_and_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let workspace = Workspace::init(&folder.path().join("w")).unwrap();
-        assert!(list(&workspace).unwrap().is_empty());
-        let daily: Cron = "0 3 * * *".parse().unwrap();
-        let one = add(&workspace, daily.clone(), task(folder.path(), "a.csv")).unwrap();
-        let two = add(&workspace, daily.clone(), task(folder.path(), "b.parquet")).unwrap();
-        let ids = |workspace| list(workspace).unwrap().into_iter().map(|it| it.id).collect::<Vec<_>>();
-        assert_eq!(ids(&workspace), [one.id.clone(), two.id.clone()]);
-        let twice = add(&workspace, daily.clone(), task(folder.path(), "a.csv")).unwrap_err();
-        assert_eq!(twice.code(), Code::Conflict);
-        for bad in ["a.xls", "a"] {
-            assert_eq!(
-                add(&workspace, daily.clone(), task(folder.path(), bad)).unwrap_err().code(),
-                Code::InvalidArgument
-            );
-        }
-        let relative = PredictTask { output: "a.csv".into(), ..task(folder.path(), "c.csv") };
-        assert!(add(&workspace, daily.clone(), relative).is_err());
-        let nameless = PredictTask { model: "../x".to_owned(), ..task(folder.path(), "c.csv") };
-        assert!(add(&workspace, daily, nameless).is_err());
-        remove(&workspace, &one.id).unwrap();
-        assert_eq!(remove(&workspace, &one.id).unwrap_err().code(), Code::NotFound);
-        assert_eq!(ids(&workspace), [two.id]);
-    }
-
-    #[test]
-    fn a_damaged_document_is_named_and_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let workspace = Workspace::init(&folder.path().join("w")).unwrap();
-        for (text, code) in [
-            ("{", Code::Corrupt),
-            (r#"{"version":1,"schedules":[{"id":"a","cron":"never"}]}"#, Code::Corrupt),
-            (r#"{"version":2,"schedules":[]}"#, Code::Unsupported),
-        ] {
-            let path = workspace.root().join(FILE);
-            std::fs::write(&path, text).unwrap();
-            assert_eq!(list(&workspace).unwrap_err().code(), code, "{text}");
-            let cron = "@daily".parse().unwrap();
-            assert!(add(&workspace, cron, task(folder.path(), "a.csv")).is_err());
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-        }
-    }
-
-    #[test]
-    fn what_was_missed_is_due_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let hour = 3_600_000;
-        let mut schedule = Schedule {
-            id: "a".to_owned(),
-            cron: "@hourly".parse().unwrap(),
-            predict: task(folder.path(), "a.csv"),
-            added_millis: hour / 2,
-            paused: false,
-            asked_millis: None,
-            executions: vec![],
-        };
-        assert_eq!(schedule.due(hour - 1), None);
-        assert_eq!(schedule.next_millis(hour - 1), Some(hour));
-        assert_eq!(schedule.due(10 * hour + 5), Some(10 * hour));
-        let done = Execution {
-            due_millis: 10 * hour,
-            began_millis: 10 * hour + 5,
-            ended_millis: None,
-            version: None,
-            n_rows: 0,
-            failure: None,
-        };
-        schedule.executions.insert(0, done.clone());
-        assert_eq!(schedule.due(20 * hour), Some(10 * hour), "it was broken off, and goes on");
-        schedule.executions[0] = Execution { ended_millis: Some(11 * hour), ..done };
-        assert_eq!(schedule.due(10 * hour + 5), None);
-        assert_eq!(schedule.due(12 * hour), Some(12 * hour));
-        // While it rests nothing is due, but for what somebody asks for.
-        schedule.paused = true;
-        assert_eq!((schedule.due(12 * hour), schedule.next_millis(12 * hour)), (None, None));
-        schedule.asked_millis = Some(13 * hour + 7);
-        assert_eq!(schedule.due(14 * hour), Some(13 * hour + 7));
-    }
-
-    #[test]
-    fn schedules_are_changed_rest_and_are_asked_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let workspace = Workspace::init(&folder.path().join("w")).unwrap();
-        let daily: Cron = "0 3 * * *".parse().unwrap();
-        let one = add(&workspace, daily.clone(), task(folder.path(), "a.csv")).unwrap();
-        let two = add(&workspace, daily.clone(), task(folder.path(), "b.csv")).unwrap();
-        let hourly: Cron = "@hourly".parse().unwrap();
-        let changed = edit(&workspace, &one.id, hourly.clone(), task(folder.path(), "c.csv")).unwrap();
-        assert_eq!((&changed.id, &changed.cron, changed.predict.output.ends_with("c.csv")), (&one.id, &hourly, true));
-        edit(&workspace, &one.id, hourly.clone(), task(folder.path(), "c.csv")).unwrap();
-        let taken = edit(&workspace, &two.id, daily.clone(), task(folder.path(), "c.csv")).unwrap_err();
-        assert_eq!(taken.code(), Code::Conflict);
-        pause(&workspace, &one.id, true).unwrap();
-        run_now(&workspace, &two.id).unwrap();
-        let [one_now, two_now] = list(&workspace).unwrap().try_into().unwrap();
-        assert!(one_now.paused && !two_now.paused);
-        assert!(one_now.asked_millis.is_none() && two_now.asked_millis.is_some());
-        assert!(two_now.due(workspace.clock.now_millis()).is_some());
-        pause(&workspace, &one.id, false).unwrap();
-        assert!(list(&workspace).unwrap()[0].next_millis(workspace.clock.now_millis()).is_some());
-        for refused in [
-            pause(&workspace, "none", true),
-            run_now(&workspace, "none"),
-            edit(&workspace, "none", daily, task(folder.path(), "d.csv")).map(drop),
-        ] {
-            assert_eq!(refused.unwrap_err().code(), Code::NotFound);
-        }
-    }
-
-    #[test]
-    fn documents_of_earlier_versions_are_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let workspace = Workspace::init(&folder.path().join("w")).unwrap();
-        let text = r#"{"version":1,"schedules":[{"id":"a","cron":"0 3 * * *","predict":{"model":"wine","source":
-            {"path":"/in.csv"},"output":"/out.csv","keep_input":true,"device":"cpu"},"added_millis":5}]}"#;
-        std::fs::write(workspace.root().join(FILE), text).unwrap();
-        let read = list(&workspace).unwrap().remove(0);
-        assert_eq!((read.paused, read.asked_millis, read.added_millis), (false, None, 5));
-    }
-}
+mod tests;

@@ -2,7 +2,10 @@
 
 use std::{
     fs::File,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        mpsc::{RecvTimeoutError, sync_channel},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -10,10 +13,14 @@ use std::{
 use athanor_learn::train::StopFlag;
 use athanor_protocol::{Code, Failure};
 
-use super::{Execution, FILE, MAX_PAST, PredictTask, change, list};
+use super::{
+    Execution, FILE, Far, MAX_PAST, PredictTask, Schedule, at_work, change,
+    far::{self, Pace},
+    list, stop,
+};
 use crate::{
     error::{EngineError, IoContext, Result},
-    predict::{Job, Predicted, predict_file, write_report},
+    predict::{BatchProgress, Job, Predicted, predict_file, write_report},
     workspace::Workspace,
 };
 
@@ -21,6 +28,8 @@ use crate::{
 const HELD: &str = "schedules.runner";
 /// How often it looks whether something is due.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often it looks whether what is at work is to end.
+const MIND: Duration = Duration::from_millis(200);
 
 /// Carries out a workspace's schedules for as long as it lives, one after another.
 pub struct Scheduler {
@@ -28,25 +37,17 @@ pub struct Scheduler {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Who is told what becomes of schedules; on the thread that carries them out.
+/// Who is told what becomes of schedules; on the thread that carries them out, or would.
 #[derive(Default)]
 pub struct Watch {
-    /// One was begun, or has ended.
+    /// Schedules are not as they were, by this process or another one: changed, begun, ended.
     pub changed: Option<Box<dyn Fn() + Send>>,
-    /// So many rows of one, by its id, are predicted.
-    pub progress: Option<Box<RowsDone>>,
+    /// How far the one is that is at work, in this process or another one.
+    pub progress: Option<Box<Progress>>,
 }
 
-/// Takes a schedule's id and how many of its rows are predicted.
-pub type RowsDone = dyn Fn(&str, u64) + Send;
-
-impl Watch {
-    fn changed(&self) {
-        if let Some(tell) = &self.changed {
-            tell();
-        }
-    }
-}
+/// Takes how far a schedule is.
+pub type Progress = dyn Fn(&Far) + Send;
 
 #[derive(Default)]
 struct Told {
@@ -66,10 +67,10 @@ impl Scheduler {
         let told = Arc::new(Told::default());
         let seen = Arc::clone(&told);
         let thread = std::thread::Builder::new().name("schedules".to_owned()).spawn(move || {
-            let mut held = None;
+            let mut runner = Runner { workspace: &workspace, watch, held: None, seen: None, far: None };
             while !seen.wait() {
                 // A panic in one prediction must not end the others.
-                let look = std::panic::AssertUnwindSafe(|| look(&workspace, &mut held, &seen.flag, &watch));
+                let look = std::panic::AssertUnwindSafe(|| runner.look(&seen.flag));
                 match std::panic::catch_unwind(look) {
                     Ok(Ok(())) => {}
                     Ok(Err(err)) => tracing::warn!("schedules cannot be carried out: {err}"),
@@ -105,42 +106,159 @@ impl Told {
     }
 }
 
-/// Does what is due, one thing after another.
-fn look(workspace: &Workspace, held: &mut Option<File>, stop: &StopFlag, watch: &Watch) -> Result<()> {
-    if !workspace.root().join(FILE).exists() || !hold(workspace, held)? {
-        return Ok(());
+/// What carries out, and what it has seen.
+struct Runner<'a> {
+    workspace: &'a Workspace,
+    watch: Watch,
+    /// Held where this process is the one that carries out.
+    held: Option<File>,
+    /// The schedules as they were told last.
+    seen: Option<Vec<Schedule>>,
+    /// How far another process was.
+    far: Option<Far>,
+}
+
+/// What of a prediction was told last.
+type Reached = Mutex<Option<BatchProgress>>;
+
+impl Runner<'_> {
+    /// Reads the schedules, and tells where they are not as they were.
+    fn list(&mut self) -> Result<Vec<Schedule>> {
+        let now = list(self.workspace)?;
+        if let Some(tell) = self.watch.changed.as_ref().filter(|_| self.seen.as_ref().is_some_and(|seen| *seen != now))
+        {
+            tell();
+        }
+        self.seen = Some(now.clone());
+        Ok(now)
     }
-    while stop.reason().is_none() {
-        let now = workspace.clock.now_millis();
-        let due = list(workspace)?.into_iter().find_map(|schedule| Some((schedule.due(now)?, schedule)));
-        let Some((due, schedule)) = due else { return Ok(()) };
-        begin(workspace, &schedule.id, due, now)?;
-        watch.changed();
-        let mut progress = |n_rows: u64| {
-            if let Some(tell) = &watch.progress {
-                tell(&schedule.id, n_rows);
-            }
-        };
-        let work = || predict(workspace, &schedule.predict, stop, &mut progress);
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        let done = done.unwrap_or_else(|_| Err(EngineError::new(Code::Internal, "the prediction broke down")));
-        if stop.reason().is_some() && done.as_ref().is_err_and(|err| err.code() == Code::Cancelled) {
-            // It stays marked as begun, and goes on the next time.
+
+    fn progress(&self, far: &Far) {
+        if let Some(tell) = &self.watch.progress {
+            tell(far);
+        }
+    }
+
+    /// Does what is due, one thing after another; where another process does that, tells what it does.
+    fn look(&mut self, stop: &StopFlag) -> Result<()> {
+        if !self.workspace.root().join(FILE).exists() {
             return Ok(());
         }
-        end(workspace, &schedule.id, due, done.map_err(EngineError::into_failure))?;
-        watch.changed();
+        if !hold(self.workspace, &mut self.held)? {
+            self.list()?;
+            let far = at_work(self.workspace);
+            if let Some(far) = far.as_ref().filter(|_| self.far != far) {
+                self.progress(far);
+            }
+            self.far = far;
+            return Ok(());
+        }
+        while stop.reason().is_none() {
+            let now = self.workspace.clock.now_millis();
+            let due = self.list()?.into_iter().find_map(|schedule| Some((schedule.due(now)?, schedule)));
+            let Some((due, schedule)) = due else { return Ok(()) };
+            let last = schedule.executions.first().filter(|last| last.ended_millis.is_none());
+            if last.is_some_and(|last| last.stop_asked_millis.is_some()) {
+                // Who was at it did not come to end it.
+                stop::end(self.workspace, &schedule.id)?;
+                continue;
+            }
+            if !begin(self.workspace, &schedule.id, due, now)? {
+                continue;
+            }
+            let work = |flag: &StopFlag, progress: &mut dyn FnMut(BatchProgress)| {
+                predict(self.workspace, &schedule.predict, flag, progress)
+            };
+            let done = self.mind(&schedule.id, due, stop, work);
+            far::forget(self.workspace);
+            match done {
+                // It stays marked as begun, and goes on the next time.
+                Err(err) if err.code() == Code::Cancelled && stop.reason().is_some() => return Ok(()),
+                Err(err) if err.code() == Code::Cancelled => drop(stop::end(self.workspace, &schedule.id)?),
+                done => end(self.workspace, &schedule.id, due, done.map_err(EngineError::into_failure))?,
+            }
+            self.list()?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Lets a thread of its own do the work, and looks meanwhile whether it is to end.
+    fn mind(
+        &mut self,
+        id: &str,
+        due_millis: i64,
+        stop: &StopFlag,
+        work: impl FnOnce(&StopFlag, &mut dyn FnMut(BatchProgress)) -> Result<Predicted> + Send,
+    ) -> Result<Predicted> {
+        let (flag, reached) = (StopFlag::new(), Reached::default());
+        let (workspace, since_millis) = (self.workspace, self.workspace.clock.now_millis());
+        std::thread::scope(|scope| {
+            let (ending, ended) = sync_channel::<()>(0);
+            let (flag, reached) = (&flag, &reached);
+            let run = move || {
+                // Dropped when this thread ends, however that may be.
+                let _ending = ending;
+                let mut progress = |now| *reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+                work(flag, &mut progress)
+            };
+            let thread = std::thread::Builder::new().name("schedule".to_owned()).spawn_scoped(scope, run);
+            let thread = thread.map_err(|err| {
+                EngineError::new(Code::from_io(&err), format!("cannot start a thread for a prediction: {err}"))
+            })?;
+            let (mut pace, mut told) = (Pace::default(), None);
+            while ended.recv_timeout(MIND) == Err(RecvTimeoutError::Timeout) {
+                if let Some(reason) = stop.reason() {
+                    flag.stop(reason);
+                } else if self.is_to_stop(id, due_millis) {
+                    flag.stop("somebody stopped it");
+                }
+                let now = *reached.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(BatchProgress { n_rows, share }) = now.filter(|_| told != now) {
+                    told = now;
+                    let rest_millis = share.and_then(|share| pace.rest(share, workspace.clock.now_millis()));
+                    let id = id.to_owned();
+                    let far = Far { id, due_millis, since_millis, n_rows, share, rest_millis };
+                    far::tell(workspace, &far);
+                    self.progress(&far);
+                }
+            }
+            thread.join().unwrap_or_else(|_| Err(EngineError::new(Code::Internal, "the prediction broke down")))
+        })
+    }
+
+    /// Whether somebody wants the execution stopped. Where that cannot be read now, it can a moment later.
+    fn is_to_stop(&mut self, id: &str, due: i64) -> bool {
+        let schedules = match self.list() {
+            Ok(schedules) => schedules,
+            Err(err) => {
+                tracing::warn!("schedules cannot be read: {err}");
+                return false;
+            }
+        };
+        let schedule = schedules.iter().find(|schedule| schedule.id == id);
+        let last = schedule.and_then(|schedule| schedule.executions.first()).filter(|last| last.due_millis == due);
+        last.is_some_and(|last| last.stop_asked_millis.is_some())
+    }
+}
+
+/// Whether any process carries out now.
+pub(super) fn is_held(workspace: &Workspace) -> bool {
+    let Ok(file) = File::open(workspace.root().join(HELD)) else { return false };
+    // Shared, so that those who look do not keep each other out; it is let go at once.
+    matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
 }
 
 /// Whether this process is the one that carries out.
-fn hold(workspace: &Workspace, held: &mut Option<File>) -> Result<bool> {
+pub(super) fn hold(workspace: &Workspace, held: &mut Option<File>) -> Result<bool> {
     if held.is_none() {
         let path = workspace.root().join(HELD);
         let file = File::options().create(true).append(true).open(&path).at("open", &path)?;
         match file.try_lock() {
-            Ok(()) => *held = Some(file),
+            Ok(()) => {
+                // Of a process that was killed.
+                far::forget(workspace);
+                *held = Some(file);
+            }
             Err(std::fs::TryLockError::WouldBlock) => {}
             Err(std::fs::TryLockError::Error(err)) => return Err(err).at("lock", &path),
         }
@@ -152,7 +270,7 @@ fn predict(
     workspace: &Workspace,
     task: &PredictTask,
     stop: &StopFlag,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(BatchProgress),
 ) -> Result<Predicted> {
     let job = Job {
         reference: &task.model,
@@ -166,10 +284,11 @@ fn predict(
     Ok(predicted)
 }
 
-/// Marks it as begun, before anything is done: what is broken off is known.
-fn begin(workspace: &Workspace, id: &str, due: i64, now: i64) -> Result<()> {
+/// Marks it as begun, before anything is done: what is broken off is known. False where it is not due any more.
+fn begin(workspace: &Workspace, id: &str, due: i64, now: i64) -> Result<bool> {
     change(workspace, |schedules| {
-        let Some(schedule) = schedules.iter_mut().find(|schedule| schedule.id == id) else { return Ok(()) };
+        let schedule = schedules.iter_mut().find(|schedule| schedule.id == id);
+        let Some(schedule) = schedule.filter(|schedule| schedule.due(now) == Some(due)) else { return Ok(false) };
         if schedule.executions.first().is_none_or(|last| last.ended_millis.is_some()) {
             let began = Execution {
                 due_millis: due,
@@ -178,13 +297,15 @@ fn begin(workspace: &Workspace, id: &str, due: i64, now: i64) -> Result<()> {
                 version: None,
                 n_rows: 0,
                 failure: None,
+                stop_asked_millis: None,
+                stopped: false,
             };
             schedule.executions.insert(0, began);
             // Whatever was asked for is what begins now.
             schedule.asked_millis = None;
             schedule.executions.truncate(MAX_PAST);
         }
-        Ok(())
+        Ok(true)
     })
 }
 
@@ -212,49 +333,5 @@ fn end(workspace: &Workspace, id: &str, due: i64, done: Result<Predicted, Failur
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use athanor_protocol::table::DataSource;
-
-    use super::*;
-    use crate::schedule::add;
-
-    #[test]
-    fn a_failed_execution_is_noted_with_its_reason_and_done_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let workspace = Workspace::init(&folder.path().join("w")).unwrap();
-        let task = PredictTask {
-            model: "wine".to_owned(),
-            source: DataSource::file(folder.path().join("in.csv").to_str().unwrap()),
-            output: folder.path().join("out.csv"),
-            keep_input: true,
-            device: "cpu".to_owned(),
-        };
-        let added = add(&workspace, "* * * * *".parse().unwrap(), task).unwrap();
-        let mut held = None;
-        let (began, seen) = std::sync::mpsc::sync_channel(8);
-        let watch = Watch { changed: Some(Box::new(move || began.send(()).unwrap())), progress: None };
-        look(&workspace, &mut held, &StopFlag::new(), &watch).unwrap();
-        assert!(list(&workspace).unwrap()[0].executions.is_empty(), "it is not due yet");
-        change(&workspace, |schedules| {
-            schedules[0].added_millis -= 3_600_000;
-            Ok(())
-        })
-        .unwrap();
-        look(&workspace, &mut held, &StopFlag::new(), &watch).unwrap();
-        assert_eq!(seen.try_iter().count(), 2, "its beginning and its end are told");
-        let executions = list(&workspace).unwrap().remove(0).executions;
-        let [one] = executions.as_slice() else { panic!("{executions:?}") };
-        assert!(one.ended_millis.is_some());
-        assert_eq!(one.failure.as_ref().map(|failure| failure.code), Some(Code::NotFound), "there is no such model");
-        assert_eq!(list(&workspace).unwrap()[0].id, added.id);
-        // Asked for, it is carried out though it rests, and once.
-        crate::schedule::pause(&workspace, &added.id, true).unwrap();
-        crate::schedule::run_now(&workspace, &added.id).unwrap();
-        look(&workspace, &mut held, &StopFlag::new(), &watch).unwrap();
-        look(&workspace, &mut held, &StopFlag::new(), &watch).unwrap();
-        assert_eq!(list(&workspace).unwrap()[0].executions.len(), 2);
-        // Another process does not carry out meanwhile.
-        assert!(!hold(&workspace, &mut None).unwrap());
-    }
-}
+#[path = "runner_tests.rs"]
+mod tests;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use athanor_protocol::{
     Code, Failure,
     api::{
-        Done, PredictAnswer, Reply, Request, ScheduleInfo, ScheduleReportAnswer, ScheduleRun, ScheduleTask, Schedules,
+        Done, PredictAnswer, Reply, Request, ScheduleFar, ScheduleInfo, ScheduleReportAnswer, ScheduleRun,
+        ScheduleTask, Schedules,
     },
 };
 
@@ -22,6 +23,8 @@ fn run(hours: i64, n_rows: u64) -> ScheduleRun {
         version: Some(6),
         n_rows,
         failure: None,
+        stopping: false,
+        stopped: false,
     }
 }
 
@@ -35,7 +38,7 @@ fn schedule(id: &str, cron: &str, model: &str, table: &str) -> Option<ScheduleIn
         output: format!("/home/ada/out/{table}-predicted.parquet"),
         keep_input: true,
     };
-    Some(ScheduleInfo { id: id.to_owned(), task, paused: false, next_millis, asked: false, runs: vec![] })
+    Some(ScheduleInfo { id: id.to_owned(), task, paused: false, next_millis, asked: false, runs: vec![], far: None })
 }
 
 /// The schedules of the sample workspace.
@@ -52,6 +55,8 @@ pub fn schedules() -> Vec<ScheduleInfo> {
     if let [wards, customers, prices] = list.as_mut_slice() {
         wards.runs = vec![run(9, 12_480), run(33, 12_102), run(57, 11_987)];
         customers.runs = vec![ScheduleRun { ended_millis: None, version: None, ..run(0, 0) }, run(1, 904_112)];
+        let (n_rows, since_millis) = (389_120, NOW_MILLIS - 84_000);
+        customers.far = Some(ScheduleFar { since_millis, n_rows, share: Some(0.43), rest_millis: Some(111_000) });
         let failed = ScheduleRun { version: None, failure: Some(failure.hint("name the table again")), ..run(54, 0) };
         prices.runs = vec![failed];
         (prices.paused, prices.next_millis) = (true, None);
@@ -83,6 +88,7 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
         paused: false,
         asked: false,
         runs: vec![],
+        far: None,
     };
     Some(Ok(match request {
         Request::ScheduleList(_) => Reply::ScheduleList(Box::new(Schedules { items: schedules() })),
@@ -92,6 +98,7 @@ pub(super) fn answer(request: &Request) -> Option<Result<Reply, Failure>> {
         }
         Request::SchedulePause(_) => Reply::SchedulePause(Box::new(Done {})),
         Request::ScheduleRunNow(_) => Reply::ScheduleRunNow(Box::new(Done {})),
+        Request::ScheduleStop(_) => Reply::ScheduleStop(Box::new(Done {})),
         Request::ScheduleRemove(_) => Reply::ScheduleRemove(Box::new(Done {})),
         Request::ScheduleReport(_) => {
             Reply::ScheduleReport(Box::new(ScheduleReportAnswer { report: Some(schedule_report()) }))

@@ -25,12 +25,26 @@ pub(super) fn take_pick(cx: &mut Cx<'_>, pick: &mut Option<Ticket<Pick>>) -> Opt
     }
 }
 
-/// A path with a button that opens the system's dialog, where there is one. True when it was pressed.
+/// A path with a button that opens the system's dialog, where there is one: whether that was pressed, and whether the path
+/// was changed.
 pub(super) fn path_field(ui: &mut Ui, desk: &Desk, name: &str, path: &mut String, hint: &str) -> (bool, bool) {
+    path_field_with(ui, desk, name, "", None, path, hint)
+}
+
+/// [`path_field`] with help and what is wrong.
+pub(super) fn path_field_with(
+    ui: &mut Ui,
+    desk: &Desk,
+    name: &str,
+    help: &str,
+    error: Option<&str>,
+    path: &mut String,
+    hint: &str,
+) -> (bool, bool) {
     let desktop = desk.is_desktop();
     let label = if desktop { name.to_owned() } else { format!("{name}, on the engine's machine") };
     let mut pressed = false;
-    let changed = widgets::field(ui, &label, "", None, |ui| {
+    let changed = widgets::field(ui, &label, help, error, |ui| {
         ui.horizontal(|ui| {
             let room = ui.available_width() - if desktop { 96.0 } else { 0.0 };
             let edit = ui.scope(|ui| {

@@ -113,7 +113,7 @@ fn grpc_and_tls_are_chosen_before_the_start_and_remembered() {
         screen.show(&format!("endpoints-options-{theme}"));
         screen.click("Start");
         let tls = TlsChoice::Files { certificate: "own.crt".to_owned(), key: "own.key".to_owned() };
-        let options = EndpointOptions { grpc_port: Some(0), tls };
+        let options = EndpointOptions { grpc_port: Some(0), tls, ..EndpointOptions::default() };
         assert!(screen.fake.sent().contains(&EndpointStart { port: 0, options: options.clone() }.into()));
         screen.harness.run_steps(8);
         let saved = screen.fake.sent().into_iter().rev().find_map(|ask| match ask {
@@ -125,7 +125,7 @@ fn grpc_and_tls_are_chosen_before_the_start_and_remembered() {
     let mut screen = endpoints(WIDE, true, stopped);
     screen.click("Made here");
     screen.click("Start");
-    let options = EndpointOptions { grpc_port: None, tls: TlsChoice::Generated };
+    let options = EndpointOptions { tls: TlsChoice::Generated, ..EndpointOptions::default() };
     assert!(screen.fake.sent().contains(&EndpointStart { port: 0, options }.into()));
 }
 

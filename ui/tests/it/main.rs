@@ -5,6 +5,7 @@ mod bad_input;
 mod compute;
 mod data;
 mod deploy;
+mod endpoint_options;
 mod endpoints;
 mod frame;
 mod governance;

@@ -3,7 +3,8 @@
 use athanor_protocol::{
     Code, Failure,
     api::{
-        Event, Reply, Request, ScheduleAdd, ScheduleEdit, SchedulePause, ScheduleRemove, ScheduleRunNow, ScheduleTask,
+        Event, Reply, Request, ScheduleAdd, ScheduleEdit, ScheduleFar, ScheduleInfo, SchedulePause, ScheduleRemove,
+        ScheduleRunNow, ScheduleStop, ScheduleTask, Schedules,
     },
 };
 use athanor_ui::{
@@ -37,7 +38,8 @@ fn it_looks_as_it_should_in_both_themes_and_widths() {
         for (size, what) in [(WIDE, "wide"), ([1000.0, 640.0], "narrow"), ([700.0, 1000.0], "column")] {
             let mut screen = schedules(size, dark, |_| {});
             screen.show(&format!("schedules-{what}-{theme}"));
-            for label in ["3 schedules", "tumours@production", "well", "at work", "paused"] {
+            let model = if what == "column" { "0 3 * * *, tumours@production" } else { "tumours@production" };
+            for label in ["3 schedules", model, "well", "at work", "paused"] {
                 assert!(screen.has(label), "{what} {theme}: {label}");
             }
             screen.click("What wards-predicted.parquet did");
@@ -130,15 +132,79 @@ fn a_schedule_is_changed_paused_carried_out_and_removed() {
 #[test]
 fn what_is_at_work_tells_how_far_it_is_and_what_failed_tells_why() {
     let mut screen = schedules(WIDE, true, |_| {});
-    screen.fake.event(Event::ScheduleProgress { id: "5f02".to_owned(), n_rows: 131_072 });
+    assert!(screen.has("43 %, about 01:51 left") && screen.has("389,120 rows in 01:24"));
+    let far = ScheduleFar { since_millis: fake::NOW_MILLIS - 90_000, n_rows: 393_216, share: None, rest_millis: None };
+    screen.fake.event(Event::ScheduleProgress { id: "5f02".to_owned(), far });
     screen.settle();
-    assert!(screen.has("131,072 rows so far"));
+    assert!(screen.has("393,216 rows so far") && screen.has("for 01:30"), "what is told later counts");
     screen.click("What prices-predicted.parquet did");
     assert!(screen.has_text("there is no such file"));
     screen.fake.forget_sent();
     screen.fake.event(Event::SchedulesChanged {});
     screen.settle();
     assert!(screen.fake.sent().iter().any(|ask| matches!(ask, Request::ScheduleList(_))));
+}
+
+/// The sample's schedules with the second one as it is here.
+fn with_second(change: impl Fn(&mut ScheduleInfo) + 'static) -> impl FnOnce(&FakeHandle) {
+    move |fake: &FakeHandle| {
+        fake.on(move |ask| match ask {
+            Request::ScheduleList(_) => {
+                let mut items = fake::schedules();
+                items.get_mut(1).map(&change);
+                Some(Ok(Reply::ScheduleList(Box::new(Schedules { items }))))
+            }
+            _ => None,
+        });
+    }
+}
+
+#[test]
+fn what_is_at_work_is_stopped_and_goes_on_where_it_was() {
+    let mut screen = schedules(WIDE, true, |_| {});
+    assert!(!screen.has("Predict customers-predicted.parquet now"), "one button for both");
+    screen.click("Stop predicting customers-predicted.parquet");
+    assert!(sent(&screen, ScheduleStop { id: "5f02".to_owned() }));
+    assert!(screen.has("The prediction stops; the next one goes on with the rows that are done"));
+    undo(&mut screen);
+    assert!(sent(&screen, ScheduleRunNow { id: "5f02".to_owned() }));
+    // A prediction that is removed at work goes on: that is said before.
+    screen.click("Remove the schedule of customers-predicted.parquet");
+    assert!(screen.has_text("stop it first where it should not"));
+    screen.click("Keep");
+    screen.click("Remove the schedule of wards-predicted.parquet");
+    assert!(!screen.has_text("stop it first"));
+
+    let mut screen = schedules(WIDE, true, with_second(|item| item.runs[0].stopping = true));
+    assert!(screen.has("stopping"));
+    screen.fake.forget_sent();
+    screen.click("Stop predicting customers-predicted.parquet");
+    assert!(!sent(&screen, ScheduleStop { id: "5f02".to_owned() }), "once is enough");
+
+    for (dark, theme) in [(true, "dark"), (false, "light")] {
+        let stopped = with_second(|item| {
+            let run = &mut item.runs[0];
+            (run.stopped, run.n_rows, run.ended_millis) = (true, 393_216, Some(fake::NOW_MILLIS - 9_000));
+        });
+        let mut screen = schedules(WIDE, dark, stopped);
+        assert!(screen.has("stopped") && screen.has("stopped by you"), "{theme}");
+        assert!(screen.has("393,216 rows done, just now"), "{theme}");
+        assert!(screen.has("Predict customers-predicted.parquet now"));
+        screen.click("What customers-predicted.parquet did");
+        assert!(
+            screen.has_text("The last one was stopped by you, 393,216 rows done; the next one goes on behind these")
+        );
+        screen.show(&format!("schedules-stopped-{theme}"));
+    }
+    let refused = |fake: &FakeHandle| {
+        fake.on(|ask| match ask {
+            Request::ScheduleStop(_) => Some(Err(Failure::new(Code::Conflict, "the schedule 5f02 is not at work"))),
+            _ => None,
+        });
+    };
+    let mut screen = schedules(WIDE, true, refused);
+    screen.click("Stop predicting customers-predicted.parquet");
+    assert!(screen.has_text("The schedule 5f02 is not at work"));
 }
 
 #[test]

@@ -102,6 +102,7 @@ impl Request {
             | Self::ScheduleEdit(_)
             | Self::SchedulePause(_)
             | Self::ScheduleRunNow(_)
+            | Self::ScheduleStop(_)
             | Self::ScheduleRemove(_)
             | Self::MonitorConfigure(_)
             | Self::AlertAcknowledge(_)

@@ -10,6 +10,8 @@ mod access;
 mod client;
 mod data;
 mod deploy;
+mod endpoint;
+mod endpoint_options;
 mod flow;
 mod host;
 mod import;
@@ -23,8 +25,8 @@ mod runs;
 mod schedule;
 
 pub use self::{
-    client::*, data::*, deploy::*, flow::*, host::*, import::*, keys::*, models::*, monitor::*, registry::*, report::*,
-    rollout::*, runs::*, schedule::*,
+    client::*, data::*, deploy::*, endpoint::*, endpoint_options::*, flow::*, host::*, import::*, keys::*, models::*,
+    monitor::*, registry::*, report::*, rollout::*, runs::*, schedule::*,
 };
 
 use serde::{Deserialize, Serialize};
@@ -274,6 +276,8 @@ methods! {
     SchedulePause: SchedulePause => Done,
     /// Carries one out now.
     ScheduleRunNow: ScheduleRunNow => Done,
+    /// Stops the prediction that one is at.
+    ScheduleStop: ScheduleStop => Done,
     /// Removes one.
     ScheduleRemove: ScheduleRemove => Done,
     /// What one's last prediction did.
@@ -359,8 +363,8 @@ pub enum Event {
     ScheduleProgress {
         /// Which.
         id: String,
-        /// Rows that were predicted so far.
-        n_rows: u64,
+        /// How far it is.
+        far: ScheduleFar,
     },
     /// A period of a served version was judged.
     MonitorReported {

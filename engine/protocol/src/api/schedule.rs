@@ -31,10 +31,29 @@ pub struct ScheduleRun {
     pub ended_millis: Option<i64>,
     /// The version that predicted.
     pub version: Option<u32>,
-    /// Rows that were predicted.
+    /// Rows that were predicted; of one that was stopped, those with which the next one goes on.
     pub n_rows: u64,
     /// Why it failed.
     pub failure: Option<Failure>,
+    /// Whether somebody has asked for it to be stopped.
+    #[serde(default)]
+    pub stopping: bool,
+    /// Whether it ended because of that.
+    #[serde(default)]
+    pub stopped: bool,
+}
+
+/// How far a prediction by the clock is that is at work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScheduleFar {
+    /// Since when it is at work without a break, milliseconds since the Unix epoch.
+    pub since_millis: i64,
+    /// Rows that are predicted, with those of a broken run.
+    pub n_rows: u64,
+    /// How much of the table that is, from 0 to 1, where it is known.
+    pub share: Option<f64>,
+    /// How long it will take from now on, in milliseconds, where that can be said.
+    pub rest_millis: Option<i64>,
 }
 
 /// A schedule.
@@ -52,6 +71,9 @@ pub struct ScheduleInfo {
     pub asked: bool,
     /// What was done, newest first, at most 20.
     pub runs: Vec<ScheduleRun>,
+    /// How far the one is that is at work, in whatever process; `None` where none is, or nothing was told yet.
+    #[serde(default)]
+    pub far: Option<ScheduleFar>,
 }
 
 /// Asks for all schedules, in the order in which they were made.
@@ -93,6 +115,14 @@ pub struct SchedulePause {
 /// Carries one out now, whether it rests or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduleRunNow {
+    /// Which.
+    pub id: String,
+}
+
+/// Stops the prediction that one is at, in whatever process. The next one goes on with the rows that are done. `Conflict`
+/// where it is not at work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleStop {
     /// Which.
     pub id: String,
 }

@@ -221,7 +221,7 @@ impl Journal {
 
     /// Notes a part that is whole on the disk.
     pub(super) fn note(&mut self, record: PartRecord) -> Result<(), Failure> {
-        self.notes()?.add(&record)?;
+        self.notes()?.add(std::slice::from_ref(&record))?;
         self.noted(record);
         Ok(())
     }
@@ -251,8 +251,9 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    pub(super) fn add(&mut self, record: &PartRecord) -> Result<(), Failure> {
-        line(&mut self.file, record).map_err(failed(&self.folder))
+    /// Adds them all, in one way to the disk.
+    pub(super) fn add(&mut self, records: &[PartRecord]) -> Result<(), Failure> {
+        lines(&mut self.file, records).map_err(failed(&self.folder))
     }
 }
 
@@ -268,14 +269,30 @@ pub(super) fn types_before(to: &Path) -> Option<TableSchema> {
     Some(serde_json::from_slice::<Fingerprint>(&first).ok()?.types)
 }
 
+/// Rows of the parts that a broken run has noted, whatever job it was of.
+pub(super) fn kept_rows(to: &Path) -> u64 {
+    let Ok(file) = File::open(folder_of(to).join("journal")) else { return 0 };
+    let lines = BufReader::new(file.take(MAX_JOURNAL_BYTES)).split(b'\n').skip(1);
+    lines
+        .map_while(|line| serde_json::from_slice::<PartRecord>(&line.ok()?).ok())
+        .fold(0, |sum, record| sum.saturating_add(record.n_rows))
+}
+
 pub(super) fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Failure + use<> {
     let folder = folder.display().to_string();
     move |err| Failure::new(Code::from_io(&err), format!("cannot write {folder}: {err}")).on(folder.clone())
 }
 
 fn line(file: &mut File, value: &impl Serialize) -> std::io::Result<()> {
-    let mut bytes = serde_json::to_vec(value)?;
-    bytes.push(b'\n');
+    lines(file, std::slice::from_ref(value))
+}
+
+fn lines(file: &mut File, values: &[impl Serialize]) -> std::io::Result<()> {
+    let mut bytes = vec![];
+    for value in values {
+        serde_json::to_writer(&mut bytes, value)?;
+        bytes.push(b'\n');
+    }
     file.write_all(&bytes)?;
     file.sync_data()
 }

@@ -54,7 +54,21 @@ pub struct BatchJob<'a> {
     pub device: &'a str,
 }
 
-/// Predicts every row of a table and writes the predictions. `progress` is told how many rows are done.
+/// How far a batch prediction is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchProgress {
+    /// Rows that are predicted, with those of a broken run.
+    pub n_rows: u64,
+    /// How much of the table that is, from 0 to 1, where it is known: rows of a text table are not counted beforehand.
+    pub share: Option<f64>,
+}
+
+/// Rows that are kept beside an output whose prediction was broken off, and with which the same one goes on.
+pub fn kept_rows(to: &Path) -> u64 {
+    journal::kept_rows(to)
+}
+
+/// Predicts every row of a table and writes the predictions. `progress` is told how far it is.
 ///
 /// # Errors
 /// If the model or the table cannot be read, a column is missing or of another type, or the output cannot be written;
@@ -63,7 +77,7 @@ pub struct BatchJob<'a> {
 pub fn predict_table(
     job: &BatchJob<'_>,
     stop: &StopFlag,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(BatchProgress),
 ) -> Result<BatchReport, Failure> {
     let began = Instant::now();
     let format = output::format_of(job.to)?;
@@ -93,12 +107,12 @@ pub fn predict_table(
     let like = work.predicted(athanor_datasets::open(&source)?.head(0)?)?;
     let mut types = Types::FromSample;
     loop {
-        let mut blocks = work.blocks(&source, types)?;
+        let mut blocks = work.blocks(&source, types, stop)?;
         if types == Types::FromSample && journal::types_before(job.to).is_some_and(|before| before != *blocks.schema())
         {
             // A broken run may have found out already that the sample did not tell all.
             types = Types::Settled;
-            blocks = work.blocks(&source, types)?;
+            blocks = work.blocks(&source, types, stop)?;
         }
         let fingerprint = journal::Fingerprint::of(job, &source, state, blocks.schema());
         let mut journal = Journal::open(job.to, format, &fingerprint)?;
@@ -156,15 +170,20 @@ struct Work<'a> {
 struct Done {
     rows: Rows,
     n_rows: u64,
+    share: Option<f64>,
     /// What is told of its rows.
     record: PartRecord,
 }
 
 impl Work<'_> {
-    fn blocks(&self, source: &DataSource, types: Types) -> Result<Blocks, Failure> {
+    fn blocks(&self, source: &DataSource, types: Types, stop: &StopFlag) -> Result<Blocks, Failure> {
         let needed: BTreeSet<&str> =
             self.watch.columns().chain(self.replay.input().columns.iter().map(|column| column.name.as_str())).collect();
-        Ok(read_blocks(source, (!self.job.keep_input).then_some(&needed), types)?)
+        let columns = (!self.job.keep_input).then_some(&needed);
+        let blocks = read_blocks(source, columns, types, &|| stop.reason().is_some());
+        // Why it was stopped is known here alone.
+        check(stop)?;
+        Ok(blocks?)
     }
 
     /// Rows with their predictions, or these alone.
@@ -175,13 +194,14 @@ impl Work<'_> {
 
     /// A block's predictions; `None` where a value does not fit the types that the table has so far.
     fn block(&self, block: Block) -> Result<Option<Done>, Failure> {
+        let share = block.share();
         let Some(rows) = block.decode()? else { return Ok(None) };
         let n_rows = rows.n_rows() as u64;
         let mut record = PartRecord::default();
         self.watch.look(&rows, &mut record);
         // A block of blank lines has no rows to ask for.
         let rows = if n_rows == 0 { Frame::default() } else { self.predicted(rows)? };
-        Ok(Some(Done { rows: Rows::of(rows, self.format), n_rows, record }))
+        Ok(Some(Done { rows: Rows::of(rows, self.format), n_rows, share, record }))
     }
 
     /// Predicts what the journal lacks. `false` where a value does not fit the types that the table has so far.
@@ -191,21 +211,19 @@ impl Work<'_> {
         like: &Frame,
         journal: &mut Journal,
         stop: &StopFlag,
-        progress: &mut dyn FnMut(u64),
+        progress: &mut dyn FnMut(BatchProgress),
     ) -> Result<bool, Failure> {
         let mut output = Output::open(journal, like)?;
         let mut part = PartRecord::default();
         let mut n_rows = journal.n_rows();
         for _ in 0..journal.n_blocks() {
             // The same file in the same blocks.
+            check(stop)?;
             blocks.next().transpose()?;
         }
         let fits = threads::in_order(
             || {
-                if let Some(reason) = stop.reason() {
-                    let hint = "ask for the same again: it goes on behind the rows that are done";
-                    return Err(Failure::new(Code::Cancelled, reason).hint(hint));
-                }
+                check(stop)?;
                 Ok(blocks.next().transpose()?)
             },
             |block| self.block(block),
@@ -221,7 +239,7 @@ impl Work<'_> {
                 if part.n_rows >= PART_ROWS {
                     output.end_part(journal, std::mem::take(&mut part))?;
                 }
-                progress(n_rows);
+                progress(BatchProgress { n_rows, share: done.share });
                 Ok(true)
             },
         )?;
@@ -239,6 +257,12 @@ impl Work<'_> {
         self.n_rows = n_rows;
         Ok(true)
     }
+}
+
+/// Fails once somebody has asked for an end.
+fn check(stop: &StopFlag) -> Result<(), Failure> {
+    let Some(reason) = stop.reason() else { return Ok(()) };
+    Err(Failure::new(Code::Cancelled, reason).hint("ask for the same again: it goes on behind the rows that are done"))
 }
 
 /// Predictions as columns: `label` and one `probability_<class>` for each class, or `value`. A name that the input has

@@ -157,9 +157,12 @@ impl Noting {
         let path = journal.whole();
         let (parts, records) = sync_channel::<PartRecord>(MAX_WAITING);
         let work = move || {
-            for record in records {
+            while let Ok(record) = records.recv() {
+                // What waits is in the file already: one way to the disk is enough for all of it, also at the end, for
+                // which somebody waits.
+                let ready: Vec<PartRecord> = std::iter::once(record).chain(records.try_iter()).collect();
                 file.sync_data().map_err(failed(&path))?;
-                notes.add(&record)?;
+                notes.add(&ready)?;
             }
             Ok(())
         };

@@ -15,8 +15,8 @@ use std::{
 use athanor_protocol::{
     Code, Failure,
     api::{
-        AuditList, AuditPage, Done, Hello, HelloAnswer, Pick, Picked, RecentWorkspace, Settings, SettingsGet,
-        SettingsSet, TlsChoice, WorkspaceForget, WorkspaceInfo,
+        AuditList, AuditPage, Done, EndpointProblem, Hello, HelloAnswer, Pick, Picked, ProblemKind, RecentWorkspace,
+        Settings, SettingsGet, SettingsSet, WorkspaceForget, WorkspaceInfo,
     },
 };
 use athanor_store::PageRequest;
@@ -43,8 +43,6 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 const MAX_RECENT: usize = 20;
 /// Most bytes that the user interface may remember for itself.
 const MAX_MEMORY_BYTES: usize = 256 << 10;
-/// Longest path in the settings.
-const MAX_PATH_BYTES: usize = 4_096;
 /// Lines of the audit log on a page.
 const AUDIT_PAGE: u32 = 100;
 
@@ -209,10 +207,10 @@ pub(super) fn settings_set(desk: &Arc<Desk>, ask: SettingsSet) -> Result<Setting
         let message = format!("{} threads are too many for {n_processors} processors", settings.threads);
         return Err(Failure::new(Code::InvalidArgument, message).on("threads").hint(format!("{most} are the most")));
     }
-    if let TlsChoice::Files { certificate, key } = &settings.endpoint_options.tls
-        && certificate.len().max(key.len()) > MAX_PATH_BYTES
-    {
-        return Err(Failure::new(Code::InvalidArgument, "this is no file's path").on("endpoint_options"));
+    // What may hold a secret is not written down, and what has no bound is not either.
+    let not_kept = |problem: &EndpointProblem| problem.kind == ProblemKind::NotKept;
+    if let Some(problem) = settings.endpoint_options.problems().into_iter().find(not_kept) {
+        return Err(problem.into());
     }
     if settings.device.len() > 64 {
         return Err(Failure::new(Code::InvalidArgument, "this is no device's name").on("device"));
@@ -246,7 +244,7 @@ pub(super) fn audit_list(desk: &Arc<Desk>, ask: AuditList) -> Result<AuditPage, 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use athanor_protocol::api::ThemeChoice;
+    use athanor_protocol::api::{EndpointOptions, ThemeChoice, TokenChoice};
 
     use super::*;
     use crate::desk::test_desk::{TestDesk, ask};
@@ -284,6 +282,10 @@ mod tests {
         assert_eq!(refused(Settings { threads: 1_000_000, ..base() }), Err("threads".to_owned()));
         let memory = [("x".to_owned(), "y".repeat(MAX_MEMORY_BYTES))].into();
         assert_eq!(refused(Settings { memory, ..base() }), Err("memory".to_owned()));
+        let tokens = TokenChoice { keys: "https://me:secret@id.example/keys".to_owned(), ..TokenChoice::default() };
+        let endpoint_options = EndpointOptions { tokens: Some(tokens), ..EndpointOptions::default() };
+        assert_eq!(refused(Settings { endpoint_options, ..base() }), Err("endpoint.tokens.keys".to_owned()));
+        assert!(!test.config().join(SETTINGS).exists(), "nothing of it was written");
         assert_eq!(ask(&test.desk, SettingsGet {}).unwrap(), base());
         assert_eq!(refused(Settings { scale: f32::NAN, ..base() }).map(|settings| settings.scale), Ok(1.0));
     }

@@ -6,6 +6,7 @@ mod form;
 mod keys;
 mod load;
 mod monitoring;
+mod options;
 mod rollouts;
 mod schedules;
 mod serving;
@@ -21,8 +22,8 @@ use egui::Ui;
 
 pub(in crate::pages) use self::schedules::notes_ui;
 use self::{
-    form::Form, keys::Keys, load::Load, monitoring::Monitoring, rollouts::Rollouts, schedules::Schedules,
-    snippets::Language,
+    form::Form, keys::Keys, load::Load, monitoring::Monitoring, options::Options, rollouts::Rollouts,
+    schedules::Schedules, snippets::Language,
 };
 use super::{Command, Cx, Go, Page};
 use crate::{
@@ -74,6 +75,7 @@ pub struct EndpointsPage {
     status: Remote<EndpointGet>,
     tab: Tab,
     turn: Option<Turn>,
+    options: Options,
     load: Load,
     rollouts: Rollouts,
     monitoring: Monitoring,
@@ -105,9 +107,15 @@ impl EndpointsPage {
     }
 
     fn start(&mut self, cx: &mut Cx<'_>) {
-        if self.turn.is_none() && cx.desk.may_change() {
-            self.turn = Some(Turn::Start(cx.desk.ask(serving::start(cx.desk.settings()))));
+        if self.turn.is_some() || !cx.desk.may_change() {
+            return;
         }
+        if let Some(problem) = self.options.check(cx.desk) {
+            self.tab = Tab::Serve;
+            cx.toasts.failure(&problem.into());
+            return;
+        }
+        self.turn = Some(Turn::Start(cx.desk.ask(serving::start(cx.desk.settings()))));
     }
 
     fn stop(&mut self, cx: &mut Cx<'_>) {
@@ -128,6 +136,7 @@ impl EndpointsPage {
                 Ok(status) => {
                     let (started, stopped) = (serving::start(cx.desk.settings()).into(), EndpointStop {}.into());
                     if start {
+                        self.options.done();
                         cx.undo.push("Start the endpoint", vec![stopped], vec![started]);
                         let url = status.url.clone().unwrap_or_default();
                         cx.toasts.ok(format!("The endpoint answers at {url}"));
@@ -139,6 +148,9 @@ impl EndpointsPage {
                 }
                 Err(failure) => {
                     cx.toasts.failure(&failure);
+                    if start && self.options.refuse(&failure) {
+                        self.tab = Tab::Serve;
+                    }
                     self.status.invalidate();
                 }
             }
@@ -371,7 +383,7 @@ impl Page for EndpointsPage {
             Event::AlertChanged { alert } => self.monitoring.changed(alert, cx),
             Event::MonitorReported { model } => self.monitoring.reported(model),
             Event::SchedulesChanged {} => self.schedules.invalidate(),
-            Event::ScheduleProgress { id, n_rows } => self.schedules.progress(id, *n_rows),
+            Event::ScheduleProgress { id, far } => self.schedules.progress(id, far),
             Event::KeysChanged {} => self.keys.invalidate(),
             Event::Lagged {} => {
                 self.status.invalidate();

@@ -1,6 +1,6 @@
-//! Where the endpoint answers and how it is protected; before it runs, what it is to have.
+//! Where the endpoint answers and how it is protected.
 
-use athanor_protocol::api::{EndpointOptions, EndpointStart, EndpointStatus, Settings, TlsChoice, TlsStatus};
+use athanor_protocol::api::{EndpointStart, EndpointStatus, Settings, TlsStatus};
 use egui::{RichText, Ui};
 
 use super::{EndpointsPage, Turn, rollouts::Rollouts};
@@ -68,7 +68,7 @@ impl EndpointsPage {
                         "Started, it answers programs on this machine {place} with the versions that are in production."
                     );
                     widgets::muted(ui, &text);
-                    options_ui(ui, cx);
+                    self.options.ui(ui, cx);
                 }
             }
             go = models_ui(ui, cx, status, &self.rollouts);
@@ -148,70 +148,6 @@ fn security_ui(ui: &mut Ui, cx: &mut Cx<'_>, status: &EndpointStatus) {
         widgets::tight_wrapped(ui, |ui| {
             widgets::small_pill(ui, cx.theme.ok, "JWT");
             widgets::muted(ui, &format!("tokens of {issuer} are taken in the place of keys"));
-        });
-    }
-}
-
-/// The ways to a certificate, as they are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Off,
-    Generated,
-    Files,
-}
-
-fn options_ui(ui: &mut Ui, cx: &mut Cx<'_>) {
-    let before = &cx.desk.settings().endpoint_options;
-    let mut options = before.clone();
-    ui.add_space(size::TINY_GAP);
-    ui.add_enabled_ui(cx.desk.may_change(), |ui| {
-        ui.horizontal(|ui| {
-            ui.set_min_height(size::CONTROL);
-            let mut has_grpc = options.grpc_port.is_some();
-            let help = "Open Inference Protocol over HTTP/2, for programs that ask often";
-            if widgets::switch(ui, &mut has_grpc, "gRPC too").on_hover_text(help).changed() {
-                options.grpc_port = has_grpc.then_some(0);
-            }
-            if let Some(port) = &mut options.grpc_port {
-                widgets::muted(ui, "on port");
-                let mut number = f64::from(*port);
-                let field = widgets::number_field(ui, "Port for gRPC", &mut number, 0.0..=65535.0, "");
-                if field.on_hover_text("0 takes one that is free").changed() {
-                    *port = number.round() as u16;
-                }
-            }
-        });
-        ui.horizontal_wrapped(|ui| {
-            widgets::muted(ui, "TLS");
-            let mut way = match options.tls {
-                TlsChoice::Off => Way::Off,
-                TlsChoice::Generated => Way::Generated,
-                TlsChoice::Files { .. } => Way::Files,
-            };
-            let ways = [(Way::Off, "Off"), (Way::Generated, "Made here"), (Way::Files, "From files")];
-            if widgets::segments(ui, &mut way, &ways) {
-                options.tls = match way {
-                    Way::Off => TlsChoice::Off,
-                    Way::Generated => TlsChoice::Generated,
-                    Way::Files => TlsChoice::Files { certificate: String::new(), key: String::new() },
-                };
-            }
-            let words = match way {
-                Way::Off => "enough for programs on this machine",
-                Way::Generated => "a certificate signed by itself: clients are told to trust its file",
-                Way::Files => "read again when the files change",
-            };
-            widgets::muted(ui, words);
-        });
-        if let TlsChoice::Files { certificate, key } = &mut options.tls {
-            widgets::text_field(ui, "Certificate file (PEM)", certificate, "/etc/athanor/endpoint.crt");
-            widgets::text_field(ui, "Private key file (PEM)", key, "/etc/athanor/endpoint.key");
-        }
-    });
-    if options != *before {
-        cx.desk.change_settings(|settings: &mut Settings| {
-            let kept: &mut EndpointOptions = &mut settings.endpoint_options;
-            *kept = options;
         });
     }
 }

@@ -2,17 +2,18 @@
 
 mod form;
 mod report;
+mod row;
 
 use std::collections::BTreeMap;
 
 use athanor_protocol::{
     Failure,
     api::{
-        Done, ScheduleAdd, ScheduleInfo, ScheduleList, SchedulePause, ScheduleRemove, ScheduleReport, ScheduleRun,
-        ScheduleRunNow,
+        Done, ScheduleAdd, ScheduleFar, ScheduleInfo, ScheduleList, SchedulePause, ScheduleRemove, ScheduleReport,
+        ScheduleRunNow, ScheduleStop,
     },
 };
-use egui::{RichText, Ui};
+use egui::Ui;
 
 use self::form::Form;
 pub(in crate::pages) use self::report::notes_ui;
@@ -21,15 +22,15 @@ use crate::{
     format,
     icons::ph,
     pages::{Cx, Go, Route},
-    theme::{Theme, font_size, size},
-    toasts::Tone,
-    widgets::{self, Col, Confirm},
+    theme::size,
+    widgets::{self, Confirm},
 };
 
 /// A request whose answer is awaited.
 enum Sent {
     Pause(Ticket<SchedulePause>, SchedulePause),
     Run(Ticket<ScheduleRunNow>),
+    Stop(Ticket<ScheduleStop>, String),
     Remove(Ticket<ScheduleRemove>, Box<ScheduleInfo>),
 }
 
@@ -37,6 +38,7 @@ enum Sent {
 enum Act {
     Pause(String, bool),
     Run(String),
+    Stop(String),
     Edit(Box<ScheduleInfo>),
     Remove(Box<ScheduleInfo>),
     Open(Option<String>),
@@ -47,34 +49,13 @@ enum Act {
 pub(super) struct Schedules {
     list: Remote<ScheduleList>,
     report: Remote<ScheduleReport>,
-    /// Rows that are predicted so far, of those at work.
-    far: BTreeMap<String, u64>,
+    /// How far those at work are, as it was told last.
+    far: BTreeMap<String, ScheduleFar>,
     /// The schedule whose executions are shown.
     open: Option<String>,
     form: Option<Form>,
     removing: Confirm<Box<ScheduleInfo>>,
     sent: Vec<Sent>,
-}
-
-/// How a schedule is now: a word and its colour.
-fn state(theme: &Theme, item: &ScheduleInfo) -> (&'static str, egui::Color32) {
-    match item.runs.first() {
-        Some(run) if run.ended_millis.is_none() => ("at work", theme.accent),
-        _ if item.asked => ("about to begin", theme.accent),
-        _ if item.paused => ("paused", theme.muted),
-        Some(run) if run.failure.is_some() => ("failed", theme.bad),
-        Some(_) => ("well", theme.ok),
-        None => ("waits", theme.muted),
-    }
-}
-
-/// What came of an execution.
-fn outcome(run: &ScheduleRun) -> String {
-    match (&run.failure, run.ended_millis) {
-        (Some(failure), _) => widgets::sentence(&failure.message),
-        (None, None) => "at work, or broken off and to go on".to_owned(),
-        (None, Some(_)) => format::plural(run.n_rows, "row"),
-    }
 }
 
 /// A moment to the minute.
@@ -96,8 +77,8 @@ impl Schedules {
     }
 
     /// A prediction goes on.
-    pub(super) fn progress(&mut self, id: &str, n_rows: u64) {
-        self.far.insert(id.to_owned(), n_rows);
+    pub(super) fn progress(&mut self, id: &str, far: &ScheduleFar) {
+        self.far.insert(id.to_owned(), far.clone());
     }
 
     pub(super) fn ask_new(&mut self) {
@@ -128,6 +109,13 @@ impl Schedules {
                     .desk
                     .take(*ticket)
                     .map(|result| result.map(|Done {}| cx.toasts.ok("The prediction begins within a second"))),
+                Sent::Stop(ticket, id) => cx.desk.take(*ticket).map(|result| {
+                    result.map(|Done {}| {
+                        let (again, stop) = (ScheduleRunNow { id: id.clone() }, ScheduleStop { id: id.clone() });
+                        cx.undo.push("Stop the prediction", vec![again.into()], vec![stop.into()]);
+                        cx.toasts.undoable("The prediction stops; the next one goes on with the rows that are done");
+                    })
+                }),
                 Sent::Remove(ticket, info) => cx.desk.take(*ticket).map(|result| {
                     result.map(|Done {}| {
                         // What it has done is forgotten; what it does comes back.
@@ -174,6 +162,9 @@ impl Schedules {
                 self.sent.push(Sent::Pause(cx.desk.ask(ask.clone()), ask));
             }
             Some(Act::Run(id)) => self.sent.push(Sent::Run(cx.desk.ask(ScheduleRunNow { id }))),
+            Some(Act::Stop(id)) => {
+                self.sent.push(Sent::Stop(cx.desk.ask(ScheduleStop { id: id.clone() }), id));
+            }
             Some(Act::Edit(info)) => self.form = Some(Form::of(&info)),
             Some(Act::Remove(info)) => self.removing.ask(info, ""),
             Some(Act::Open(id)) => self.open = id,
@@ -204,40 +195,15 @@ impl Schedules {
             }
             return None;
         }
-        let wide = ui.available_width() > 940.0;
-        let mut columns = vec![Col::fixed("When (UTC)", 124.0), Col::wide("Model"), Col::wide("From, to")];
-        if wide {
-            columns.push(Col::fixed("Next", 120.0));
-        }
-        columns.extend([
-            Col::wide("Last"),
-            Col::fixed("State", 100.0),
-            Col { title: "", width: Some(168.0), right: true },
-        ]);
+        let (cells, columns): (Vec<_>, Vec<_>) = row::columns(ui.available_width()).into_iter().unzip();
         widgets::lines_header(ui, &columns);
-        let now = cx.desk.now_millis();
         let mut act = None;
         for item in &list.items {
             let is_open = self.open.as_ref() == Some(&item.id);
-            widgets::line_row(ui, &columns, 42.0, |ui, at| match if at >= 3 && !wide { at + 1 } else { at } {
-                0 => widgets::cell_mono(ui, &item.task.cron.to_string()),
-                1 => widgets::cell_text(ui, &item.task.model),
-                2 => two(ui, file_name(&item.task.table), file_name(&item.task.output), || {
-                    format!("{}\n→ {}", item.task.table, item.task.output)
-                }),
-                3 => {
-                    let next = item.next_millis.map_or_else(|| "–".to_owned(), minute);
-                    widgets::muted(ui, &next);
-                }
-                4 => last_ui(ui, item, now, self.far.get(&item.id).copied()),
-                5 => {
-                    let (word, color) = state(cx.theme, item);
-                    let pill = widgets::small_pill(ui, color, word);
-                    if let Some(next) = item.next_millis {
-                        pill.on_hover_text(format!("Due next at {} UTC", minute(next)));
-                    }
-                }
-                _ => act = act.take().or(buttons_ui(ui, cx, item, is_open)),
+            let seen = row::Seen::of(item, self.far.get(&item.id));
+            widgets::line_row(ui, &columns, seen.height(), |ui, at| {
+                let asked = cells.get(at).and_then(|cell| seen.cell_ui(ui, cx, *cell, is_open));
+                act = act.take().or(asked);
             });
         }
         act
@@ -262,8 +228,12 @@ impl Schedules {
 
     /// What is open over the page.
     pub(super) fn dialogs_ui(&mut self, ui: &Ui, cx: &mut Cx<'_>) {
-        let text = "It is not carried out any more, and what it has done is forgotten. Files that it wrote stay.";
-        if let Some(info) = self.removing.ui(ui, "Remove this schedule?", text, "Remove") {
+        let mut text =
+            "It is not carried out any more, and what it has done is forgotten. Files that it wrote stay.".to_owned();
+        if self.removing.thing().is_some_and(|info| row::is_begun(info)) {
+            text += " The prediction that is at work goes on to its end: stop it first where it should not.";
+        }
+        if let Some(info) = self.removing.ui(ui, "Remove this schedule?", &text, "Remove") {
             let ticket = cx.desk.ask(ScheduleRemove { id: info.id.clone() });
             self.sent.push(Sent::Remove(ticket, info));
         }
@@ -272,69 +242,5 @@ impl Schedules {
         {
             self.form = Some(form);
         }
-    }
-}
-
-/// Two short lines in a cell.
-fn two(ui: &mut Ui, first: &str, second: &str, help: impl FnOnce() -> String) {
-    let theme = Theme::of(ui);
-    ui.vertical(|ui| {
-        ui.spacing_mut().item_spacing.y = 1.0;
-        ui.add_space(4.0);
-        let help = help();
-        ui.add(egui::Label::new(RichText::new(first).color(theme.text)).truncate()).on_hover_text(&help);
-        let second = RichText::new(second).size(font_size::LABEL).color(theme.muted);
-        ui.add(egui::Label::new(second).truncate()).on_hover_text(&help);
-    });
-}
-
-fn last_ui(ui: &mut Ui, item: &ScheduleInfo, now: i64, far: Option<u64>) {
-    let Some(run) = item.runs.first() else {
-        widgets::muted(ui, "not yet");
-        return;
-    };
-    let what = match far.filter(|_| run.ended_millis.is_none()) {
-        Some(n_rows) => format!("{} so far", format::plural(n_rows, "row")),
-        None => outcome(run),
-    };
-    let version = run.version.map(|version| format!(", version {version}")).unwrap_or_default();
-    let when = format::ago(run.ended_millis.unwrap_or(run.began_millis), now);
-    let help = what.clone();
-    two(ui, &what, &format!("{when}{version}"), || help);
-}
-
-fn buttons_ui(ui: &mut Ui, cx: &Cx<'_>, item: &ScheduleInfo, is_open: bool) -> Option<Act> {
-    let mut act = None;
-    let name = file_name(&item.task.output);
-    if cx.desk.may_change() {
-        if widgets::icon_button(ui, ph::TRASH, &format!("Remove the schedule of {name}")).clicked() {
-            act = Some(Act::Remove(Box::new(item.clone())));
-        }
-        if widgets::icon_button(ui, ph::PENCIL_SIMPLE, &format!("Change the schedule of {name}")).clicked() {
-            act = Some(Act::Edit(Box::new(item.clone())));
-        }
-        let (icon, verb) = if item.paused { (ph::PLAY_PAUSE, "Go on with") } else { (ph::PAUSE, "Pause") };
-        if widgets::icon_button(ui, icon, &format!("{verb} the schedule of {name}")).clicked() {
-            act = Some(Act::Pause(item.id.clone(), !item.paused));
-        }
-        let busy = item.asked || item.runs.first().is_some_and(|run| run.ended_millis.is_none());
-        ui.add_enabled_ui(!busy, |ui| {
-            if widgets::icon_button(ui, ph::PLAY, &format!("Predict {name} now")).clicked() {
-                act = Some(Act::Run(item.id.clone()));
-            }
-        });
-    }
-    if !item.runs.is_empty() && widgets::toggle_icon(ui, ph::LIST, &format!("What {name} did"), is_open).clicked() {
-        act = Some(Act::Open((!is_open).then(|| item.id.clone())));
-    }
-    act
-}
-
-/// What a note of a failure is in colour.
-const fn tone(run: &ScheduleRun) -> Tone {
-    match (&run.failure, run.ended_millis) {
-        (Some(_), _) => Tone::Bad,
-        (None, None) => Tone::Info,
-        (None, Some(_)) => Tone::Ok,
     }
 }

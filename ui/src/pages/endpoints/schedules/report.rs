@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use athanor_protocol::api::{PredictAnswer, ScheduleInfo, ScheduleReport};
 use egui::{RichText, Ui};
 
-use super::{minute, outcome, tone};
+use super::{
+    minute,
+    row::{outcome, tone},
+};
 use crate::{
     desk::Remote,
     format,
@@ -21,6 +24,10 @@ const MOST_NAMED: usize = 12;
 
 /// Draws it; true for "Close".
 pub(super) fn ui(ui: &mut Ui, cx: &mut Cx<'_>, item: &ScheduleInfo, report: &mut Remote<ScheduleReport>) -> bool {
+    if let Some(run) = item.runs.first().filter(|run| run.stopped) {
+        let what = widgets::sentence(&format!("the last one was {}; the next one goes on behind these", outcome(run)));
+        widgets::note(ui, Tone::Warn, &what);
+    }
     if let Some(failure) = report.error() {
         if widgets::failure(ui, failure) {
             report.invalidate();
