@@ -74,6 +74,41 @@ pub(super) fn is_there(graph: &mut Graph, tensor: &str) -> Name {
     graph.op("LessOrEqual", &[tensor, &infinity])
 }
 
+/// Which way halves are rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Halves {
+    ToEven,
+    AwayFromZero,
+}
+
+/// Rounds to whole numbers. ONNX has an operator for halves to even, which runtimes lack for 64-bit floats.
+pub(super) fn rounded(graph: &mut Graph, tensor: &str, halves: Halves) -> Name {
+    let [zero, half, one] = [0.0, 0.5, 1.0].map(|value| graph.number(value));
+    // Above zero a number is its floor and the rest exactly.
+    let size = graph.op("Abs", &[tensor]);
+    let floor = graph.op("Floor", &[&size]);
+    let rest = graph.op("Sub", &[&size, &floor]);
+    let is_more = graph.op("Greater", &[&rest, &half]);
+    let is_half = graph.op("Equal", &[&rest, &half]);
+    let is_half_up = match halves {
+        Halves::AwayFromZero => is_half,
+        Halves::ToEven => {
+            let halved = graph.op("Mul", &[&floor, &half]);
+            let floor_of_it = graph.op("Floor", &[&halved]);
+            let is_odd = graph.op("Greater", &[&halved, &floor_of_it]);
+            graph.op("And", &[&is_half, &is_odd])
+        }
+    };
+    let is_up = graph.op("Or", &[&is_more, &is_half_up]);
+    let next = graph.op("Add", &[&floor, &one]);
+    let size = graph.op("Where", &[&is_up, &next, &floor]);
+    let opposite = graph.op("Neg", &[&size]);
+    let is_negative = graph.op("Less", &[tensor, &zero]);
+    let found = graph.op("Where", &[&is_negative, &opposite, &size]);
+    let is_whole = graph.op("Equal", &[&rest, &zero]);
+    graph.op("Where", &[&is_whole, tensor, &found])
+}
+
 /// Where a condition holds the number stays, elsewhere it is missing.
 fn only_where(graph: &mut Graph, condition: &str, tensor: &str) -> Name {
     let missing = graph.number(f64::NAN);
@@ -172,7 +207,7 @@ impl Value {
                 let seconds = graph.op("Where", &[&there, tensor, &nothing]);
                 let per_second = graph.number(MICROS);
                 let micros = graph.op("Mul", &[&seconds, &per_second]);
-                let micros = graph.op("Round", &[&micros]);
+                let micros = rounded(graph, &micros, Halves::AwayFromZero);
                 let micros = graph.cast(&micros, elem::INT64);
                 let missing = graph.i64s(&[1, 1], &[MISSING_MOMENT]);
                 let tensor = graph.op("Where", &[&there, &micros, &missing]);
@@ -187,10 +222,12 @@ impl Value {
             }
             (Self::Moment { tensor, .. }, DataType::Date) => {
                 let day = graph.i64s(&[1, 1], &[MICROS_PER_DAY]);
-                let rest = graph.with("Mod", &[tensor, &day], vec![int("fmod", 0)]);
-                let floor = graph.op("Sub", &[tensor, &rest]);
-                let missing = graph.i64s(&[1, 1], &[MISSING_MOMENT]);
+                let [missing, nothing] = [MISSING_MOMENT, 0].map(|value| graph.i64s(&[1, 1], &[value]));
                 let is_missing = graph.op("Equal", &[tensor, &missing]);
+                // Nothing can be taken from the least number.
+                let micros = graph.op("Where", &[&is_missing, &nothing, tensor]);
+                let rest = graph.with("Mod", &[&micros, &day], vec![int("fmod", 0)]);
+                let floor = graph.op("Sub", &[&micros, &rest]);
                 Some(Self::Moment { tensor: graph.op("Where", &[&is_missing, &missing, &floor]), dtype: to })
             }
             _ => None,

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt};
 
 use athanor_protocol::{
     columns::{Column, ColumnData, Frame},
-    recipe::FittedRecipe,
+    recipe::{FittedRecipe, FittedStep},
     signature::InputColumn,
 };
 use prost::Message;
@@ -52,8 +52,8 @@ enum Comparison {
     Texts(Vec<String>, bool),
 }
 
-/// Writes the graph of a recipe, runs it on raw rows and compares every column with `prepared`, which the package made
-/// of the same rows. A number may be off by the share `tolerance` of it. `inputs` are the raw columns of a signature.
+/// Writes the graph of a recipe, runs it on raw rows and compares every column that a step made or changed with
+/// `prepared`, which the package made of the same rows. A number may be off by the share `tolerance` of it. `inputs` are the raw columns of a signature.
 ///
 /// # Errors
 /// [`LearnError::Unsupported`] naming the step that ONNX cannot express; an error if the runtime cannot run the graph, or
@@ -67,9 +67,19 @@ pub fn recipe_differences(
 ) -> Result<Vec<Difference>, LearnError> {
     let mut graph = Graph::new(inputs.iter().map(|input| input.name.as_str()));
     let columns = recipe::replayed(&mut graph, recipe, inputs, &mut Vec::new())?;
+    let made: BTreeSet<&str> = recipe
+        .steps
+        .iter()
+        .flat_map(|step| match step {
+            FittedStep::Select { .. } => Vec::new(),
+            FittedStep::Cast { columns, .. } => columns.iter().map(String::as_str).collect(),
+            FittedStep::Fill { values } => values.iter().map(|(column, _)| column.as_str()).collect(),
+            FittedStep::Derive { column, .. } => vec![column.as_str()],
+        })
+        .collect();
     let mut outputs = Vec::new();
     let mut compared: Vec<(&Column, Comparison)> = Vec::new();
-    for column in prepared.columns() {
+    for column in prepared.columns().iter().filter(|column| made.contains(&*column.name)) {
         let Some((_, value)) = columns.iter().find(|(name, _)| **name == *column.name) else { continue };
         let (tensor, elem_type, comparison) = match value {
             Value::Number { tensor, .. } => (tensor.clone(), elem::DOUBLE, Comparison::Numbers),

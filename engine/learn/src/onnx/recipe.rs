@@ -13,6 +13,9 @@ use super::{
 };
 use crate::LearnError;
 
+/// Most nodes of a preparation.
+const MAX_NODES: usize = 200_000;
+
 /// Named columns in their order.
 pub(super) type Columns = Vec<(String, Value)>;
 
@@ -81,6 +84,14 @@ pub(super) fn apply(
                 match columns.iter_mut().find(|(name, _)| name == column) {
                     Some((_, old)) => *old = value,
                     None => columns.push((column.clone(), value)),
+                }
+                if graph.nodes.len() > MAX_NODES {
+                    return Err(unsupported(
+                        format!(
+                            "with the step 'derive' of column {column:?} the graph has more than {MAX_NODES} nodes"
+                        ),
+                        "compute the column before the table is read",
+                    ));
                 }
             }
         }

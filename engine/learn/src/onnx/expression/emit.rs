@@ -6,10 +6,10 @@ use athanor_protocol::table::DataType;
 
 use super::{
     operand::{Int, Kind, MAX_EXACT, Moment, Number, Operand, Truth},
-    syntax::{Expr, Is, Type},
+    syntax::{Binary, Expr, Is, Type},
 };
 use crate::onnx::{
-    columns::{MISSING_MOMENT, Value, is_there},
+    columns::{Halves, MISSING_MOMENT, Value, is_there, rounded},
     graph::{Graph, Name, int},
     proto::elem,
     recipe::Columns,
@@ -120,6 +120,10 @@ impl<'a> Emitter<'a> {
     /// Whether numbers are numbers, infinities too: `bool` of the tensor's shape.
     pub(super) fn is_number(&mut self, tensor: &str) -> Name {
         self.node(&[tensor], |graph| is_there(graph, tensor))
+    }
+
+    pub(super) fn rounded_to_even(&mut self, tensor: &str) -> Name {
+        self.node(&[tensor], |graph| rounded(graph, tensor, Halves::ToEven))
     }
 
     /// Where a column's numbers are missing.
@@ -247,11 +251,14 @@ impl<'a> Emitter<'a> {
                 Truth { tensor, missing: None }
             }
             // A missing value stays one here, where other databases answer false.
-            Is::True => self.to_truth(operand)?,
-            Is::False => {
-                let truth = self.to_truth(operand)?;
-                self.negated_truth(&truth)
-            }
+            Is::True | Is::False => match operand {
+                Operand::Truth(truth) if what == Is::True => truth,
+                Operand::Truth(truth) => self.negated_truth(&truth),
+                operand => {
+                    let wanted = Truth { tensor: self.truth(what == Is::True), missing: None };
+                    self.compared(Binary::Eq, &operand, &Operand::Truth(wanted))?
+                }
+            },
         };
         Ok(Operand::Truth(if negated { self.negated_truth(&truth) } else { truth }))
     }

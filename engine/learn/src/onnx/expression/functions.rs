@@ -114,7 +114,13 @@ impl Emitter<'_> {
         match function {
             "ABS" => {
                 let kind = match number.kind {
-                    Kind::Int(int) => Kind::Int(int.product(Int::literal(-1))?.either(int)),
+                    Kind::Int(int) => {
+                        let (negative, wraps) = int.product(Int::literal(-1))?;
+                        if wraps {
+                            return Err("ABS of the least number of a narrow type; write CAST(x AS BIGINT)".to_owned());
+                        }
+                        Kind::Int(negative.either(int))
+                    }
                     kind => kind,
                 };
                 let tensor = self.op("Abs", &[&number.tensor]);
@@ -199,7 +205,7 @@ impl Emitter<'_> {
             return Ok(Number { literal: None, ..number });
         }
         let round = |emitter: &mut Self, tensor: &str| {
-            if to_even { emitter.op("Round", &[tensor]) } else { emitter.cut(tensor) }
+            if to_even { emitter.rounded_to_even(tensor) } else { emitter.cut(tensor) }
         };
         if digits == 0 {
             let tensor = round(self, &number.tensor);

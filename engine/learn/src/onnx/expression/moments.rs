@@ -8,7 +8,7 @@ use super::{
 };
 
 const DAY: i64 = 86_400_000_000;
-/// The years that the tables' crate knows the parts of; those of other dates are missing.
+/// The years that the calendar of the tables' crate has.
 const YEARS: [i64; 2] = [-262_143, 262_142];
 
 /// Reads `2024-01-31` or `2024-01-31 10:30:00.5` as microseconds since the Unix epoch, as a literal of the type.
@@ -83,17 +83,21 @@ impl Emitter<'_> {
         if op == "Mod" { self.modulo(left, &right) } else { self.op(op, &[left, &right]) }
     }
 
-    /// Divided and rounded down.
+    /// Divided and rounded down; nothing overflows on the way.
     fn floor_div(&mut self, left: &str, right: i64) -> String {
+        let zero = self.whole(0);
+        let cut = self.with_whole("Div", left, right);
         let rest = self.with_whole("Mod", left, right);
-        let whole = self.op("Sub", &[left, &rest]);
-        self.with_whole("Div", &whole, right)
+        let is_negative = self.op("Less", &[left, &zero]);
+        let has_rest = self.op("Greater", &[&rest, &zero]);
+        let was_cut_up = self.and(&is_negative, &has_rest);
+        let below = self.with_whole("Sub", &cut, 1);
+        self.op("Where", &[&was_cut_up, &below, &cut])
     }
 
     /// A part of a date, as `EXTRACT` gives it.
     pub(super) fn part(&mut self, part: &str, moment: &Moment) -> Result<Number, String> {
         let part = part.to_ascii_lowercase();
-        let is_of_day = |part: &str| matches!(part, "hour" | "minute" | "second");
         let (name, bits, least, greatest) = match part.as_str() {
             "year" | "years" | "y" => ("year", 32, -300_000, 300_000),
             "quarter" | "quarters" => ("quarter", 8, 1, 4),
@@ -107,10 +111,11 @@ impl Emitter<'_> {
             "second" | "seconds" | "sec" | "secs" | "s" => ("second", 8, 0, 59),
             _ => return Err(format!("the part {part:?} of a date is not computed in ONNX")),
         };
-        if is_of_day(name) && moment.dtype == DataType::Date {
+        if matches!(name, "hour" | "minute" | "second") && moment.dtype == DataType::Date {
             return Err(format!("a date without a time has no {name}"));
         }
-        let micros = self.present(moment);
+        let moment = if matches!(name, "dow" | "isodow") { moment.clone() } else { self.within_calendar(moment) };
+        let micros = self.present(&moment);
         let of_day = self.with_whole("Mod", &micros, DAY);
         let days = self.floor_div(&micros, DAY);
         let value = match name {
@@ -135,17 +140,22 @@ impl Emitter<'_> {
             }
             name => self.calendar(name, &days),
         };
-        let [first, last] = [days_of(YEARS[0], 1, 1), days_of(YEARS[1], 12, 31)].map(|day| self.whole(day));
-        let is_early = self.op("Less", &[&days, &first]);
-        let is_late = self.op("Greater", &[&days, &last]);
-        let is_unknown = self.or(&is_early, &is_late);
-        let missing = Some(match &moment.missing {
-            Some(missing) => self.or(missing, &is_unknown),
-            None => is_unknown,
-        });
         let tensor = self.to_double(&value);
         let int = Int { bits, is_free: false, range: Some((least, greatest)) };
-        Ok(Number { tensor, missing, kind: Kind::Int(int), can_be_nan: false, literal: None })
+        Ok(Number { tensor, missing: moment.missing, kind: Kind::Int(int), can_be_nan: false, literal: None })
+    }
+
+    /// Missing too where the calendar of the tables' crate ends; its weekdays go on.
+    fn within_calendar(&mut self, moment: &Moment) -> Moment {
+        let [first, last] = [days_of(YEARS[0], 1, 1), days_of(YEARS[1], 12, 31) + 1].map(|day| self.whole(day * DAY));
+        let is_early = self.op("Less", &[&moment.tensor, &first]);
+        let is_known = self.op("Less", &[&moment.tensor, &last]);
+        let is_late = self.not(&is_known);
+        let mut missing = self.or(&is_early, &is_late);
+        if let Some(more) = &moment.missing {
+            missing = self.or(more, &missing);
+        }
+        Moment { missing: Some(missing), ..moment.clone() }
     }
 
     /// Year, quarter, month, day or day of the year from days since the epoch, by eras as in [`days_of`].

@@ -4,7 +4,7 @@
 
 use super::{
     emit::Emitter,
-    operand::{Int, Kind, Moment, Number, Operand, Truth},
+    operand::{Int, Kind, Moment, Number, Operand, Truth, limits},
     syntax::{Binary, Expr},
 };
 use crate::onnx::graph::Name;
@@ -85,32 +85,30 @@ impl Emitter<'_> {
 
     /// Whole numbers of so many bits. What does not fit becomes missing, which the package allows where it `tries`.
     pub(super) fn to_int(&mut self, number: Number, bits: u32, tries: bool) -> Result<Number, String> {
-        let half = (bits - 1) as i32;
-        let (least, end) = (-(2f64.powi(half)), 2f64.powi(half));
-        let limits = (-(1i128 << half), (1i128 << half) - 1);
-        let (tensor, range) = match number.kind {
+        let end = 2f64.powi(bits as i32 - 1);
+        let limits = limits(bits);
+        let tensor = match number.kind {
             Kind::Int(int) => {
                 let fits = match int.range {
                     Some(range) => range.0 >= limits.0 && range.1 <= limits.1,
                     None => bits == 64,
                 };
                 if fits {
-                    let range = if int.range.is_none() && bits < 64 { Some(limits) } else { int.range };
-                    let int = Int { bits, is_free: false, range };
+                    let int = Int { bits, is_free: false, range: int.range };
                     return Ok(Number { kind: Kind::Int(int), literal: None, ..number });
                 }
-                (number.tensor.clone(), limits)
+                number.tensor.clone()
             }
-            _ => (self.cut(&number.tensor), limits),
+            _ => self.cut(&number.tensor),
         };
-        let [least, end] = [least, end].map(|limit| self.double(limit));
+        let [least, end] = [-end, end].map(|limit| self.double(limit));
         let is_great = self.op("GreaterOrEqual", &[&tensor, &least]);
         let is_small = self.op("Less", &[&tensor, &end]);
         let fits = self.and(&is_great, &is_small);
         let misfits = self.not(&fits);
         self.is_strict |= !tries;
         let missing = self.either(number.missing.clone(), Some(misfits));
-        let int = Int { bits, is_free: false, range: if bits == 64 { None } else { Some(range) } };
+        let int = Int { bits, is_free: false, range: if bits == 64 { None } else { Some(limits) } };
         let tensor = self.without_negative_zero(&tensor);
         Ok(Number { tensor, missing, kind: Kind::Int(int), can_be_nan: false, literal: None })
     }
@@ -133,9 +131,10 @@ impl Emitter<'_> {
     pub(super) fn negated(&mut self, number: &Number) -> Result<Number, String> {
         let (kind, tensor) = match number.kind {
             Kind::Int(int) => {
-                let kind = Kind::Int(Int::literal(0).difference(int)?);
+                let (int, wraps) = Int::literal(0).difference(int)?;
                 let zero = self.double(0.0);
-                (kind, self.op("Sub", &[&zero, &number.tensor]))
+                let tensor = self.op("Sub", &[&zero, &number.tensor]);
+                (Kind::Int(int), if wraps { self.wrapped(&tensor, int.bits) } else { tensor })
             }
             kind => (kind, self.op("Neg", &[&number.tensor])),
         };
@@ -218,45 +217,62 @@ impl Emitter<'_> {
         missing: Option<Name>,
     ) -> Result<Number, String> {
         let (a, b) = (left.tensor.as_str(), right.tensor.as_str());
-        let whole = |tensor: Name, missing: Option<Name>, int: Int| {
-            Ok(Number { tensor, missing, kind: Kind::Int(int), can_be_nan: false, literal: None })
-        };
-        match op {
-            Binary::Add => {
-                let tensor = self.op("Add", &[a, b]);
-                whole(tensor, missing, one.sum(other)?)
-            }
-            Binary::Sub => {
-                let tensor = self.op("Sub", &[a, b]);
-                whole(tensor, missing, one.difference(other)?)
-            }
+        let (tensor, (int, wraps)) = match op {
+            Binary::Add => (self.op("Add", &[a, b]), one.sum(other)?),
+            Binary::Sub => (self.op("Sub", &[a, b]), one.difference(other)?),
             Binary::Mul => {
                 let product = self.op("Mul", &[a, b]);
-                let tensor = self.without_negative_zero(&product);
-                whole(tensor, missing, one.product(other)?)
+                (self.without_negative_zero(&product), one.product(other)?)
             }
-            // What is divided by zero is missing. Below 2^53 the quotient cannot be rounded up to a whole number.
+            _ => return self.divided_whole(op, left, one, right, other, missing),
+        };
+        let tensor = if wraps { self.wrapped(&tensor, int.bits) } else { tensor };
+        Ok(Number { tensor, missing, kind: Kind::Int(int), can_be_nan: false, literal: None })
+    }
+
+    /// The quotient or rest of whole numbers, rounded down. What is divided by zero is missing.
+    fn divided_whole(
+        &mut self,
+        op: Binary,
+        left: &Number,
+        one: Int,
+        right: &Number,
+        other: Int,
+        missing: Option<Name>,
+    ) -> Result<Number, String> {
+        let (a, b) = (left.tensor.as_str(), right.tensor.as_str());
+        let missing = match right.literal {
+            Some(divisor) if divisor != 0.0 => missing,
             _ => {
-                let missing = match right.literal {
-                    Some(divisor) if divisor != 0.0 => missing,
-                    _ => {
-                        let zero = self.double(0.0);
-                        let is_zero = self.op("Equal", &[b, &zero]);
-                        self.either(missing, Some(is_zero))
-                    }
-                };
-                let quotient = self.op("Div", &[a, b]);
-                let floor = self.op("Floor", &[&quotient]);
-                if op == Binary::FloorDiv {
-                    let tensor = self.without_negative_zero(&floor);
-                    return whole(tensor, missing, Int::WIDE);
-                }
-                let multiple = self.op("Mul", &[b, &floor]);
-                let rest = self.op("Sub", &[a, &multiple]);
-                let tensor = self.without_negative_zero(&rest);
-                whole(tensor, missing, one.rest(other)?)
+                let zero = self.double(0.0);
+                let is_zero = self.op("Equal", &[b, &zero]);
+                self.either(missing, Some(is_zero))
             }
-        }
+        };
+        // Below 2^53 the quotient cannot be rounded up to a whole number.
+        let quotient = self.op("Div", &[a, b]);
+        let floor = self.op("Floor", &[&quotient]);
+        let (tensor, int) = if op == Binary::FloorDiv {
+            if let (_, true) = one.product(Int { range: Some((-1, -1)), ..other })? {
+                return Err("the least number of a narrow type may be divided by -1".to_owned());
+            }
+            (floor, Int::WIDE)
+        } else {
+            let multiple = self.op("Mul", &[b, &floor]);
+            (self.op("Sub", &[a, &multiple]), one.rest(other)?.0)
+        };
+        let tensor = self.without_negative_zero(&tensor);
+        Ok(Number { tensor, missing, kind: Kind::Int(int), can_be_nan: false, literal: None })
+    }
+
+    /// Whole numbers brought into a narrow type by leaving out the bits that it does not have.
+    fn wrapped(&mut self, tensor: &str, bits: u32) -> Name {
+        let [half, all] = [bits - 1, bits].map(|bits| self.double(2f64.powi(bits as i32)));
+        let shifted = self.op("Add", &[tensor, &half]);
+        let turns = self.op("Div", &[&shifted, &all]);
+        let turns = self.op("Floor", &[&turns]);
+        let beyond = self.op("Mul", &[&turns, &all]);
+        self.op("Sub", &[tensor, &beyond])
     }
 }
 

@@ -48,34 +48,43 @@ impl Int {
         Self { bits: if is_free { self.bits.max(other.bits) } else { self.common(other) }, is_free, range }
     }
 
-    /// The type of an operation of the two, given the range of its results.
-    pub(super) fn of(self, other: Self, range: Option<(i128, i128)>) -> Result<Self, String> {
+    /// The type of an operation of the two, given the range of its results, and whether they must be wrapped around to
+    /// fit it.
+    fn of(self, other: Self, range: Option<(i128, i128)>) -> Result<(Self, bool), String> {
         let bits = self.common(other);
         if bits >= 64 && range.is_none() {
-            return Ok(Self::WIDE);
+            return Ok((Self::WIDE, false));
         }
-        // Narrow types always have a range.
-        let Some(range) = range.filter(|&range| narrowest(range) <= bits) else {
-            return Err(format!(
-                "a result may not fit the {bits}-bit whole numbers that SQL computes it in, where it would wrap \
-                 around; write CAST(x AS BIGINT) or CAST(x AS DOUBLE) around one of the values"
-            ));
-        };
         let is_free = self.is_free && other.is_free;
-        Ok(Self { bits: if is_free { narrowest(range) } else { bits }, is_free, range: Some(range) })
+        // Narrow types always have a range.
+        let range = range.unwrap_or((i128::MIN, i128::MAX));
+        if narrowest(range) <= bits {
+            let bits = if is_free { narrowest(range) } else { bits };
+            return Ok((Self { bits, is_free, range: Some(range) }, false));
+        }
+        // Which type a literal takes is certain where it fits the type of the other side.
+        let typed = [self, other].into_iter().filter(|side| !side.is_free).map(|side| side.bits).max();
+        let exact = i128::from(MAX_EXACT);
+        if typed == Some(bits) && bits < 64 && range.0 >= -exact && range.1 <= exact {
+            return Ok((Self { bits, is_free: false, range: Some(limits(bits)) }, true));
+        }
+        Err(format!(
+            "a result may not fit the {bits}-bit whole numbers that SQL computes it in, where it would wrap around; \
+             write CAST(x AS BIGINT) or CAST(x AS DOUBLE) around one of the values"
+        ))
     }
 
-    pub(super) fn sum(self, other: Self) -> Result<Self, String> {
+    pub(super) fn sum(self, other: Self) -> Result<(Self, bool), String> {
         let range = self.range.zip(other.range).map(|(one, two)| (one.0 + two.0, one.1 + two.1));
         self.of(other, range)
     }
 
-    pub(super) fn difference(self, other: Self) -> Result<Self, String> {
+    pub(super) fn difference(self, other: Self) -> Result<(Self, bool), String> {
         let range = self.range.zip(other.range).map(|(one, two)| (one.0 - two.1, one.1 - two.0));
         self.of(other, range)
     }
 
-    pub(super) fn product(self, other: Self) -> Result<Self, String> {
+    pub(super) fn product(self, other: Self) -> Result<(Self, bool), String> {
         // Ranges stay within 64 bits, so that products stay within 128.
         let range = self.range.zip(other.range).map(|(one, two)| {
             let all = [one.0 * two.0, one.0 * two.1, one.1 * two.0, one.1 * two.1];
@@ -84,7 +93,7 @@ impl Int {
         self.of(other, range)
     }
 
-    pub(super) fn rest(self, other: Self) -> Result<Self, String> {
+    pub(super) fn rest(self, other: Self) -> Result<(Self, bool), String> {
         let range = other.range.map(|(least, greatest)| {
             let most = least.abs().max(greatest.abs());
             (-most, most)
@@ -93,13 +102,19 @@ impl Int {
     }
 }
 
+/// Least and greatest value of a type of so many bits.
+pub(super) fn limits(bits: u32) -> (i128, i128) {
+    let half = 1i128 << (bits - 1);
+    (-half, half - 1)
+}
+
 /// The bits of the narrowest type for a range, from 8 up; more than 64 where none is wide enough.
 fn narrowest((least, greatest): (i128, i128)) -> u32 {
     [8, 16, 32, 64]
         .into_iter()
-        .find(|bits| {
-            let half = 1i128 << (bits - 1);
-            least >= -half && greatest < half
+        .find(|&bits| {
+            let limits = limits(bits);
+            least >= limits.0 && greatest <= limits.1
         })
         .unwrap_or(128)
 }
@@ -170,18 +185,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn narrow_whole_numbers_are_refused_where_they_may_wrap_around() {
+    fn narrow_whole_numbers_wrap_around_where_sql_lets_them_or_are_refused() {
         let month = Int { bits: 8, is_free: false, range: Some((1, 12)) };
-        assert_eq!(month.product(Int::literal(100)).unwrap_err().contains("8-bit"), true);
-        assert_eq!(month.product(Int::literal(10)).unwrap().bits, 8);
-        // A literal that does not fit makes the type wider.
-        assert_eq!(month.product(Int::literal(1_000)).unwrap().bits, 16);
-        assert_eq!(month.product(Int::WIDE).unwrap(), Int { range: None, ..Int::WIDE });
+        let wrapped = (Int { bits: 8, is_free: false, range: Some((-128, 127)) }, true);
+        assert_eq!(month.product(Int::literal(100)).unwrap(), wrapped);
+        assert_eq!(month.product(Int::literal(10)).unwrap(), (Int { range: Some((10, 120)), ..month }, false));
+        // A literal that does not fit makes the type wider, and nobody says how wide.
+        assert_eq!(month.product(Int::literal(1_000)).unwrap().0.bits, 16);
+        assert!(month.product(Int::literal(10_000)).unwrap_err().contains("16-bit"));
+        assert_eq!(month.product(Int::WIDE).unwrap(), (Int::WIDE, false));
         let great = Int::literal(i64::from(i32::MAX));
         assert!(great.sum(Int::literal(1)).unwrap_err().contains("32-bit"));
-        assert_eq!(great.sum(Int::WIDE).unwrap().bits, 64);
-        assert_eq!(Int::literal(3).sum(Int::literal(4)).unwrap().range, Some((7, 7)));
-        assert_eq!(month.rest(Int::literal(-5)).unwrap().range, Some((-5, 5)));
-        assert_eq!(month.difference(month).unwrap().range, Some((-11, 11)));
+        assert_eq!(great.sum(Int::WIDE).unwrap(), (Int::WIDE, false));
+        // The product of two 32-bit numbers is not exact in a float, their sum is.
+        let any = Int { bits: 32, is_free: false, range: Some(limits(32)) };
+        assert!(any.product(any).unwrap_err().contains("32-bit"));
+        assert_eq!(any.sum(any).unwrap(), (any, true));
+        assert_eq!(Int::literal(3).sum(Int::literal(4)).unwrap().0.range, Some((7, 7)));
+        assert_eq!(month.rest(Int::literal(-5)).unwrap().0.range, Some((-5, 5)));
+        assert_eq!(month.difference(month).unwrap().0.range, Some((-11, 11)));
     }
 }

@@ -310,7 +310,7 @@ fn what_onnx_cannot_do_names_the_step_and_the_way_out() {
         (derive("POW(rooms, rooms)"), "POW of whole numbers"),
         (derive("rooms + 9007199254740993"), "not exact"),
         (derive("2147483647 + 1"), "32-bit whole numbers"),
-        (derive("EXTRACT(MONTH FROM joined) * 100"), "8-bit whole numbers"),
+        (derive("EXTRACT(MONTH FROM joined) * 10000"), "16-bit whole numbers"),
         (derive("EXTRACT(WEEK FROM joined)"), "\"week\" of a date"),
         (derive("joined > 1"), "it compares a date with a number"),
         (derive("joined - joined + 1"), "a duration, which is no number"),
