@@ -449,3 +449,6 @@ fn literal(number: &str) -> Result<Expr, String> {
     }
     number.parse::<i64>().map(Expr::Int).map_err(|_| refuse())
 }
+
+#[cfg(test)]
+mod tests;
