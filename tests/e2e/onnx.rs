@@ -241,7 +241,7 @@ fn what_columns_are_derived_with_is_in_onnx_runtime() {
         ("filled", "COALESCE(height, age / 40, 1.5) + IFNULL(age, 0) - NULLIF(rooms, 2)"),
         ("casts", "CAST(height * 100 AS INT) + CAST(member AS BIGINT) + CAST(rooms AS DOUBLE) / 3"),
         ("between", "age BETWEEN 20 AND visits + 20 AND height NOT BETWEEN 1.6 AND 1.8"),
-        ("unsure", "member AND height > 1.7 OR age IS NULL AND NOT (visits <> 3 XOR member)"),
+        ("unsure", "member AND height > 1.7 OR age IS NULL AND NOT ((visits <> 3) XOR member)"),
         ("listed", "rooms IN (1, 3) OR age NOT IN (20, 30, 40) OR CAST(rooms AS VARCHAR) = '2'"),
         ("place", "CASE city WHEN 'Ulm' THEN 'U' WHEN 'Köln' THEN 'K' ELSE street END"),
         ("tall", "CASE WHEN height > 1.75 THEN 'tall' WHEN SQRT(height - 1.6) > 5 THEN 'short' END"),
