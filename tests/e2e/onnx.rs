@@ -334,6 +334,7 @@ fn files_from_elsewhere_are_served_and_answer_as_onnx_runtime_does() {
     sandbox.ok(&["models", "export", "mixed", "-o", package.to_str().unwrap()]);
     assert_eq!(sandbox.ok(&["models", "verify", package.to_str().unwrap()])["ok"], true);
     let serving = serve(&sandbox);
+    athanor_serve::use_ring();
     let client = reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
     let ask = |name: &str, body: &Value| {
         let url = format!("{}/v1/models/{name}/predict", serving.url);
