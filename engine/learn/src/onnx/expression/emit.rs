@@ -52,7 +52,7 @@ impl<'a> Emitter<'a> {
         self.node(&[left, right], |graph| graph.with("Mod", &[left, right], vec![int("fmod", 0)]))
     }
 
-    pub(super) fn to_double(&mut self, tensor: &str) -> Name {
+    pub(super) fn as_double(&mut self, tensor: &str) -> Name {
         self.node(&[tensor], |graph| graph.cast(tensor, elem::DOUBLE))
     }
 
@@ -159,7 +159,7 @@ impl<'a> Emitter<'a> {
             }
             Expr::Not(inner) => {
                 let operand = self.emit(inner)?;
-                let truth = self.to_truth(operand)?;
+                let truth = self.as_truth(operand)?;
                 Ok(Operand::Truth(self.negated_truth(&truth)))
             }
             Expr::Binary(..) => self.chain(expr),
@@ -291,15 +291,15 @@ impl<'a> Emitter<'a> {
         match (operand, to) {
             (Operand::Null, _) => Ok(Operand::Null),
             (operand @ (Operand::Number(_) | Operand::Truth(_)), Type::Float) => {
-                let number = self.to_number(operand)?;
-                Ok(Operand::Number(self.to_float(number)?))
+                let number = self.as_number(operand)?;
+                Ok(Operand::Number(self.as_float(number)?))
             }
             (operand @ (Operand::Number(_) | Operand::Truth(_)), Type::Int(bits)) => {
-                let number = self.to_number(operand)?;
-                Ok(Operand::Number(self.to_int(number, bits, tries)?))
+                let number = self.as_number(operand)?;
+                Ok(Operand::Number(self.as_int(number, bits, tries)?))
             }
             (operand @ (Operand::Number(_) | Operand::Truth(_)), Type::Bool) => {
-                Ok(Operand::Truth(self.to_truth(operand)?))
+                Ok(Operand::Truth(self.as_truth(operand)?))
             }
             (Operand::Text(text), Type::Text) => Ok(Operand::Text(text)),
             (Operand::Number(number), Type::Text) => match number.kind {
@@ -314,7 +314,7 @@ impl<'a> Emitter<'a> {
                 let tensor = self.with_gaps(&number);
                 Ok(Operand::Text(Text::new(TextSource::Numbers { tensor, dtype: DataType::Bool })))
             }
-            (Operand::Moment(moment), Type::Moment(dtype)) => Ok(Operand::Moment(self.to_moment(&moment, dtype))),
+            (Operand::Moment(moment), Type::Moment(dtype)) => Ok(Operand::Moment(self.as_moment(&moment, dtype))),
             (operand, Type::Moment(_)) => refuse(&operand, "dates"),
             (operand, Type::Text) => refuse(&operand, "text"),
             (operand, Type::Int(_) | Type::Float) => refuse(&operand, "numbers"),
@@ -322,7 +322,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn to_moment(&mut self, moment: &Moment, dtype: DataType) -> Moment {
+    fn as_moment(&mut self, moment: &Moment, dtype: DataType) -> Moment {
         const DAY: i64 = 86_400_000_000;
         let mut found = Moment { dtype, ..moment.clone() };
         if dtype == DataType::Date && moment.dtype != DataType::Date {

@@ -150,7 +150,7 @@ impl Emitter<'_> {
             }
             _ => {}
         }
-        let number = self.to_float(number)?;
+        let number = self.as_float(number)?;
         let radians = |emitter: &mut Self| {
             let factor = emitter.double(std::f64::consts::PI / 180.0);
             emitter.op("Mul", &[&number.tensor, &factor])
@@ -182,7 +182,7 @@ impl Emitter<'_> {
 
     fn logarithm(&mut self, value: Number, base: Number) -> Result<Number, String> {
         let missing = self.either(value.missing.clone(), base.missing.clone());
-        let (value, base) = (self.to_float(value)?, self.to_float(base)?);
+        let (value, base) = (self.as_float(value)?, self.as_float(base)?);
         let natural = self.op("Log", &[&value.tensor]);
         let base = match base.literal {
             Some(base) => self.double(base.ln()),
@@ -244,7 +244,7 @@ impl Emitter<'_> {
                  around the base"
             )),
             (_, _, Some(power)) => {
-                let base = self.to_float(base)?;
+                let base = self.as_float(base)?;
                 if power == 1.0 {
                     return Ok(Number { literal: None, ..base });
                 }
@@ -263,7 +263,7 @@ impl Emitter<'_> {
             }
             (_, _, None) => {
                 let missing = self.either(base.missing.clone(), exponent.missing.clone());
-                let (base, exponent) = (self.to_float(base)?, self.to_float(exponent)?);
+                let (base, exponent) = (self.as_float(base)?, self.as_float(exponent)?);
                 let tensor = self.op("Pow", &[&base.tensor, &exponent.tensor]);
                 Ok(Number { tensor, missing, kind: Kind::Float, can_be_nan: true, literal: None })
             }

@@ -29,7 +29,7 @@ impl Emitter<'_> {
     }
 
     /// A truth value, or whether a number is not zero.
-    pub(super) fn to_truth(&mut self, operand: Operand) -> Result<Truth, String> {
+    pub(super) fn as_truth(&mut self, operand: Operand) -> Result<Truth, String> {
         match operand {
             Operand::Truth(truth) => Ok(truth),
             Operand::Number(number) if number.kind != Kind::Duration => {
@@ -74,7 +74,7 @@ impl Emitter<'_> {
                 return Err(format!("{} is no condition (beside AND, OR or XOR)", side.what()));
             }
         }
-        let (left, right) = (self.to_truth(left)?, self.to_truth(right)?);
+        let (left, right) = (self.as_truth(left)?, self.as_truth(right)?);
         Ok(Operand::Truth(match op {
             Binary::And => self.both(&left, &right),
             Binary::Or => self.any(&left, &right),
@@ -138,7 +138,7 @@ impl Emitter<'_> {
                 Operand::Number(other @ Number { kind: Kind::Duration, .. }),
             ) => self.compared_numbers(op, one, other),
             (Operand::Number(_) | Operand::Truth(_), Operand::Number(_) | Operand::Truth(_)) => {
-                let (left, right) = (self.to_number(left.clone())?, self.to_number(right.clone())?);
+                let (left, right) = (self.as_number(left.clone())?, self.as_number(right.clone())?);
                 self.compared_numbers(op, &left, &right)
             }
             (left, right) => return Err(format!("it compares {} with {}", left.what(), right.what())),
@@ -280,7 +280,7 @@ impl Emitter<'_> {
                     let Expr::Bool(value) = item else { return Err(refuse()) };
                     keys.push(f64::from(*value));
                 }
-                let number = self.to_double(&truth.tensor);
+                let number = self.as_double(&truth.tensor);
                 self.is_among(&number, &keys)
             }
             Operand::Moment(moment) => {
@@ -315,7 +315,7 @@ impl Emitter<'_> {
         let mut truth = self.known_truth(found, missing);
         if has_null {
             // What is not in the list may be the missing one.
-            let unknown = self.to_truth(Operand::Null)?;
+            let unknown = self.as_truth(Operand::Null)?;
             truth = self.any(&truth, &unknown);
         }
         Ok(Operand::Truth(if negated { self.negated_truth(&truth) } else { truth }))
@@ -340,7 +340,7 @@ impl Emitter<'_> {
     /// Whether a value equals one of a row of them.
     fn is_any_of(&mut self, tensor: &str, row: &str, n_keys: usize) -> Name {
         let is_it = self.op("Equal", &[tensor, row]);
-        let is_it = self.to_double(&is_it);
+        let is_it = self.as_double(&is_it);
         let ones = self.column_of_ones(n_keys);
         let n_found = self.op("MatMul", &[&is_it, &ones]);
         let zero = self.double(0.0);

@@ -140,7 +140,7 @@ impl Emitter<'_> {
             }
             name => self.calendar(name, &days),
         };
-        let tensor = self.to_double(&value);
+        let tensor = self.as_double(&value);
         let int = Int { bits, is_free: false, range: Some((least, greatest)) };
         Ok(Number { tensor, missing: moment.missing, kind: Kind::Int(int), can_be_nan: false, literal: None })
     }

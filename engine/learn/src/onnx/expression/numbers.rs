@@ -57,26 +57,26 @@ impl Emitter<'_> {
     fn between_moments(&mut self, left: &Moment, right: &Moment) -> Number {
         let [one, other] = [left, right].map(|moment| self.present(moment));
         let micros = self.op("Sub", &[&one, &other]);
-        let tensor = self.to_double(&micros);
+        let tensor = self.as_double(&micros);
         let missing = self.either(left.missing.clone(), right.missing.clone());
         Number { tensor, missing, kind: Kind::Duration, can_be_nan: false, literal: None }
     }
 
     pub(super) fn truth_as_number(&mut self, truth: &Truth) -> Number {
         let kind = Kind::Int(Int { bits: 8, is_free: false, range: Some((0, 1)) });
-        let tensor = self.to_double(&truth.tensor);
+        let tensor = self.as_double(&truth.tensor);
         Number { tensor, missing: truth.missing.clone(), kind, can_be_nan: false, literal: None }
     }
 
     /// A number, or a truth value as 0 or 1.
-    pub(super) fn to_number(&mut self, operand: Operand) -> Result<Number, String> {
+    pub(super) fn as_number(&mut self, operand: Operand) -> Result<Number, String> {
         match operand {
             Operand::Truth(truth) => Ok(self.truth_as_number(&truth)),
             operand => plain(operand),
         }
     }
 
-    pub(super) fn to_float(&mut self, number: Number) -> Result<Number, String> {
+    pub(super) fn as_float(&mut self, number: Number) -> Result<Number, String> {
         match number.kind {
             Kind::Int(_) | Kind::Float => Ok(Number { kind: Kind::Float, ..number }),
             Kind::Duration => Err("it computes with a duration".to_owned()),
@@ -84,7 +84,7 @@ impl Emitter<'_> {
     }
 
     /// Whole numbers of so many bits. What does not fit becomes missing, which the package allows where it `tries`.
-    pub(super) fn to_int(&mut self, number: Number, bits: u32, tries: bool) -> Result<Number, String> {
+    pub(super) fn as_int(&mut self, number: Number, bits: u32, tries: bool) -> Result<Number, String> {
         let end = 2f64.powi(bits as i32 - 1);
         let limits = limits(bits);
         let tensor = match number.kind {
