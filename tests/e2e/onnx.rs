@@ -248,7 +248,10 @@ fn what_columns_are_derived_with_is_in_onnx_runtime() {
         ("same", "COALESCE(city, 'none') <> 'none' AND street IS DISTINCT FROM 'street 4'"),
         ("month", "EXTRACT(YEAR FROM joined) * 12 + EXTRACT(MONTH FROM joined) + EXTRACT(DAY FROM joined) / 31"),
         ("weekday", "EXTRACT(DOW FROM seen) + EXTRACT(DOY FROM seen) * 10 + EXTRACT(QUARTER FROM joined)"),
-        ("clock", "EXTRACT(HOUR FROM seen) * 3600 + EXTRACT(MINUTE FROM seen) * 60 + EXTRACT(SECOND FROM seen)"),
+        (
+            "clock",
+            "CAST(EXTRACT(HOUR FROM seen) AS BIGINT) * 3600 + CAST(EXTRACT(MINUTE FROM seen) AS INT) * 60 + EXTRACT(SECOND FROM seen)",
+        ),
         (
             "late",
             "seen > TIMESTAMP '2024-06-01 12:00:00' OR CAST(seen AS DATE) < joined OR joined IN (DATE '2012-03-04')",
