@@ -16,6 +16,9 @@ use crate::{
     workspace::Workspace,
 };
 
+#[cfg(test)]
+mod expressions;
+
 /// Longest statement on what a model is meant for, in bytes.
 const MAX_INTENDED_USE: usize = 10_000;
 

@@ -104,6 +104,10 @@ fn flow(
     json!({ "version": 1, "name": "people", "nodes": nodes, "links": links }).to_string()
 }
 
+fn derive(column: &str, expression: &str) -> (&'static str, Value) {
+    ("prepare.derive", json!({ "column": column, "expression": expression }))
+}
+
 fn activation(function: &str) -> Value {
     json!({ "layer": "activation", "function": function })
 }
@@ -137,10 +141,14 @@ fn every_learner_on_every_type_of_column_answers_the_same_in_onnx_runtime() {
             "prepare.derive",
             json!({ "column": "bulk", "expression": "height * 1.5 - CAST(visits AS DOUBLE) / 4 + ABS(-height)" }),
         ),
+        derive("group", "CASE WHEN age < 30 THEN 'young' WHEN age < 60 THEN 'middle' WHEN age >= 60 THEN 'old' END"),
+        derive("south", "city IN ('Ulm', 'Bad Tölz') OR street = 'street 3' AND NOT member"),
         ("prepare.fill", json!({ "columns": ["height"], "with": "median" })),
         ("prepare.fill", json!({ "columns": ["city"], "with": "value", "value": "Ulm" })),
     ];
-    let features = json!(["age", "height", "bulk", "city", "street", "member", "joined", "seen", "visits", "rooms"]);
+    let features = json!([
+        "age", "height", "bulk", "city", "street", "member", "joined", "seen", "visits", "rooms", "group", "south"
+    ]);
     let learners = |of: &str| {
         let named = |name: &str| format!("{of}_{name}");
         [
@@ -218,14 +226,63 @@ fn the_samples_and_networks_on_images_answer_the_same_in_onnx_runtime() {
 }
 
 #[test]
+fn what_columns_are_derived_with_is_in_onnx_runtime() {
+    let sandbox = Sandbox::new();
+    let table = sandbox.write("people.csv", &people());
+    let derived = [
+        ("division", "visits / 7 + (visits + 3) / rooms + visits // 7 + visits % rooms + height % 0.3"),
+        ("rounding", "ROUND(height, 1) + ROUND(height * 10) + TRUNC(height * 7) + FLOOR(height * 9) - CEIL(age / 7)"),
+        (
+            "functions",
+            "EXP(height) + LN(visits + 1) + LOG10(visits + 1) + LOG(rooms, 3) + SQRT(age) + POW(height, 2.5)",
+        ),
+        ("circle", "SIN(age) + COSD(visits) + DEGREES(height) - RADIANS(visits) + POW(rooms, 3) + ABS(age - 40)"),
+        ("signs", "SIGN(age - 40) + SIGN(height - 1.75) - LEAST(age, visits) + GREATEST(rooms, visits, 3)"),
+        ("filled", "COALESCE(height, age / 40, 1.5) + IFNULL(age, 0) - NULLIF(rooms, 2)"),
+        ("casts", "CAST(height * 100 AS INT) + CAST(member AS BIGINT) + CAST(rooms AS DOUBLE) / 3"),
+        ("between", "age BETWEEN 20 AND visits + 20 AND height NOT BETWEEN 1.6 AND 1.8"),
+        ("unsure", "member AND height > 1.7 OR age IS NULL AND NOT ((visits <> 3) XOR member)"),
+        ("listed", "rooms IN (1, 3) OR age NOT IN (20, 30, 40) OR CAST(rooms AS VARCHAR) = '2'"),
+        ("place", "CASE city WHEN 'Ulm' THEN 'U' WHEN 'Köln' THEN 'K' ELSE street END"),
+        ("tall", "CASE WHEN height > 1.75 THEN 'tall' WHEN SQRT(height - 1.6) > 5 THEN 'short' END"),
+        ("same", "COALESCE(city, 'none') <> 'none' AND street IS DISTINCT FROM 'street 4'"),
+        ("month", "EXTRACT(YEAR FROM joined) * 12 + EXTRACT(MONTH FROM joined) + EXTRACT(DAY FROM joined) / 31"),
+        ("weekday", "EXTRACT(DOW FROM seen) + EXTRACT(DOY FROM seen) * 10 + EXTRACT(QUARTER FROM joined)"),
+        (
+            "clock",
+            "CAST(EXTRACT(HOUR FROM seen) AS BIGINT) * 3600 + CAST(EXTRACT(MINUTE FROM seen) AS INT) * 60 + EXTRACT(SECOND FROM seen)",
+        ),
+        (
+            "late",
+            "seen > TIMESTAMP '2024-06-01 12:00:00' OR CAST(seen AS DATE) < joined OR joined IN (DATE '2012-03-04')",
+        ),
+        ("soon", "seen - CAST(joined AS TIMESTAMP) > seen - seen AND COALESCE(joined, DATE '2020-01-01') = joined"),
+    ];
+    let prepare: Vec<(&str, Value)> = derived.iter().map(|(column, expression)| derive(column, expression)).collect();
+    let features = json!(derived.map(|(column, _)| column));
+    for target in ["plan", "spend"] {
+        let names = [format!("{target}_line"), format!("{target}_forest")];
+        let learners = [
+            (names[0].as_str(), "train.linear", json!({ "epochs": 10 })),
+            (names[1].as_str(), "train.trees", json!({ "n_rounds": 30 })),
+        ];
+        run(&sandbox, &flow(&table, &prepare, target, &features, &learners));
+        for (exported, compared) in compare(&sandbox, &table, &[&names[0], &names[1]]) {
+            assert!(compared["n_distinct"].as_u64().unwrap() > 50, "it says always the same: {compared}");
+            assert_eq!(exported["check"]["checked"], true, "{exported}");
+        }
+    }
+}
+
+#[test]
 fn what_onnx_cannot_express_is_named_with_the_way_out() {
     let sandbox = Sandbox::new();
     let table = sandbox.write("people.csv", &people());
     let features = json!(["age", "made"]);
     let cases = [
         ("word", "UPPER(city)", "cannot be exported"),
-        ("whole", "visits / 4", "whole numbers"),
-        ("choice", "CASE WHEN age > 40 THEN 1.5 ELSE 0.5 END", "cannot be exported"),
+        ("pattern", "city LIKE 'U%'", "looks into texts"),
+        ("week", "EXTRACT(WEEK FROM joined)", "\"week\" of a date"),
     ];
     for (name, expression, expect) in cases {
         let prepare = [("prepare.derive", json!({ "column": "made", "expression": expression }))];
@@ -280,6 +337,7 @@ fn files_from_elsewhere_are_served_and_answer_as_onnx_runtime_does() {
     sandbox.ok(&["models", "export", "mixed", "-o", package.to_str().unwrap()]);
     assert_eq!(sandbox.ok(&["models", "verify", package.to_str().unwrap()])["ok"], true);
     let serving = serve(&sandbox);
+    athanor_serve::use_ring();
     let client = reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
     let ask = |name: &str, body: &Value| {
         let url = format!("{}/v1/models/{name}/predict", serving.url);

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::{
     columns::input_type,
+    prepared,
     session::{RUNTIME, RUNTIME_WITH_TREES, Session, Values, tensor},
 };
 use crate::{
@@ -25,6 +26,8 @@ use crate::{
 const N_ROWS: usize = 64;
 /// How far an answer may be off, as a share of the greatest answer: rounding of 32-bit floats, and no more.
 const TOLERANCE: f64 = 1e-4;
+/// How far a prepared value may be off, as a share of it: functions differ in their last digits between programs.
+const ROUNDING: f64 = 1e-9;
 /// Scaled values of a network beyond this are not compared.
 const MAX_SCALED: f32 = 1e3;
 /// A text that no table holds.
@@ -89,10 +92,25 @@ pub(super) fn check(
     let answer = |prepared: Frame| -> Result<(Outputs, Vec<bool>), LearnError> {
         Ok((predictor.predict(&prepared)?, comparable(predictor, &prepared)?))
     };
-    let prepared = prepare(&frame).map_err(|err| err.message);
-    let (ours, comparable) = match prepared.and_then(|rows| answer(rows).map_err(|err| err.to_string())) {
+    let refused = |reason: String| Ok(unchecked(format!("the package refuses the rows of the check: {reason}")));
+    let prepared = match prepare(&frame) {
+        Ok(prepared) => prepared,
+        Err(err) => return refused(err.message),
+    };
+    // Before the model answers: what few of its answers depend on is compared as well.
+    match prepared::recipe_differences(predictor.recipe(), inputs, &frame, &prepared, ROUNDING) {
+        Ok(differences) => {
+            if let Some(difference) = differences.first() {
+                return Err(LearnError::Internal(format!(
+                    "the exported model was not written: its preparation differs, {difference}; please report this"
+                )));
+            }
+        }
+        Err(err) => return Ok(unchecked(err.to_string())),
+    }
+    let (ours, comparable) = match answer(prepared) {
         Ok(answered) => answered,
-        Err(reason) => return Ok(unchecked(format!("the package refuses the rows of the check: {reason}"))),
+        Err(err) => return refused(err.to_string()),
     };
     let mut shapes = Vec::with_capacity(inputs.len());
     let mut tensors = Vec::with_capacity(inputs.len());

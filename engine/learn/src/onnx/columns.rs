@@ -7,6 +7,7 @@ use athanor_protocol::{recipe::FillValue, signature::InputColumn, table::DataTyp
 use super::{
     graph::{Graph, Name, int},
     proto::elem,
+    texts::{Text, TextSource},
     unsupported,
 };
 use crate::LearnError;
@@ -22,28 +23,16 @@ const MICROS_PER_DAY: i64 = 86_400_000_000;
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     /// `double [N, 1]`, NaN where it is missing. `dtype` is bool, int, float, duration or time.
-    Number { tensor: Name, dtype: DataType },
+    Number {
+        tensor: Name,
+        dtype: DataType,
+        /// Whether a value can be missing at all.
+        nullable: bool,
+    },
     /// `int64 [N, 1]`, microseconds since the Unix epoch. `dtype` is date or datetime.
     Moment { tensor: Name, dtype: DataType },
     /// Categories.
     Text(Text),
-}
-
-/// A column of categories, which are never made into texts inside the graph: they are only compared.
-#[derive(Debug, Clone)]
-pub(super) struct Text {
-    pub(super) source: TextSource,
-    /// The category that missing values have; `None` where they stay missing.
-    pub(super) fill: Option<String>,
-}
-
-/// Where categories come from.
-#[derive(Debug, Clone)]
-pub(super) enum TextSource {
-    /// `string [N, 1]`, [`MISSING_TEXT`] where it is missing.
-    Strings(Name),
-    /// Numbers of this type, written out: `double [N, 1]`.
-    Numbers { tensor: Name, dtype: DataType },
 }
 
 /// The type of the input tensor of a column; `None` where it cannot go in.
@@ -70,10 +59,12 @@ pub(super) fn input(graph: &mut Graph, column: &InputColumn) -> Result<Value, Le
     };
     let elem_type = input_type(column).filter(|_| !name.is_empty()).ok_or_else(refuse)?;
     Ok(match column.dtype {
-        DataType::Text => Value::Text(Text { source: TextSource::Strings(name.clone()), fill: None }),
+        DataType::Text => {
+            Value::Text(Text::new(TextSource::Strings { tensor: name.clone(), nullable: column.nullable }))
+        }
         dtype @ (DataType::Date | DataType::Datetime) => Value::Moment { tensor: name.clone(), dtype },
-        dtype if elem_type == elem::DOUBLE => Value::Number { tensor: name.clone(), dtype },
-        dtype => Value::Number { tensor: graph.cast(name, elem::DOUBLE), dtype },
+        dtype if elem_type == elem::DOUBLE => Value::Number { tensor: name.clone(), dtype, nullable: true },
+        dtype => Value::Number { tensor: graph.cast(name, elem::DOUBLE), dtype, nullable: false },
     })
 }
 
@@ -81,6 +72,41 @@ pub(super) fn input(graph: &mut Graph, column: &InputColumn) -> Result<Value, Le
 pub(super) fn is_there(graph: &mut Graph, tensor: &str) -> Name {
     let infinity = graph.number(f64::INFINITY);
     graph.op("LessOrEqual", &[tensor, &infinity])
+}
+
+/// Which way halves are rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Halves {
+    ToEven,
+    AwayFromZero,
+}
+
+/// Rounds to whole numbers. ONNX has an operator for halves to even, which runtimes lack for 64-bit floats.
+pub(super) fn rounded(graph: &mut Graph, tensor: &str, halves: Halves) -> Name {
+    let [zero, half, one] = [0.0, 0.5, 1.0].map(|value| graph.number(value));
+    // Above zero a number is its floor and the rest exactly.
+    let size = graph.op("Abs", &[tensor]);
+    let floor = graph.op("Floor", &[&size]);
+    let rest = graph.op("Sub", &[&size, &floor]);
+    let is_more = graph.op("Greater", &[&rest, &half]);
+    let is_half = graph.op("Equal", &[&rest, &half]);
+    let is_half_up = match halves {
+        Halves::AwayFromZero => is_half,
+        Halves::ToEven => {
+            let halved = graph.op("Mul", &[&floor, &half]);
+            let floor_of_it = graph.op("Floor", &[&halved]);
+            let is_odd = graph.op("Greater", &[&halved, &floor_of_it]);
+            graph.op("And", &[&is_half, &is_odd])
+        }
+    };
+    let is_up = graph.op("Or", &[&is_more, &is_half_up]);
+    let next = graph.op("Add", &[&floor, &one]);
+    let size = graph.op("Where", &[&is_up, &next, &floor]);
+    let opposite = graph.op("Neg", &[&size]);
+    let is_negative = graph.op("Less", &[tensor, &zero]);
+    let found = graph.op("Where", &[&is_negative, &opposite, &size]);
+    let is_whole = graph.op("Equal", &[&rest, &zero]);
+    graph.op("Where", &[&is_whole, tensor, &found])
 }
 
 /// Where a condition holds the number stays, elsewhere it is missing.
@@ -121,17 +147,16 @@ impl Value {
             (Self::Number { .. }, FillValue::Int(value)) => *value as f64,
             (Self::Number { dtype: DataType::Bool, .. }, FillValue::Bool(value)) => f64::from(*value),
             (Self::Text(text), FillValue::Text(value)) => {
-                // What was filled before is no longer missing.
-                let fill = text.fill.clone().or_else(|| Some(value.clone()));
-                *self = Self::Text(Text { source: text.source.clone(), fill });
+                *self = Self::Text(text.clone().filled(value));
                 return true;
             }
             _ => return false,
         };
-        let Self::Number { tensor, dtype } = &*self else { return false };
+        let Self::Number { tensor, dtype, .. } = &*self else { return false };
         let there = is_there(graph, tensor);
         let value = graph.number(number);
-        *self = Self::Number { tensor: graph.op("Where", &[&there, tensor, &value]), dtype: *dtype };
+        let tensor = graph.op("Where", &[&there, tensor, &value]);
+        *self = Self::Number { tensor, dtype: *dtype, nullable: false };
         true
     }
 
@@ -141,42 +166,48 @@ impl Value {
             return Some(self.clone());
         }
         match (self, to) {
-            (Self::Number { tensor, dtype: DataType::Bool | DataType::Int | DataType::Float }, DataType::Text) => {
+            (Self::Number { tensor, dtype: DataType::Bool | DataType::Int | DataType::Float, .. }, DataType::Text) => {
                 let source = TextSource::Numbers { tensor: tensor.clone(), dtype: self.dtype() };
-                Some(Self::Text(Text { source, fill: None }))
+                Some(Self::Text(Text::new(source)))
             }
-            (Self::Number { tensor, dtype: DataType::Duration | DataType::Time }, DataType::Float | DataType::Int) => {
+            (
+                Self::Number { tensor, dtype: DataType::Duration | DataType::Time, .. },
+                DataType::Float | DataType::Int,
+            ) => {
                 let per_second = graph.number(MICROS);
                 let seconds = graph.op("Div", &[tensor, &per_second]);
                 Some(Self::number_of(graph, seconds, to))
             }
-            (Self::Number { tensor, dtype: DataType::Bool | DataType::Int }, DataType::Float)
-            | (Self::Number { tensor, dtype: DataType::Bool }, DataType::Int) => {
-                Some(Self::Number { tensor: tensor.clone(), dtype: to })
+            (Self::Number { tensor, dtype: DataType::Bool | DataType::Int, nullable }, DataType::Float)
+            | (Self::Number { tensor, dtype: DataType::Bool, nullable }, DataType::Int) => {
+                Some(Self::Number { tensor: tensor.clone(), dtype: to, nullable: *nullable })
             }
-            (Self::Number { tensor, dtype: DataType::Float }, DataType::Int) => {
+            (Self::Number { tensor, dtype: DataType::Float, .. }, DataType::Int) => {
                 let whole = graph.op("Floor", &[tensor]);
                 let is_whole = graph.op("Equal", &[&whole, tensor]);
                 let limit = graph.number(9_223_372_036_854_774_784.0);
                 let size = graph.op("Abs", &[tensor]);
                 let is_small = graph.op("LessOrEqual", &[&size, &limit]);
                 let fits = graph.op("And", &[&is_whole, &is_small]);
-                Some(Self::Number { tensor: only_where(graph, &fits, tensor), dtype: to })
+                Some(Self::Number { tensor: only_where(graph, &fits, tensor), dtype: to, nullable: true })
             }
-            (Self::Number { tensor, dtype: DataType::Int | DataType::Float }, DataType::Bool) => {
+            (Self::Number { tensor, dtype: DataType::Int | DataType::Float, .. }, DataType::Bool) => {
                 let [zero, one] = [0.0, 1.0].map(|value| graph.number(value));
                 let is_zero = graph.op("Equal", &[tensor, &zero]);
                 let is_one = graph.op("Equal", &[tensor, &one]);
                 let fits = graph.op("Or", &[&is_zero, &is_one]);
-                Some(Self::Number { tensor: only_where(graph, &fits, tensor), dtype: to })
+                Some(Self::Number { tensor: only_where(graph, &fits, tensor), dtype: to, nullable: true })
             }
-            (Self::Number { tensor, dtype: DataType::Int | DataType::Float }, DataType::Date | DataType::Datetime) => {
+            (
+                Self::Number { tensor, dtype: DataType::Int | DataType::Float, .. },
+                DataType::Date | DataType::Datetime,
+            ) => {
                 let there = is_there(graph, tensor);
                 let nothing = graph.number(0.0);
                 let seconds = graph.op("Where", &[&there, tensor, &nothing]);
                 let per_second = graph.number(MICROS);
                 let micros = graph.op("Mul", &[&seconds, &per_second]);
-                let micros = graph.op("Round", &[&micros]);
+                let micros = rounded(graph, &micros, Halves::AwayFromZero);
                 let micros = graph.cast(&micros, elem::INT64);
                 let missing = graph.i64s(&[1, 1], &[MISSING_MOMENT]);
                 let tensor = graph.op("Where", &[&there, &micros, &missing]);
@@ -191,10 +222,12 @@ impl Value {
             }
             (Self::Moment { tensor, .. }, DataType::Date) => {
                 let day = graph.i64s(&[1, 1], &[MICROS_PER_DAY]);
-                let rest = graph.with("Mod", &[tensor, &day], vec![int("fmod", 0)]);
-                let floor = graph.op("Sub", &[tensor, &rest]);
-                let missing = graph.i64s(&[1, 1], &[MISSING_MOMENT]);
+                let [missing, nothing] = [MISSING_MOMENT, 0].map(|value| graph.i64s(&[1, 1], &[value]));
                 let is_missing = graph.op("Equal", &[tensor, &missing]);
+                // Nothing can be taken from the least number.
+                let micros = graph.op("Where", &[&is_missing, &nothing, tensor]);
+                let rest = graph.with("Mod", &[&micros, &day], vec![int("fmod", 0)]);
+                let floor = graph.op("Sub", &[&micros, &rest]);
                 Some(Self::Moment { tensor: graph.op("Where", &[&is_missing, &missing, &floor]), dtype: to })
             }
             _ => None,
@@ -204,6 +237,6 @@ impl Value {
     /// Seconds, rounded down where whole numbers are asked for.
     fn number_of(graph: &mut Graph, seconds: Name, to: DataType) -> Self {
         let tensor = if to == DataType::Int { graph.op("Floor", &[&seconds]) } else { seconds };
-        Self::Number { tensor, dtype: to }
+        Self::Number { tensor, dtype: to, nullable: true }
     }
 }

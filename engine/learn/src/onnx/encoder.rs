@@ -4,17 +4,17 @@
 //! pixels is a handful of nodes.
 
 use super::{
-    columns::{MISSING_TEXT, Text, TextSource, Value, is_there},
-    graph::{Graph, Name, int, ints, texts},
+    columns::MISSING_TEXT,
+    graph::{Graph, Name, int},
     proto::elem,
     recipe::Columns,
+    texts::{Places, Text},
     unsupported,
 };
 use crate::{
     LearnError,
     encode::{EncodedColumn, Encoding, FittedEncoder, Scale},
 };
-use athanor_protocol::table::DataType;
 
 /// A category's number that has no place of its own.
 const NOWHERE: i64 = -1;
@@ -59,7 +59,7 @@ pub(super) fn encode(
                 numbers.scales.push(*scale);
             }
             Encoding::OneHot { categories, missing, other } => {
-                let text = text_of(value).ok_or_else(|| misfit(column, "categories"))?;
+                let text = Text::of(value).ok_or_else(|| misfit(column, "categories"))?;
                 let mut width = categories.len() as i64;
                 let mut next = |wanted: bool| {
                     let place = if wanted { width } else { NOWHERE };
@@ -67,7 +67,8 @@ pub(super) fn encode(
                     place
                 };
                 let (missing, other) = (next(*missing), next(*other));
-                let place = place_of(graph, &text, categories, missing, other, &column.name, notes);
+                let keys = Places { keys: categories, missing, other };
+                let place = place_of(graph, &text, keys, &column.name, notes);
                 let all: Vec<i64> = (0..width).collect();
                 let all = graph.i64s(&[1, all.len()], &all);
                 let is_it = graph.op("Equal", &[&place, &all]);
@@ -76,8 +77,9 @@ pub(super) fn encode(
                 n_others += width as usize;
             }
             Encoding::Ordinal { categories } => {
-                let text = text_of(value).ok_or_else(|| misfit(column, "categories"))?;
-                let place = place_of(graph, &text, categories, NOWHERE, NOWHERE, &column.name, notes);
+                let text = Text::of(value).ok_or_else(|| misfit(column, "categories"))?;
+                let keys = Places { keys: categories, missing: NOWHERE, other: NOWHERE };
+                let place = place_of(graph, &text, keys, &column.name, notes);
                 let nowhere = graph.i64s(&[1, 1], &[NOWHERE]);
                 let is_somewhere = graph.op("Greater", &[&place, &nowhere]);
                 let place = graph.cast(&place, elem::FLOAT);
@@ -174,109 +176,10 @@ impl Numbers {
     }
 }
 
-/// The column as categories: numbers are written out as the encoder writes them.
-fn text_of(value: &Value) -> Option<Text> {
-    match value {
-        Value::Text(text) => Some(text.clone()),
-        Value::Number { tensor, dtype: dtype @ (DataType::Bool | DataType::Int | DataType::Float) } => {
-            let source = TextSource::Numbers { tensor: tensor.clone(), dtype: *dtype };
-            Some(Text { source, fill: None })
-        }
-        Value::Number { .. } | Value::Moment { .. } => None,
+/// The number of each row's category.
+fn place_of(graph: &mut Graph, text: &Text, places: Places<'_>, column: &str, notes: &mut Vec<String>) -> Name {
+    if text.hides_empty() && places.keys.iter().any(|key| key == MISSING_TEXT) {
+        notes.push(format!("column {column:?}: the empty text is a category, so no text can be missing"));
     }
-}
-
-/// The number of each row's category, `int64 [N, 1]`: its position, `missing` or `other`.
-fn place_of(
-    graph: &mut Graph,
-    text: &Text,
-    categories: &[String],
-    missing: i64,
-    other: i64,
-    column: &str,
-    notes: &mut Vec<String>,
-) -> Name {
-    let position = |label: &str| categories.iter().position(|category| category == label);
-    let missing = match &text.fill {
-        Some(fill) => position(fill).map_or(other, |at| at as i64),
-        None => missing,
-    };
-    match &text.source {
-        TextSource::Strings(tensor) => {
-            let mut keys: Vec<(&str, i64)> = categories.iter().map(String::as_str).zip(0..).collect();
-            if position(MISSING_TEXT).is_some() {
-                notes.push(format!("column {column:?}: the empty text is a category, so no text can be missing"));
-            } else {
-                keys.push((MISSING_TEXT, missing));
-            }
-            let attributes = vec![
-                ints("cats_int64s", keys.iter().map(|key| key.1).collect()),
-                texts("cats_strings", keys.iter().map(|key| key.0)),
-                int("default_int64", other),
-            ];
-            graph.ml("CategoryMapper", &[tensor], attributes)
-        }
-        TextSource::Numbers { tensor, dtype } => {
-            // A category that is not a number written as ours are is met by no number: NaN equals nothing.
-            let keys: Vec<f64> =
-                categories.iter().map(|category| number_of(category, *dtype).unwrap_or(f64::NAN)).collect();
-            let keys = graph.f64s(&[1, keys.len()], &keys);
-            let is_it = graph.op("Equal", &[tensor, &keys]);
-            let is_it = graph.cast(&is_it, elem::DOUBLE);
-            let places: Vec<f64> = (0..categories.len()).map(|at| at as f64 + 1.0).collect();
-            let places = graph.f64s(&[places.len(), 1], &places);
-            // The position counted from 1; 0 where there is none.
-            let place = graph.op("MatMul", &[&is_it, &places]);
-            let place = graph.cast(&place, elem::INT64);
-            let [zero, one, missing, other] = [0, 1, missing, other].map(|value| graph.i64s(&[1, 1], &[value]));
-            let is_known = graph.op("Greater", &[&place, &zero]);
-            let place = graph.op("Sub", &[&place, &one]);
-            let place = graph.op("Where", &[&is_known, &place, &other]);
-            let there = match dtype {
-                // As a label an infinity is missing.
-                DataType::Float => {
-                    let size = graph.op("Abs", &[tensor]);
-                    let greatest = graph.number(f64::MAX);
-                    graph.op("LessOrEqual", &[&size, &greatest])
-                }
-                _ => is_there(graph, tensor),
-            };
-            graph.op("Where", &[&there, &place, &missing])
-        }
-    }
-}
-
-/// The number that is written as `category`.
-fn number_of(category: &str, dtype: DataType) -> Option<f64> {
-    match dtype {
-        DataType::Bool => match category {
-            "true" => Some(1.0),
-            "false" => Some(0.0),
-            _ => None,
-        },
-        DataType::Int => category.parse::<i64>().ok().filter(|value| value.to_string() == category).map(|v| v as f64),
-        _ => category.parse::<f64>().ok().filter(|value| value.to_string() == category),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_numbers_written_as_ours_are_met() {
-        for (category, dtype, expect) in [
-            ("7", DataType::Int, Some(7.0)),
-            ("07", DataType::Int, None),
-            ("7.0", DataType::Int, None),
-            ("7", DataType::Float, Some(7.0)),
-            ("7.5", DataType::Float, Some(7.5)),
-            ("7.50", DataType::Float, None),
-            ("true", DataType::Bool, Some(1.0)),
-            ("1", DataType::Bool, None),
-            ("x", DataType::Float, None),
-        ] {
-            assert_eq!(number_of(category, dtype), expect, "{category} as {dtype:?}");
-        }
-    }
+    text.place(graph, places)
 }

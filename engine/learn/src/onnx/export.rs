@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     check::{self, Prepare, SelfCheck},
-    columns::{self, MISSING_MOMENT, MISSING_TEXT, input_type},
+    columns::{MISSING_MOMENT, MISSING_TEXT, input_type},
     encoder,
     graph::{Graph, int},
     network::{self, Answer},
@@ -103,7 +103,7 @@ pub fn export(package: &Package, about: &About<'_>, prepare: Prepare<'_>) -> Res
     Ok(Exported { bytes, inputs, outputs, notes, check })
 }
 
-fn opset(domain: &str, version: i64) -> OperatorSetIdProto {
+pub(super) fn opset(domain: &str, version: i64) -> OperatorSetIdProto {
     OperatorSetIdProto { domain: domain.to_owned(), version }
 }
 
@@ -116,13 +116,8 @@ fn graph(predictor: &Predictor, notes: &mut Vec<String>) -> Result<(GraphProto, 
         return Err(unsupported("the model is an ONNX file already".to_owned(), hint));
     };
     let mut graph = Graph::new(signature.inputs.iter().map(|input| input.name.as_str()));
-    let mut columns = recipe::Columns::new();
-    for column in &recipe.input.columns {
-        // The predictor has checked that the signature has them all.
-        let Some(input) = signature.inputs.iter().find(|input| input.name == column.name) else { continue };
-        columns.push((input.name.clone(), columns::input(&mut graph, input)?));
-    }
-    recipe::apply(&mut graph, &recipe.steps, &mut columns, notes)?;
+    // The predictor has checked that the signature has all columns that the recipe takes.
+    let columns = recipe::replayed(&mut graph, recipe, &signature.inputs, notes)?;
     let first = signature.inputs.first().map(|input| input.name.clone()).unwrap_or_default();
     let answer = match model {
         // A constant looks at nothing but the number of rows.
@@ -164,21 +159,24 @@ fn graph(predictor: &Predictor, notes: &mut Vec<String>) -> Result<(GraphProto, 
             outputs.push(ValueInfoProto::tensor(&name, elem::FLOAT, &[None, Some(1)]));
         }
     }
-    let input = signature
-        .inputs
+    let names = outputs.iter().map(|output| output.name.clone()).collect();
+    Ok((finished(graph, &signature.inputs, outputs), names))
+}
+
+/// The graph with its inputs and outputs.
+pub(super) fn finished(graph: Graph, inputs: &[InputColumn], output: Vec<ValueInfoProto>) -> GraphProto {
+    let input = inputs
         .iter()
         .filter_map(|input| Some(ValueInfoProto::tensor(&input.name, input_type(input)?, &[None, Some(1)])))
         .collect();
-    let names = outputs.iter().map(|output| output.name.clone()).collect();
-    let graph = GraphProto {
+    GraphProto {
         node: graph.nodes,
         name: "athanor".to_owned(),
         initializer: graph.constants,
         input,
-        output: outputs,
+        output,
         ..GraphProto::default()
-    };
-    Ok((graph, names))
+    }
 }
 
 fn described(input: &InputColumn) -> OnnxInput {
@@ -187,7 +185,7 @@ fn described(input: &InputColumn) -> OnnxInput {
         (Some(elem::INT64), DataType::Date | DataType::Datetime) => ("int64", Some(MISSING_MOMENT.to_string())),
         (Some(elem::INT64), _) => ("int64", None),
         (Some(elem::BOOL), _) => ("bool", None),
-        _ => ("string", Some(MISSING_TEXT.to_owned())),
+        _ => ("string", input.nullable.then(|| MISSING_TEXT.to_owned())),
     };
     OnnxInput { name: input.name.clone(), dtype: input.dtype, tensor, missing }
 }

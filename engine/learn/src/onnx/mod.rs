@@ -21,6 +21,7 @@ mod model;
 mod network;
 mod ops;
 mod package;
+mod prepared;
 mod proto;
 mod read;
 mod recipe;
@@ -29,6 +30,7 @@ mod session;
 mod signature;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod trees;
 
 pub use self::{
@@ -37,6 +39,7 @@ pub use self::{
     export::{About, Exported, OnnxInput, export},
     model::{Inspected, OnnxModel, inspect},
     package::package_onnx,
+    prepared::{Difference, recipe_differences},
     read::MAX_ONNX_BYTES,
 };
 use crate::LearnError;

@@ -1,12 +1,39 @@
 //! The fitted recipe as a graph.
 
-use athanor_protocol::recipe::{FittedStep, OnCastError};
+use athanor_protocol::{
+    recipe::{FittedRecipe, FittedStep, OnCastError},
+    signature::InputColumn,
+};
 
-use super::{columns::Value, expression, graph::Graph, unsupported};
+use super::{
+    columns::{self, Value},
+    expression,
+    graph::Graph,
+    unsupported,
+};
 use crate::LearnError;
+
+/// Most nodes of a preparation.
+const MAX_NODES: usize = 200_000;
 
 /// Named columns in their order.
 pub(super) type Columns = Vec<(String, Value)>;
+
+/// The columns that come out of a whole recipe.
+pub(super) fn replayed(
+    graph: &mut Graph,
+    recipe: &FittedRecipe,
+    inputs: &[InputColumn],
+    notes: &mut Vec<String>,
+) -> Result<Columns, LearnError> {
+    let mut columns = Columns::new();
+    for column in &recipe.input.columns {
+        let Some(input) = inputs.iter().find(|input| input.name == column.name) else { continue };
+        columns.push((input.name.clone(), columns::input(graph, input)?));
+    }
+    apply(graph, &recipe.steps, &mut columns, notes)?;
+    Ok(columns)
+}
 
 /// Replays the steps in the graph. Notes say where the graph is more lenient than the package.
 pub(super) fn apply(
@@ -53,10 +80,18 @@ pub(super) fn apply(
                 }
             }
             FittedStep::Derive { column, expression } => {
-                let value = expression::compile(graph, column, expression, columns)?;
+                let value = expression::compile(graph, column, expression, columns, notes)?;
                 match columns.iter_mut().find(|(name, _)| name == column) {
                     Some((_, old)) => *old = value,
                     None => columns.push((column.clone(), value)),
+                }
+                if graph.nodes.len() > MAX_NODES {
+                    return Err(unsupported(
+                        format!(
+                            "with the step 'derive' of column {column:?} the graph has more than {MAX_NODES} nodes"
+                        ),
+                        "compute the column before the table is read",
+                    ));
                 }
             }
         }
