@@ -22,6 +22,9 @@ const PACKAGE: &str = "athanor-serve";
 /// Longest that the program may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Longest that rustup may take to bring a target.
+const RUSTUP_LIMIT: Duration = Duration::from_secs(600);
+
 /// A processor that the server is built for.
 struct Target {
     /// As images name it.
@@ -30,6 +33,8 @@ struct Target {
     triple: &'static str,
     /// The linker on a machine with another processor, and the Debian package that brings it.
     linker: (&'static str, &'static str),
+    /// What runs its programs on a machine with another processor, if it is there.
+    emulators: [&'static str; 2],
 }
 
 const TARGETS: &[Target] = &[
@@ -37,11 +42,13 @@ const TARGETS: &[Target] = &[
         architecture: "amd64",
         triple: "x86_64-unknown-linux-gnu",
         linker: ("x86_64-linux-gnu-gcc", "gcc-x86-64-linux-gnu"),
+        emulators: ["qemu-x86_64-static", "qemu-x86_64"],
     },
     Target {
         architecture: "arm64",
         triple: "aarch64-unknown-linux-gnu",
         linker: ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+        emulators: ["qemu-aarch64-static", "qemu-aarch64"],
     },
 ];
 
@@ -69,13 +76,27 @@ pub(crate) fn slim(dirs: &Dirs, architecture: Option<&str>) -> Result<ExitCode> 
     let built = folder.join(target.triple).join("release").join(PACKAGE);
     // A shared library that slips into the link gives a program that looks static and breaks down before its first
     // line: the linker then leaves names open for a loader that is not there.
-    if !is_foreign && !succeeds_within(Command::new(&built).arg("--version"), PATIENCE) {
+    let emulator = target.emulators.into_iter().find(|name| on_path(name).is_some());
+    let start = match (is_foreign, emulator) {
+        (false, _) => Some(Command::new(&built)),
+        (true, Some(emulator)) => {
+            let mut command = Command::new(emulator);
+            command.arg(&built);
+            Some(command)
+        }
+        (true, None) => None,
+    };
+    let was_started = start.is_some();
+    if start.is_some_and(|mut start| !succeeds_within(start.arg("--version"), PATIENCE)) {
         bail!("{} was built and does not start", built.display());
     }
     let to = folder.join(format!("{PACKAGE}-{}", target.architecture));
     fs::copy(&built, &to).with_context(|| format!("cannot write {}", to.display()))?;
     let n_bytes = fs::metadata(&to).map_or(0, |file| file.len());
     println!("made: {} ({:.1} MB, static, linux/{})", to.display(), n_bytes as f64 / 1e6, target.architecture);
+    if !was_started {
+        println!("it was not started: {} could do that here (Debian: qemu-user-static)", target.emulators[0]);
+    }
     println!("use it: athanor deploy image MODEL --program {} -o FOLDER", to.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -91,11 +112,17 @@ fn target(architecture: Option<&str>, here: &str) -> Result<&'static Target> {
     })
 }
 
-/// Whether the compiler has the target's standard library, and whether there is a linker.
+/// Whether the compiler has the target's standard library, which rustup is asked for where it has not, and whether there
+/// is a linker.
 fn can_build(target: &Target, is_foreign: bool) -> Result<()> {
-    let library = output_of(Command::new("rustc").args(["--print", "target-libdir", "--target", target.triple]));
-    let has_library = library.is_some_and(|folder| has_std(&PathBuf::from(folder)));
-    if !has_library {
+    let has_library = || {
+        let library = output_of(Command::new("rustc").args(["--print", "target-libdir", "--target", target.triple]));
+        library.is_some_and(|folder| has_std(&PathBuf::from(folder)))
+    };
+    let mut add = Command::new("rustup");
+    add.args(["target", "add", target.triple]);
+    let can_add = || on_path("rustup").is_some();
+    if !has_library() && !(can_add() && succeeds_within(&mut add, RUSTUP_LIMIT) && has_library()) {
         bail!(
             "the compiler has no standard library for {}: `rustup target add {}` brings it",
             target.triple,

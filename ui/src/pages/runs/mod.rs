@@ -146,6 +146,7 @@ impl Page for RunsPage {
                 self.shared.notes.save_all(cx);
                 self.shared.series.clear();
                 self.list.clear();
+                self.importing = Importing::default();
                 self.view = View::List;
                 self.before = None;
             }
