@@ -23,12 +23,15 @@ pub(crate) fn ask(command: &mut Command, at_most: Duration, max_bytes: u64) -> R
     let program = Path::new(&program);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().at("start", program)?;
-    // Read while it runs: a program that prints much must not fill the pipe and wait for ever.
+    // Read while it runs: a program that prints much must not fill the pipe and wait for ever. Nor is the end of the pipe
+    // waited for: a child of the program may hold it open.
     let mut stdout = child.stdout.take();
-    let reader = std::thread::spawn(move || {
+    let (send, receive) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || {
         let mut text = Vec::new();
         let _ = stdout.as_mut().map(|stdout| stdout.take(max_bytes).read_to_end(&mut text));
-        text
+        // Nobody listens any more where it took too long.
+        let _ = send.send(text);
     });
     let began = Instant::now();
     while child.try_wait().at("wait for", program)?.is_none() {
@@ -40,6 +43,24 @@ pub(crate) fn ask(command: &mut Command, at_most: Duration, max_bytes: u64) -> R
         std::thread::sleep(LOOK);
     }
     let status = child.wait().at("wait for", program)?;
-    let text = reader.join().unwrap_or_default();
-    Ok(Some((status, String::from_utf8_lossy(&text).into_owned())))
+    let left = at_most.saturating_sub(began.elapsed());
+    Ok(receive.recv_timeout(left).ok().map(|text| (status, String::from_utf8_lossy(&text).into_owned())))
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_end_or_leaves_the_pipe_open_is_not_waited_for() {
+        let within = Duration::from_secs(60);
+        let said = ask(Command::new("/bin/sh").args(["-c", "printf 1234"]), within, 64).unwrap().unwrap();
+        assert_eq!((said.0.success(), said.1.as_str()), (true, "1234"));
+        let short = Duration::from_millis(300);
+        assert!(ask(Command::new("/bin/sh").args(["-c", "exec sleep 20"]), short, 4).unwrap().is_none());
+        let began = Instant::now();
+        assert!(ask(Command::new("/bin/sh").args(["-c", "sleep 20 & exit 0"]), short, 4).unwrap().is_none());
+        assert!(began.elapsed() < Duration::from_secs(15), "it waited for a child of the program");
+    }
 }

@@ -106,12 +106,25 @@ pub fn digest_file_watched(path: &Path, go_on: &mut dyn FnMut(u64) -> bool) -> R
     }
 }
 
+/// Opens a file that is one. A pipe or a device in its place could make whoever opens it wait for ever.
+///
+/// # Errors
+/// If it is something else, or cannot be opened.
+pub fn open_plain(path: &Path) -> Result<File> {
+    // Looked at first, since opening a pipe already waits.
+    if !fs::metadata(path).at("open", path)?.is_file() {
+        let message = format!("{} is no plain file", path.display());
+        return Err(crate::EngineError::new(athanor_protocol::Code::InvalidArgument, message));
+    }
+    File::open(path).at("open", path)
+}
+
 /// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
-/// If it cannot be read or is larger.
+/// If it is no plain file, cannot be read, or is larger.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let file = File::open(path).at("open", path)?;
+    let file = open_plain(path)?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).at("read", path)?;
     if bytes.len() as u64 > limit {

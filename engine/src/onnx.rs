@@ -65,12 +65,13 @@ pub fn render(version: &ModelVersion, package: &Package, intended_use: &str) -> 
 /// Writes a registered version as an ONNX file.
 ///
 /// # Errors
-/// As [`render`]; if there is no such version, or the file cannot be written.
+/// As [`render`]; if there is no such version, or the file cannot be written; what `may_write` says once it is made.
 pub fn export(
     workspace: &Workspace,
     reference: &str,
     intended_use: &str,
     to: &Path,
+    may_write: &dyn Fn() -> Result<()>,
 ) -> Result<(ModelVersion, Rendered)> {
     if intended_use.len() > MAX_INTENDED_USE {
         let message = format!("the intended use has more than {MAX_INTENDED_USE} bytes");
@@ -79,6 +80,7 @@ pub fn export(
     let version = registry::resolve(workspace, reference)?;
     let (_, package) = registry::load(workspace, &version)?;
     let rendered = render(&version, &package, intended_use)?;
+    may_write()?;
     files::write_atomic(to, rendered.bytes())?;
     let subject = format!("{}:{}", version.model, version.version);
     let detail = json!({ "format": "onnx", "sha256": registry::sha256(rendered.bytes()) });

@@ -122,7 +122,8 @@ fn can_build(target: &Target, is_foreign: bool) -> Result<()> {
     let mut add = Command::new("rustup");
     add.args(["target", "add", target.triple]);
     let can_add = || on_path("rustup").is_some();
-    if !has_library() && !(can_add() && succeeds_within(&mut add, RUSTUP_LIMIT) && has_library()) {
+    let mut can_be_brought = || can_add() && succeeds_within(&mut add, RUSTUP_LIMIT) && has_library();
+    if !has_library() && !can_be_brought() {
         bail!(
             "the compiler has no standard library for {}: `rustup target add {}` brings it",
             target.triple,

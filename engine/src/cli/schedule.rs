@@ -114,7 +114,7 @@ fn row(schedule: &Schedule, now: i64, far: Option<&Far>) -> Vec<String> {
                 Some(far) => at_work(far),
                 None => "begun, or broken off and to go on".to_owned(),
             },
-            (None, Some(_)) if last.stopped => format!("stopped by you, {} rows done", last.n_rows),
+            (None, Some(_)) if last.stopped => format!("stopped on request, {} rows done", last.n_rows),
             (None, Some(_)) => format!("{} rows", last.n_rows),
         },
     };

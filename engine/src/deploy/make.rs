@@ -137,13 +137,18 @@ pub fn image(
         keys: wanted.keys.as_deref(),
     };
     let image = image::build(&parts, folder, watch)?;
-    let pushed = match places.push {
-        Some((reference, credentials)) => {
-            Some(image::push(folder, reference, credentials, &registry::trusted(workspace)?, watch)?)
-        }
-        None => None,
+    let subject = format!("{}:{}", version.model, version.version);
+    let note = |detail: serde_json::Value| registry::audit(workspace, "model.image", &subject, detail);
+    if places.folder.is_some() {
+        note(json!({ "digest": image.digest, "reference": null }))?;
+    }
+    let Some((reference, credentials)) = places.push else {
+        return Ok(MadeImage { version, program, image, pushed: None });
     };
-    let detail = json!({ "digest": image.digest, "reference": pushed.as_ref().map(|pushed| &pushed.reference) });
-    registry::audit(workspace, "model.image", &format!("{}:{}", version.model, version.version), detail)?;
+    let pushed = image::push(folder, reference, credentials, &registry::trusted(workspace)?, watch);
+    // What was broken off may lie there in parts, or whole and unchecked: that is not kept quiet.
+    let failed = pushed.as_ref().err().map(|err| err.code());
+    note(json!({ "digest": image.digest, "reference": reference, "failed": failed }))?;
+    let pushed = Some(pushed?);
     Ok(MadeImage { version, program, image, pushed })
 }

@@ -69,8 +69,30 @@ pub fn find_program(program: &Path, named: Option<&Path>, may_start: bool) -> Re
     if was_started {
         check_start(&path)?;
     }
-    let interpreter = elf.interpreter.as_ref().map(PathBuf::from);
+    let interpreter = elf.interpreter.as_deref().map(|named| loader(&path, named, elf.machine)).transpose()?;
     Ok(Program { path, architecture, interpreter, libraries, was_started })
+}
+
+/// Where systems have their loaders.
+const LOADERS: [&str; 6] = ["/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "/nix/store/", "/gnu/store/"];
+
+/// The loader that a program names. It is packed as it lies there, so that a program may not name just any file: only one
+/// where loaders lie that is a library for the same processor.
+fn loader(program: &Path, named: &str, machine: u16) -> Result<PathBuf> {
+    let refuse = || {
+        let message = format!("{} names a loader that is none: {named}", program.display());
+        Err(refused(Code::Unsupported, message))
+    };
+    let is_placed =
+        LOADERS.iter().any(|folder| named.starts_with(folder)) && !named.split('/').any(|part| part == "..");
+    let path = PathBuf::from(named);
+    if !is_placed || !std::fs::metadata(&path).is_ok_and(|found| found.is_file()) {
+        return refuse();
+    }
+    match Elf::open(&path) {
+        Ok(elf) if elf.machine == machine => Ok(path),
+        _ => refuse(),
+    }
 }
 
 fn is_of_this_machine(architecture: &str) -> bool {
@@ -158,6 +180,26 @@ mod tests {
         // A mark without a version, as in a program that looks for it, hides no whole one.
         let both = [MARK.concat().into_bytes(), vec![0], told("2.0")].concat();
         assert_eq!(version_in(both.as_slice()).unwrap().as_deref(), Some("2.0"));
+    }
+
+    #[test]
+    fn a_program_brings_no_file_that_is_no_loader() {
+        use crate::deploy::image::elf::{AARCH64, X86_64, tests::program};
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("signing.key");
+        std::fs::write(&secret, "secret").unwrap();
+        let here = std::fs::canonicalize(&secret).unwrap().display().to_string();
+        let path = folder.path().join(NAME);
+        for named in
+            [here.as_str(), "/etc/passwd", "/lib/../etc/passwd", "/usr/lib/os-release", "/lib64/no-such-loader", "/lib"]
+        {
+            for machine in [X86_64, AARCH64] {
+                let file = [program(machine, Some(named), &[], ""), told(VERSION)].concat();
+                std::fs::write(&path, file).unwrap();
+                let err = find_program(Path::new("/nowhere"), Some(&path), false).unwrap_err();
+                assert!(err.to_string().contains("loader"), "{named}: {err}");
+            }
+        }
     }
 
     #[cfg(target_os = "linux")]

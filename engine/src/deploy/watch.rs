@@ -85,7 +85,7 @@ impl<'a> Watch<'a> {
         };
         tokio::select! {
             done = work => done,
-            () = stopped => Err(EngineError::new(Code::Cancelled, "it was stopped; the registry may hold parts of it")),
+            () = stopped => Err(EngineError::new(Code::Cancelled, "it was stopped while it was sent; the registry may hold parts of it, and a folder that was named has the image")),
         }
     }
 }

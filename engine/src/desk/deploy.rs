@@ -29,6 +29,23 @@ use crate::{
 };
 
 pub(super) fn model_deploy(desk: &Arc<Desk>, ask: ModelDeploy) -> Result<Deployed, Failure> {
+    deploy(desk, &ask).map_err(in_the_window)
+}
+
+/// Hints that name options of the command line, in the words of the window.
+fn in_the_window(mut failure: Failure) -> Failure {
+    if let Some(hint) = &mut failure.hint {
+        if hint.contains("--program") {
+            *hint = "name a Linux build of athanor-serve under 'For another processor'; 'cargo xtask slim' makes one"
+                .into();
+        } else if hint.contains("--username") {
+            *hint = "sign in with a name and a password, or by 'docker login' on the engine's machine".into();
+        }
+    }
+    failure
+}
+
+fn deploy(desk: &Arc<Desk>, ask: &ModelDeploy) -> Result<Deployed, Failure> {
     let workspace = desk.workspace()?;
     let reference = models::reference(&ask.model, ask.version);
     let working = desk.works.begin(&ask.token);
@@ -48,7 +65,11 @@ pub(super) fn model_deploy(desk: &Arc<Desk>, ask: ModelDeploy) -> Result<Deploye
     match &ask.form {
         DeployForm::Onnx { path, intended_use } => {
             let to = models::target(&workspace, path, "the ONNX file")?;
-            let (_, rendered) = onnx::export(&workspace, &reference, intended_use, &to)?;
+            if !to.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx")) {
+                let message = format!("the ONNX file must end in .onnx: {}", to.display());
+                return Err(Failure::new(Code::InvalidArgument, message).on(to.display().to_string()));
+            }
+            let (_, rendered) = onnx::export(&workspace, &reference, intended_use, &to, &|| watch.check())?;
             Ok(Deployed {
                 n_bytes: rendered.bytes().len() as u64,
                 digest: format!("sha256:{}", registry::sha256(rendered.bytes())),

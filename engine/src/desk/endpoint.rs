@@ -343,7 +343,11 @@ pub(super) fn endpoint_try(desk: &Arc<Desk>, ask: EndpointTry) -> Result<TryAnsw
     let answered = if way.asks_for_certificates {
         // Nobody has given this program a certificate: the question goes in behind the handshake.
         let asked = athanor_serve::ask_inside(&way.state, &path, key.token(), sent.to_string().into_bytes());
-        way.runtime.block_on(asked).map_err(|err| EngineError::Failure(err.into()))
+        let asked = async { tokio::time::timeout(PATIENCE, asked).await };
+        match way.runtime.block_on(asked) {
+            Ok(answered) => answered.map_err(|err| EngineError::Failure(err.into())),
+            Err(_) => Err(EngineError::new(Code::Timeout, "the endpoint did not answer in time")),
+        }
     } else {
         way.post(&path, key.token(), &sent)
     };

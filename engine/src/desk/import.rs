@@ -31,7 +31,10 @@ pub(super) fn runs_import(desk: &Arc<Desk>, ask: RunsImport) -> Result<RunsImpor
         }
         !working.is_stopped()
     };
-    let found = mlflow::import(&workspace, &path, artifacts.as_deref(), &mut go_on)?;
+    let done = mlflow::import(&workspace, &path, artifacts.as_deref(), &mut go_on);
+    // Whoever looks at runs reads the list again: these are more than events are made for.
+    desk.publish(Event::Lagged {});
+    let found = done?;
     let left_out = found.left_out.into_iter().take(MAX_LINES);
     Ok(RunsImported {
         path: found.path,
@@ -49,9 +52,13 @@ pub(super) fn runs_import(desk: &Arc<Desk>, ask: RunsImport) -> Result<RunsImpor
 
 /// A path that a user wrote. A relative one would be taken from wherever the program was started.
 fn whole(path: &str, what: &str) -> Result<PathBuf, Failure> {
-    // An address as MLflow's settings have it holds a path, which is looked at there.
-    if Path::new(path).is_absolute() || path.contains(':') {
+    // An address as MLflow's settings have it holds a path. One of a server holds none, and is refused by name later.
+    if path.contains("://") && !path.starts_with("sqlite") && !path.starts_with("file") {
         return Ok(PathBuf::from(path));
+    }
+    let found = mlflow::path_from_address(Path::new(path))?;
+    if found.is_absolute() {
+        return Ok(found);
     }
     let failure = Failure::new(Code::InvalidArgument, format!("{what} needs a whole path, not {path:?}"));
     Err(failure.hint("write it from the root of the disk on"))
@@ -85,7 +92,12 @@ mod tests {
         assert_eq!(ask(&test.desk, import(at("mlruns"))).unwrap().n_known, 1);
         // The folder around it leads to it as well.
         assert_eq!(ask(&test.desk, import(at("."))).unwrap().n_known, 1);
-        for (path, code) in [("mlruns".to_owned(), Code::InvalidArgument), (at("nowhere"), Code::NotFound)] {
+        for (path, code) in [
+            ("mlruns".to_owned(), Code::InvalidArgument),
+            ("sqlite:///mlflow.db".to_owned(), Code::InvalidArgument),
+            ("x:mlruns".to_owned(), Code::InvalidArgument),
+            (at("nowhere"), Code::NotFound),
+        ] {
             assert_eq!(ask(&test.desk, import(path.clone())).unwrap_err().code, code, "{path}");
         }
     }

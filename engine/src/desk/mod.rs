@@ -34,6 +34,7 @@ mod works;
 use std::{
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use athanor_protocol::{
@@ -59,6 +60,9 @@ pub struct DeskOptions {
     /// Where new workspaces go by default.
     pub default_folder: PathBuf,
 }
+
+/// Longest that the end of the program waits for what is being packed, imported or predicted, which is told to stop.
+const LAST_WORKS: Duration = Duration::from_secs(3);
 
 /// The desk.
 pub struct Desk {
@@ -89,7 +93,6 @@ fn writes(request: &Request) -> bool {
             | Request::WorkflowPreview(_)
             | Request::RunSaveArtifact(_)
             | Request::ModelExport(_)
-            | Request::ModelDeploy(_)
             | Request::ModelPredict(_)
             | Request::ModelCompare(_)
             | Request::EndpointStop(_)
@@ -157,6 +160,7 @@ impl Desk {
     pub fn shut_down(self: &Arc<Self>) {
         endpoint::shut_down(self);
         self.host.stop_schedules();
+        self.works.stop_all(LAST_WORKS);
         runs::shut_down(self);
     }
 

@@ -49,6 +49,31 @@ fn chosen(path: &str, what: &str) -> Result<PathBuf, Failure> {
         .hint("write it from the root of the disk on"))
 }
 
+/// A path without links, as far as it is there; what is not there yet stays as it is.
+fn real(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|above| Some((above, std::fs::canonicalize(above).ok()?)));
+    match there {
+        Some((above, found)) => found.join(path.strip_prefix(above).unwrap_or(Path::new(""))),
+        None => path.to_owned(),
+    }
+}
+
+/// Whether a file would be one of those that the workspace keeps for itself (ARCHITECTURE.md lists them).
+fn is_of_the_workspace(root: &Path, parent: &Path, name: &str) -> bool {
+    // Not `data`: what is predicted of an uploaded table goes beside it.
+    const FOLDERS: [&str; 7] = ["artifacts", "keys", "cache", "jobs", "workflows", "page", "captures"];
+    const FILES: [&str; 5] = ["athanor.", "schedules.", "tables.", "window.", "."];
+    // Names are compared as a disk does that does not tell large letters from small ones.
+    let lower = |text: &str| text.to_lowercase();
+    match parent.strip_prefix(root) {
+        Err(_) => false,
+        Ok(within) => match within.components().next() {
+            None => FILES.iter().any(|own| lower(name).starts_with(own)) || FOLDERS.contains(&lower(name).as_str()),
+            Some(first) => FOLDERS.contains(&lower(&first.as_os_str().to_string_lossy()).as_str()),
+        },
+    }
+}
+
 /// A file to write. What the workspace keeps for itself is not written over by a slip in a dialog.
 pub(super) fn target(workspace: &Workspace, path: &str, what: &str) -> Result<PathBuf, Failure> {
     let path = chosen(path, what)?;
@@ -57,13 +82,14 @@ pub(super) fn target(workspace: &Workspace, path: &str, what: &str) -> Result<Pa
             .on(path.display().to_string())
             .hint("add a file name"));
     }
-    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if path.components().any(|part| part == std::path::Component::ParentDir) {
+        let message = format!("{what} needs a path without '..': {}", path.display());
+        return Err(Failure::new(Code::InvalidArgument, message).on(path.display().to_string()));
+    }
     let parent = real(path.parent().unwrap_or(&path));
     let root = real(workspace.root());
-    let own = |name: &str| parent.starts_with(root.join(name));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let is_own_file = parent == root && name.starts_with("athanor.");
-    if is_own_file || ["artifacts", "keys", "cache", "jobs"].into_iter().any(own) {
+    if is_of_the_workspace(&root, &parent, &name) {
         return Err(Failure::new(
             Code::PermissionDenied,
             format!("{what} would write over files of the workspace itself: {}", path.display()),

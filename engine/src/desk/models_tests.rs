@@ -147,7 +147,11 @@ fn files_are_written_where_they_do_no_harm() {
         (at(root.join("athanor.db")), Code::PermissionDenied),
         (at(root.join("athanor.db-wal")), Code::PermissionDenied),
         (at(root.join("keys/signing.key")), Code::PermissionDenied),
-        (at(root.join("artifacts/../keys/signing.key")), Code::PermissionDenied),
+        (at(root.join("artifacts/../keys/signing.key")), Code::InvalidArgument),
+        (at(root.join("schedules.json")), Code::PermissionDenied),
+        (at(root.join("tables.json")), Code::PermissionDenied),
+        (at(root.join("workflows/new/model")), Code::PermissionDenied),
+        (at(root.join("KEYS/signing.key")), Code::PermissionDenied),
     ] {
         let export = ModelExport { model: "tumours".to_owned(), version: 1, path: path.clone() };
         assert_eq!(ask(&test.desk, export).map_err(|failure| failure.code), Err(code), "{path}");

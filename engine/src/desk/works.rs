@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use athanor_learn::train::StopFlag;
@@ -40,6 +41,17 @@ impl Works {
     fn cancel(&self, token: &str) {
         if let Some((_, flag)) = self.lock().get(token) {
             flag.stop("somebody stopped it");
+        }
+    }
+
+    /// Stops everything, and waits until it has ended, but for at most that long.
+    pub(super) fn stop_all(&self, at_most: Duration) {
+        let began = Instant::now();
+        for (_, flag) in self.lock().values() {
+            flag.stop("the program ends");
+        }
+        while began.elapsed() < at_most && !self.lock().is_empty() {
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

@@ -118,12 +118,12 @@ fn roots(path: &Path, named: Option<&Path>, found: &mut Imported) -> Result<Vec<
     if roots.is_empty() {
         found.notes.push(format!(
             "files of runs were not looked for, since neither '{RUNS}' nor '{SERVED}' lies beside the database; to take \
-             them in, import again with --artifacts FOLDER, below which they are in '<experiment>/<run>/artifacts'"
+             them in, import again and name their folder (--artifacts), below which they are in '<experiment>/<run>/artifacts'"
         ));
     } else {
         let names = found.artifact_folders.join(" and ");
         found.notes.push(format!(
-            "files of runs were taken from beside the database: {names}; --artifacts names another folder"
+            "files of runs were taken from beside the database: {names}; another one can be named (--artifacts)"
         ));
     }
     for root in roots.iter().filter(|root| folder::has_experiments(root)) {
@@ -150,7 +150,8 @@ fn logged_models(db: &Database, found: &mut Imported) -> Result<HashMap<String, 
             Err(err) => return Err(err.into()),
         };
         for model in slice.rows {
-            let Ok(run) = model.run else { continue };
+            // Only a run with an id as MLflow makes it has folders of files; other ids are not kept, however long they are.
+            let Some(run) = model.run.ok().filter(|run| is_uuid(run)) else { continue };
             let name = model.name.unwrap_or_default();
             let (Ok(id), Some(experiment)) = (model.id, folder_name(model.experiment)) else {
                 found.left_out(
@@ -235,7 +236,7 @@ impl Files {
         for (scheme, n_runs) in &self.elsewhere {
             let why = format!(
                 "MLflow keeps them at {scheme}; copy them into a folder as '<experiment>/<run>/artifacts' and import again \
-                 with --artifacts FOLDER"
+                 with that folder named (--artifacts)"
             );
             found.left_out("", &format!("files of {n_runs} runs"), &why);
         }
@@ -315,7 +316,10 @@ fn one(workspace: &Workspace, db: &Database, run: &Run, files: &mut Files, found
                     return Err(err.into());
                 }
             }
-            Err(err) => return Err(err),
+            Err(err) => {
+                recording.given_up(&err);
+                return Err(err);
+            }
         }
     }
     Ok(true)

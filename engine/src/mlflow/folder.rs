@@ -147,8 +147,13 @@ fn one(
     let texts = texts(folder, uuid, found);
     let files = artifacts::keep(workspace, Some(&files), models, uuid, found)?;
     if let Some(mut recording) = Recording::begin(workspace, place, described, texts, files, found)? {
-        points(&folder.join("metrics"), uuid, &mut recording, found)?;
-        recording.end(found)?;
+        match points(&folder.join("metrics"), uuid, &mut recording, found) {
+            Ok(()) => recording.end(found)?,
+            Err(err) => {
+                recording.given_up(&err);
+                return Err(err);
+            }
+        }
     }
     Ok(true)
 }

@@ -151,24 +151,26 @@ pub fn import(workspace: &Workspace, path: &Path, files: Option<&Path>, go_on: &
     let mut found = Imported { kind, path: path.display().to_string(), ..Imported::default() };
     // An import whose process died left a run behind, which is gone on with.
     runs::reconcile::reconcile(workspace)?;
-    match kind {
-        Kind::Database => database::import(workspace, &path, files, &mut found, go_on)?,
+    let done = match kind {
+        Kind::Database => database::import(workspace, &path, files, &mut found, go_on),
         Kind::FileStore if files.is_some() => {
             let failure = Failure::new(Code::InvalidArgument, "a file store has its files in itself");
-            return Err(EngineError::Failure(failure.hint("leave --artifacts out, or name the database")));
+            Err(EngineError::Failure(failure.hint("name no other folder for files, or name the database")))
         }
-        Kind::FileStore => folder::import(workspace, &path, &mut found, go_on)?,
-    }
+        Kind::FileStore => folder::import(workspace, &path, &mut found, go_on),
+    };
+    // What came in before it was broken off has come in.
     if !found.runs.is_empty() {
         let name = name_of(&path);
         registry::audit(workspace, "import.mlflow", &shown(&name), json!({ "n_runs": found.runs.len() }))?;
     }
+    done?;
     Ok(found)
 }
 
 /// The path in an address as MLflow's settings have it, `sqlite:///mlflow.db` or `file:///home/ann/mlruns`; a path is
 /// given back as it is.
-fn path_from_address(path: &Path) -> Result<PathBuf> {
+pub(crate) fn path_from_address(path: &Path) -> Result<PathBuf> {
     let Some((scheme, rest)) = path.to_str().and_then(|text| text.split_once("://")) else {
         return Ok(path.to_owned());
     };

@@ -11,7 +11,11 @@ use athanor_protocol::{
 use athanor_store::{Batch, StoreError, limits};
 
 use super::{Imported, KIND, fits};
-use crate::{error::Result, runs, workspace::Workspace};
+use crate::{
+    error::{EngineError, Result},
+    runs,
+    workspace::Workspace,
+};
 
 /// Points that a run may have.
 const MAX_POINTS: u64 = 5_000_000;
@@ -73,6 +77,11 @@ pub(super) fn place(workspace: &Workspace, experiment: &str, uuid: &str, found: 
     // in which its process died.
     if detail.summary.status == RunStatus::Failed && detail.summary.resumable {
         return Ok(Place::Begun(detail));
+    }
+    if !detail.summary.status.is_final() {
+        // Somebody is at it, or could not even write down that it was given up.
+        let why = "another import is at it, or one was broken off; import again later";
+        found.left_out(uuid, "the run", why);
     }
     found.n_known += 1;
     Ok(Place::Known(detail))
@@ -378,6 +387,17 @@ impl<'a> Recording<'a> {
         found.n_files += self.n_files;
         found.runs.push(self.id);
         Ok(())
+    }
+
+    /// The workspace does not take the rest: the run is one that failed, if that much can be written, and the next import
+    /// goes on with it. Where it cannot be written either, it is found by nobody being at it.
+    pub(super) fn given_up(self, err: &EngineError) {
+        let failure = Failure::new(err.code(), format!("its import was broken off: {err}")).hint("import again");
+        let now = self.workspace.clock.now_millis();
+        let done = self.workspace.store.finish(&self.id, self.attempt, RunStatus::Failed, Some(&failure), true, now);
+        if let Err(err) = done {
+            tracing::warn!(run = %self.id, %err, "a run whose import was broken off cannot be marked");
+        }
     }
 
     /// Counts the points that are kept, and says which are not.

@@ -95,7 +95,7 @@ fn it_can_be_stopped_and_a_failure_keeps_what_was_filled_in() {
     screen.click("Bundle");
     screen.click("Choose file to write");
     screen.fake.on(|request| match request {
-        Request::ModelDeploy(_) => Some(Err(Failure::new(Code::Cancelled, "it was stopped"))),
+        Request::ModelDeploy(_) => Some(Err(Failure::new(Code::Cancelled, "it was stopped; nothing was made"))),
         _ => None,
     });
     screen.fake.hold();
@@ -125,11 +125,11 @@ fn it_can_be_stopped_and_a_failure_keeps_what_was_filled_in() {
 }
 
 #[test]
-fn in_a_narrow_window_everything_can_be_reached() {
-    let mut screen = opened([760.0, 620.0], false, |fake| picks(fake, "/home/ada/images"));
+fn in_a_small_window_everything_can_be_reached() {
+    let mut screen = opened([1000.0, 560.0], false, |fake| picks(fake, "/home/ada/images"));
     screen.click("Push it to a registry");
     screen.click("Sign in with a name");
-    screen.show("deploy-narrow");
+    screen.show("deploy-small");
     assert!(screen.has("Make it"), "the buttons stay in sight");
     screen.click("Cancel");
 }

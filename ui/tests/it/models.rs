@@ -187,7 +187,7 @@ fn export_asks_where_to_and_writes_there() {
 fn import_takes_a_file_and_a_name() {
     let mut screen = models([1280.0, 820.0], true, |fake| picks(fake, "/home/ada/Downloads/fraud model.athanor"));
     screen.click("Import");
-    screen.click("Choose package file");
+    screen.click("Choose model file");
     screen.show("models-import");
     screen.click_last("Import");
     let asked = screen
@@ -216,7 +216,7 @@ fn a_strangers_package_is_imported_only_once_its_key_is_trusted() {
         });
     });
     screen.click("Import");
-    screen.click("Choose package file");
+    screen.click("Choose model file");
     screen.click_last("Import");
     assert!(screen.has_text("signed by a key that is not trusted"));
     screen.click("I know where this file comes from: trust the key that signed it");

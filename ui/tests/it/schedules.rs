@@ -187,12 +187,13 @@ fn what_is_at_work_is_stopped_and_goes_on_where_it_was() {
             (run.stopped, run.n_rows, run.ended_millis) = (true, 393_216, Some(fake::NOW_MILLIS - 9_000));
         });
         let mut screen = schedules(WIDE, dark, stopped);
-        assert!(screen.has("stopped") && screen.has("stopped by you"), "{theme}");
+        assert!(screen.has("stopped") && screen.has("stopped on request"), "{theme}");
         assert!(screen.has("393,216 rows done, just now"), "{theme}");
         assert!(screen.has("Predict customers-predicted.parquet now"));
         screen.click("What customers-predicted.parquet did");
         assert!(
-            screen.has_text("The last one was stopped by you, 393,216 rows done; the next one goes on behind these")
+            screen
+                .has_text("The last one was stopped on request, 393,216 rows done; the next one goes on behind these")
         );
         screen.show(&format!("schedules-stopped-{theme}"));
     }

@@ -223,6 +223,11 @@ fn wrong_address(text: &str) -> Option<(ProblemKind, &'static str)> {
         let why = "an address with a name or a password is not taken: public keys need none";
         return Some((ProblemKind::NotKept, why));
     }
+    let is_port = port.is_empty() || port.trim_start_matches(':').parse::<u16>().is_ok();
+    if !is_port || rest.contains('?') {
+        let why = "an address with more than a machine, its port and a path is not taken: public keys need no more";
+        return Some((ProblemKind::NotKept, why));
+    }
     let is_here = host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     let why = match scheme.to_ascii_lowercase().as_str() {
         _ if host.is_empty() => "the address names no machine",

@@ -154,11 +154,11 @@ pub(crate) fn blob_path(blobs: &Path, digest: &str) -> Result<PathBuf> {
 }
 
 /// Writes the archive: folders before what is in them, in the order of the paths.
-fn archive<W: Write>(files: &Files, into: Digesting<W>, watch: &Watch<'_>) -> Result<(W, String)> {
+fn archive<W: Write>(wanted: &Files, into: Digesting<W>, watch: &Watch<'_>) -> Result<(W, String)> {
     let place = Path::new("layer");
     let mut builder = Builder::new(into);
     let mut folders = BTreeSet::new();
-    for (path, content) in files {
+    for (path, content) in wanted {
         for (at, _) in path.match_indices('/') {
             let folder = path.get(..at).unwrap_or_default();
             if folders.insert(folder.to_owned()) {
@@ -171,11 +171,8 @@ fn archive<W: Write>(files: &Files, into: Digesting<W>, watch: &Watch<'_>) -> Re
                 append(&mut builder, path, EntryType::Regular, mode, (bytes.len() as u64, bytes.as_slice()), watch)?;
             }
             Content::File(from) | Content::Program(from) => {
-                let file = File::open(from).at("open", from)?;
+                let file = files::open_plain(from)?;
                 let found = file.metadata().at("read", from)?;
-                if !found.is_file() {
-                    return Err(EngineError::Usage(format!("{} is no plain file", from.display())));
-                }
                 let mode = if matches!(content, Content::Program(_)) { RUN } else { READ };
                 // A file that grows meanwhile is taken as long as it was; one that shrinks is an error of the archive.
                 append(&mut builder, path, EntryType::Regular, mode, (found.len(), file.take(found.len())), watch)?;

@@ -101,13 +101,11 @@ pub(super) struct Deploying {
 
 impl Deploying {
     /// Opens the dialog for a version. What is at work comes back into sight instead.
-    pub(super) fn ask(&mut self, cx: &Cx<'_>, model: &str, version: u32) {
+    pub(super) fn ask(&mut self, model: &str, version: u32) {
         self.open = true;
         if self.sent.is_some() || (self.model == model && self.version == version) {
             return;
         }
-        self.n_begun += 1;
-        self.token = format!("deploy{}x{}", cx.desk.now_millis(), self.n_begun);
         (self.model, self.version) = (model.to_owned(), version);
         (self.progress, self.outcome, self.stopping) = (None, None, false);
         // What was named after another version would write over what was made of it.
@@ -115,6 +113,14 @@ impl Deploying {
             path.clear();
         }
         self.wishes.reference = tagged(&self.wishes.reference, version);
+    }
+
+    /// The workspace is another one: what is at work is stopped, and nobody waits for it.
+    pub(super) fn give_up(&mut self, cx: &mut Cx<'_>) {
+        if let Some(ticket) = self.sent.take() {
+            cx.desk.tell(WorkCancel { token: self.token.clone() }.into());
+            cx.desk.forget(ticket);
+        }
     }
 
     /// Whether something is being made.
@@ -148,7 +154,7 @@ impl Deploying {
         (self.sent, self.progress, self.stopping) = (None, None, false);
         match &result {
             Err(failure) if failure.code == Code::Cancelled => {
-                cx.toasts.info("It was stopped; nothing was made");
+                cx.toasts.info(widgets::sentence(&failure.message));
                 return;
             }
             Ok(_) if !self.open => cx.toasts.ok(format!("Made {} version {} ready to run", self.model, self.version)),
@@ -402,6 +408,9 @@ impl Deploying {
 
     fn send(&mut self, cx: &mut Cx<'_>, form: Option<DeployForm>) {
         let Some(form) = form else { return };
+        // Another one for each: of two at once, each tells of itself and is stopped by itself.
+        self.n_begun += 1;
+        self.token = format!("deploy{}x{}", cx.desk.now_millis(), self.n_begun);
         (self.outcome, self.progress) = (None, None);
         let (model, version, token) = (self.model.clone(), self.version, self.token.clone());
         self.sent = Some(cx.desk.ask(ModelDeploy { model, version, form, token }));
@@ -477,8 +486,8 @@ impl Deploying {
                     None => quoted(&format!("oci:{}", wishes.folder.trim())),
                 };
                 let with_keys = wishes.with_keys || wishes.behind_platform;
-                let keys = if with_keys { "" } else { "-v ./keys.jsonl:/etc/athanor/keys.jsonl:ro " };
-                format!("podman run -p 127.0.0.1:8080:8080 {keys}{image}")
+                let keys = if with_keys { "" } else { "  -v ./keys.jsonl:/etc/athanor/keys.jsonl:ro \\\n" };
+                format!("podman run -p 127.0.0.1:8080:8080 \\\n{keys}  {image}")
             }
         }
     }

@@ -186,7 +186,7 @@ impl ModelsPage {
             }
             Act::Export(version) => self.work.export(cx, &model, version),
             Act::Predict(version) => self.work.ask_predict(cx, &model, version),
-            Act::Deploy(version) => self.work.deploying.ask(cx, &model, version),
+            Act::Deploy(version) => self.work.deploying.ask(&model, version),
             Act::RollOut(version) => cx.go.push(Go::RollOut { model, version }),
             Act::Import => self.work.ask_import(),
             Act::Run(run) => cx.go.push(Go::Run(run)),
@@ -367,10 +367,13 @@ impl Page for ModelsPage {
         }
     }
 
-    fn event(&mut self, event: &Event, _: &mut Cx<'_>) {
+    fn event(&mut self, event: &Event, cx: &mut Cx<'_>) {
         match event {
             Event::ModelsChanged {} | Event::Lagged {} => self.invalidate(),
-            Event::WorkspaceChanged { .. } => *self = Self::default(),
+            Event::WorkspaceChanged { .. } => {
+                self.work.deploying.give_up(cx);
+                *self = Self::default();
+            }
             Event::Progress { token, done, total, note } => self.work.progress(token, *done, *total, note),
             _ => {}
         }

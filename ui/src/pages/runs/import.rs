@@ -52,6 +52,15 @@ impl Importing {
         self.open = true;
     }
 
+    /// The workspace is another one: what is at work is stopped, and nobody waits for it.
+    pub(super) fn give_up(&mut self, cx: &mut Cx<'_>) {
+        if let Some(ticket) = self.sent.take() {
+            cx.desk.tell(WorkCancel { token: self.token.clone() }.into());
+            cx.desk.forget(ticket);
+        }
+        *self = Self::default();
+    }
+
     pub(super) fn progress(&mut self, token: &str, done: u64) {
         if self.sent.is_some() && self.token == token {
             self.n_read = done;

@@ -146,7 +146,7 @@ impl Page for RunsPage {
                 self.shared.notes.save_all(cx);
                 self.shared.series.clear();
                 self.list.clear();
-                self.importing = Importing::default();
+                self.importing.give_up(cx);
                 self.view = View::List;
                 self.before = None;
             }

@@ -68,7 +68,7 @@ pub(super) fn outcome(run: &ScheduleRun) -> String {
         (Some(failure), _) => widgets::sentence(&failure.message),
         (None, None) if run.stopping => "stopping".to_owned(),
         (None, None) => "at work, or broken off and to go on".to_owned(),
-        (None, Some(_)) if run.stopped => format!("stopped by you, {} done", format::plural(run.n_rows, "row")),
+        (None, Some(_)) if run.stopped => format!("stopped on request, {} done", format::plural(run.n_rows, "row")),
         (None, Some(_)) => format::plural(run.n_rows, "row"),
     }
 }
@@ -178,7 +178,7 @@ impl<'a> Seen<'a> {
         let when = format::ago(run.ended_millis.unwrap_or(run.began_millis), now);
         if run.stopped {
             let second = format!("{} done, {when}", format::plural(run.n_rows, "row"));
-            return two(ui, "stopped by you", &second, || format!("{what}; the next one goes on behind these"));
+            return two(ui, "stopped on request", &second, || format!("{what}; the next one goes on behind these"));
         }
         let help = what.clone();
         two(ui, &what, &format!("{when}{version}"), || help);
