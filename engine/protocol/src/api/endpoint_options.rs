@@ -218,14 +218,10 @@ fn wrong_address(text: &str) -> Option<(ProblemKind, &'static str)> {
         Some(inner) => inner.split_once(']').unwrap_or((inner, "")),
         None => authority.find(':').map_or((authority, ""), |at| authority.split_at(at)),
     };
-    // What is typed of a name and a password is not kept either, before the sign behind them is.
-    if authority.contains('@') || !port.trim_start_matches(':').chars().all(|c| c.is_ascii_digit()) {
+    // What is typed of a name and a password is not kept either, before the sign behind them is: no port is like that.
+    let digits = port.trim_start_matches(':');
+    if authority.contains('@') || !(digits.is_empty() || digits.parse::<u16>().is_ok()) {
         let why = "an address with a name or a password is not taken: public keys need none";
-        return Some((ProblemKind::NotKept, why));
-    }
-    let is_port = port.is_empty() || port.trim_start_matches(':').parse::<u16>().is_ok();
-    if !is_port || rest.contains('?') {
-        let why = "an address with more than a machine, its port and a path is not taken: public keys need no more";
         return Some((ProblemKind::NotKept, why));
     }
     let is_here = host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());

@@ -67,7 +67,13 @@ fn what_cannot_be_is_said_of_the_field() {
     for wrong in ["http://id.example/keys", "ftp://id.example", "https://", "://x", "http://[::2]/", "http:///keys"] {
         check(&keys(wrong), &[(Field::TokenKeys, Wrong)]);
     }
-    for secret in ["https://me:secret@id.example", "https://me:secret", "https://me@id.example", "http://[::1]x@y/"] {
+    for secret in [
+        "https://me:secret@id.example",
+        "https://me:secret",
+        "https://me@id.example",
+        "http://[::1]x@y/",
+        "https://me:47114711",
+    ] {
         check(&keys(secret), &[(Field::TokenKeys, NotKept)]);
     }
 }
