@@ -63,6 +63,38 @@ impl<R: Ask> Work<R> {
         }
     }
 
+    /// Stops it; nobody waits for its answer.
+    pub fn give_up(mut self, desk: &mut Desk) {
+        self.stop(desk);
+        desk.forget(self.ticket);
+        desk.end_token(&self.token);
+    }
+
+    /// How far it is, in a dialog: a bar over its whole width, and a line. `line` makes the words of what is known.
+    pub fn dialog_ui(&self, ui: &mut Ui, desk: &Desk, line: impl FnOnce(&Far) -> String) {
+        let begun = Far::default();
+        let far = desk.far(&self.token).unwrap_or(&begun);
+        let width = ui.available_width();
+        widgets::progress(ui, far.share(), width);
+        widgets::muted(ui, &if self.stopping { "Stopping".to_owned() } else { line(far) });
+    }
+
+    /// The buttons of its dialog; true when the dialog is to be closed while the work goes on. `kept` tells what a stop
+    /// leaves.
+    pub fn dialog_buttons(&mut self, ui: &mut Ui, desk: &mut Desk, kept: &str) -> bool {
+        ui.horizontal(|ui| {
+            let button = widgets::button(ui, widgets::Kind::Secondary, None, "Go on in the background");
+            let closed = button.on_hover_text("A message tells when it is done").clicked();
+            ui.add_enabled_ui(!self.stopping, |ui| {
+                if widgets::secondary(ui, ph::STOP, "Stop").on_hover_text(kept).clicked() {
+                    self.stop(desk);
+                }
+            });
+            closed
+        })
+        .inner
+    }
+
     /// Shows how far it is, with a button that stops it, once it has taken so long that people should see it.
     pub fn ui(&mut self, ui: &mut Ui, desk: &mut Desk, what: &str) {
         if self.is_slow(ui, desk) && line(ui, what, desk.far(&self.token), self.stopping) {

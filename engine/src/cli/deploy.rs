@@ -44,6 +44,12 @@ fn keys_of(args: &ProgramArgs) -> Result<Option<Vec<u8>>> {
     Ok(Some(files::read_limited(path, MAX_KEYS_BYTES)?))
 }
 
+/// What is to be packed. Whoever types a program's name on this machine may also start it.
+fn wanted<'a>(context: &'a Context, model: &'a str, args: &'a ProgramArgs) -> Result<Wanted<'a>> {
+    let (program, named) = (context.program.as_path(), args.program.as_deref());
+    Ok(Wanted { reference: model, program, named, may_start: true, keys: keys_of(args)? })
+}
+
 /// Whether the program was seen to start.
 fn started(program: &Program) -> &'static str {
     match program.was_started {
@@ -60,13 +66,7 @@ fn make_image(context: &Context, args: &ImageArgs) -> Result<()> {
         None => None,
     };
     let workspace = context.open()?;
-    let wanted = Wanted {
-        reference: &args.model,
-        program: &context.program,
-        named: args.program.program.as_deref(),
-        may_start: true,
-        keys: keys_of(&args.program)?,
-    };
+    let wanted = wanted(context, &args.model, &args.program)?;
     let places = ImagePlaces {
         folder: args.output.as_deref(),
         push: args.push.as_deref().map(|reference| (reference, credentials.as_ref())),
@@ -162,13 +162,7 @@ fn unpack(context: &Context, args: &UnpackArgs) -> Result<()> {
 }
 
 fn make_edge(context: &Context, args: &EdgeArgs) -> Result<()> {
-    let wanted = Wanted {
-        reference: &args.model,
-        program: &context.program,
-        named: args.program.program.as_deref(),
-        may_start: true,
-        keys: keys_of(&args.program)?,
-    };
+    let wanted = wanted(context, &args.model, &args.program)?;
     let MadeBundle { version, program, bundle: built, without_onnx } =
         make::bundle(&context.open()?, &wanted, &args.output, &Watch::none())?;
     let mut value = serde_json::to_value(&built).unwrap_or_default();

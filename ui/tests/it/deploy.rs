@@ -101,13 +101,10 @@ fn it_can_be_stopped_and_a_failure_keeps_what_was_filled_in() {
     screen.fake.hold();
     screen.click("Make it");
     screen.click("Stop");
-    let token = |request: &Request| match request {
-        Request::ModelDeploy(ask) => Some(ask.token.clone()),
-        Request::WorkCancel(ask) => Some(ask.token.clone()),
+    assert!(screen.stopped_what_was_asked(|request| match request {
+        Request::ModelDeploy(ask) => Some(&ask.token),
         _ => None,
-    };
-    let tokens: Vec<String> = screen.fake.sent().iter().filter_map(token).collect();
-    assert!(tokens.len() == 2 && tokens[0] == tokens[1], "{tokens:?}");
+    }));
     screen.fake.release();
     screen.settle();
     assert!(screen.has_text("nothing was made") && screen.has("Make it"));

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use athanor_protocol::api::Request;
 use athanor_ui::{
     App,
     fake::{self, Fake, FakeHandle},
@@ -95,6 +96,17 @@ impl Screen {
     pub(crate) fn has_text(&self, text: &str) -> bool {
         use egui_kittest::kittest::Queryable;
         self.harness.query_all_by_label_contains(text).next().is_some()
+    }
+
+    /// Whether the one thing that was stopped is the one that was asked for: both bear the same token.
+    pub(crate) fn stopped_what_was_asked(&self, token_of: impl Fn(&Request) -> Option<&str>) -> bool {
+        let sent = self.fake.sent();
+        let asked: Vec<&str> = sent.iter().filter_map(token_of).collect();
+        let stopped = sent.iter().filter_map(|request| match request {
+            Request::WorkCancel(ask) => Some(ask.token.as_str()),
+            _ => None,
+        });
+        asked.len() == 1 && stopped.eq(asked)
     }
 
     /// Clicks the widget with this label.

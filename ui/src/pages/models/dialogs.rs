@@ -2,7 +2,7 @@
 
 use athanor_protocol::{
     Code, Failure,
-    api::{ModelImport, ModelPredict, Pick, PickKind, PredictAnswer, WorkCancel},
+    api::{ModelImport, ModelPredict, Pick, PickKind, PredictAnswer},
     names::{check_alias, check_model_name},
     registry::ModelVersion,
 };
@@ -12,7 +12,6 @@ use super::work::{Work, file_name};
 use crate::{
     desk::Ticket,
     format,
-    icons::ph,
     pages::{
         Cx,
         endpoints::notes_ui,
@@ -21,6 +20,7 @@ use crate::{
     theme::size,
     toasts::Tone,
     widgets::{self, DialogAsk, Kind},
+    work::{Far, Work as UnderWay},
 };
 
 const WIDTH: f32 = 440.0;
@@ -56,10 +56,7 @@ pub(super) struct Predicting {
     to_is_own: bool,
     keep_input: bool,
     pick: Option<Ticket<Pick>>,
-    sent: Option<Ticket<ModelPredict>>,
-    stopping: bool,
-    token: String,
-    progress: Option<(u64, u64, String)>,
+    work: Option<UnderWay<ModelPredict>>,
     outcome: Option<Result<PredictAnswer, Failure>>,
 }
 
@@ -72,13 +69,12 @@ impl Work {
         self.dialog = Some(Dialog::Import(Importing::default()));
     }
 
-    pub(super) fn ask_predict(&mut self, cx: &Cx<'_>, model: &str, version: u32) {
+    pub(super) fn ask_predict(&mut self, model: &str, version: u32) {
         // One at a time: what is at work comes back into sight.
-        if let Some(at_work) = self.predicting.as_mut().filter(|at_work| at_work.sent.is_some()) {
+        if let Some(at_work) = self.predicting.as_mut().filter(|at_work| at_work.work.is_some()) {
             at_work.open = true;
             return;
         }
-        self.n_predictions += 1;
         self.predicting = Some(Predicting {
             model: model.to_owned(),
             version,
@@ -88,19 +84,17 @@ impl Work {
             to_is_own: false,
             keep_input: true,
             pick: None,
-            sent: None,
-            stopping: false,
-            token: format!("predict{}x{}", cx.desk.now_millis(), self.n_predictions),
-            progress: None,
+            work: None,
             outcome: None,
         });
     }
 
-    pub(super) fn progress(&mut self, token: &str, done: u64, total: u64, note: &str) {
-        if let Some(at_work) = self.predicting.as_mut().filter(|at_work| at_work.token == token) {
-            at_work.progress = Some((done, total, note.to_owned()));
+    /// The workspace is another one: what is at work is stopped, and nobody waits for it.
+    pub(super) fn give_up(&mut self, cx: &mut Cx<'_>) {
+        if let Some(work) = self.predicting.take().and_then(|predicting| predicting.work) {
+            work.give_up(cx.desk);
         }
-        self.deploying.progress(token, done, total, note);
+        self.deploying.give_up(cx);
     }
 
     /// Takes in what has come; true when the lists may be old now.
@@ -137,7 +131,7 @@ impl Work {
         }
         if let Some(predicting) = &mut self.predicting {
             predicting.take(cx);
-            if !predicting.open && predicting.sent.is_none() {
+            if !predicting.open && predicting.work.is_none() {
                 self.predicting = None;
             }
         }
@@ -305,12 +299,8 @@ impl Predicting {
         if let Some(path) = take_pick(cx, &mut self.pick) {
             (self.to, self.to_is_own) = (path, true);
         }
-        if let Some(ticket) = self.sent
-            && let Some(result) = cx.desk.take(ticket)
-        {
-            self.sent = None;
-            self.progress = None;
-            self.stopping = false;
+        if let Some(result) = self.work.as_ref().and_then(|work| work.take(cx.desk)) {
+            self.work = None;
             if let Err(failure) = &result
                 && failure.code == Code::Cancelled
             {
@@ -351,36 +341,24 @@ impl Predicting {
                 closed = parts.footer(|ui| widgets::button(ui, Kind::Primary, None, "Done").clicked());
                 return;
             }
-            let at_work = self.sent.is_some();
             let ends = |ending: &str, to: &str| to.trim().to_lowercase().ends_with(ending);
             parts.body(|ui| {
-                ui.add_enabled_ui(!at_work, |ui| self.form_ui(ui, cx));
+                ui.add_enabled_ui(self.work.is_none(), |ui| self.form_ui(ui, cx));
                 if let Some(Err(failure)) = &self.outcome {
                     ui.add_space(size::TINY_GAP);
                     failure_note(ui, failure);
                 }
-                if at_work {
+                if let Some(work) = &self.work {
                     ui.add_space(size::SMALL_GAP);
-                    self.progress_ui(ui);
+                    work.dialog_ui(ui, cx.desk, far_words);
                 } else if !self.to.trim().is_empty() && !ends(".csv", &self.to) && !ends(".parquet", &self.to) {
                     widgets::muted(ui, "The file to write ends with .csv or .parquet.");
                 } else if !self.to.trim().is_empty() && self.to.trim() == self.from.path.trim() {
                     widgets::muted(ui, "The file to write must not be the table itself.");
                 }
             });
-            if at_work {
-                parts.footer(|ui| {
-                    ui.horizontal(|ui| {
-                        let button = widgets::button(ui, Kind::Secondary, None, "Go on in the background");
-                        closed = button.on_hover_text("A message tells when it is done").clicked();
-                        ui.add_enabled_ui(!self.stopping, |ui| {
-                            if widgets::secondary(ui, ph::STOP, "Stop").clicked() {
-                                self.stopping = true;
-                                cx.desk.tell(WorkCancel { token: self.token.clone() }.into());
-                            }
-                        });
-                    })
-                });
+            if let Some(work) = &mut self.work {
+                closed = parts.footer(|ui| work.dialog_buttons(ui, cx.desk, "No file is written then"));
                 return;
             }
             let may_write = ends(".csv", &self.to) || ends(".parquet", &self.to);
@@ -412,32 +390,18 @@ impl Predicting {
         widgets::switch(ui, &mut self.keep_input, "Put the table's columns in front");
     }
 
-    fn progress_ui(&self, ui: &mut Ui) {
-        let (share, note) = match &self.progress {
-            Some((done, total, note)) if *total > 0 => (Some(*done as f32 / *total as f32), {
-                let rows = format!("{} of {}", format::count(*done), format::count(*total));
-                if note.is_empty() { rows } else { format!("{note}, {rows}") }
-            }),
-            Some((done, _, note)) => (None, format!("{note} {}", format::count(*done))),
-            None => (None, "Reading the table".to_owned()),
-        };
-        let width = ui.available_width();
-        widgets::progress(ui, share, width);
-        widgets::muted(ui, &note);
-    }
-
     fn send(&mut self, cx: &mut Cx<'_>) {
         self.outcome = None;
-        self.progress = None;
-        self.sent = Some(cx.desk.ask(ModelPredict {
-            model: self.model.clone(),
-            version: self.version,
-            from: self.from.path.trim().to_owned(),
-            to: self.to.trim().to_owned(),
-            keep_input: self.keep_input,
-            token: self.token.clone(),
-        }));
+        let (model, version, keep_input) = (self.model.clone(), self.version, self.keep_input);
+        let (from, to) = (self.from.path.trim().to_owned(), self.to.trim().to_owned());
+        self.work =
+            Some(UnderWay::begin(cx.desk, |token| ModelPredict { model, version, from, to, keep_input, token }));
     }
+}
+
+/// How far a prediction is, in words: the engine counts rows in its note, and the share in thousandths.
+fn far_words(far: &Far) -> String {
+    if far.note.is_empty() { "Reading the table".to_owned() } else { far.note.clone() }
 }
 
 /// What was done.

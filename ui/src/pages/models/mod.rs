@@ -185,7 +185,7 @@ impl ModelsPage {
                 cx.toasts.info("This workspace can only be looked at");
             }
             Act::Export(version) => self.work.export(cx, &model, version),
-            Act::Predict(version) => self.work.ask_predict(cx, &model, version),
+            Act::Predict(version) => self.work.ask_predict(&model, version),
             Act::Deploy(version) => self.work.deploying.ask(&model, version),
             Act::RollOut(version) => cx.go.push(Go::RollOut { model, version }),
             Act::Import => self.work.ask_import(),
@@ -371,10 +371,9 @@ impl Page for ModelsPage {
         match event {
             Event::ModelsChanged {} | Event::Lagged {} => self.invalidate(),
             Event::WorkspaceChanged { .. } => {
-                self.work.deploying.give_up(cx);
+                self.work.give_up(cx);
                 *self = Self::default();
             }
-            Event::Progress { token, done, total, note } => self.work.progress(token, *done, *total, note),
             _ => {}
         }
     }

@@ -43,7 +43,6 @@ pub(super) struct Work {
     exports: Vec<Export>,
     pub(super) dialog: Option<Dialog>,
     pub(super) predicting: Option<Predicting>,
-    pub(super) n_predictions: u64,
     pub(super) deploying: Deploying,
 }
 

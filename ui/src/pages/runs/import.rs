@@ -2,14 +2,13 @@
 
 use athanor_protocol::{
     Failure,
-    api::{Pick, PickKind, RunsImport, RunsImported, WorkCancel},
+    api::{Pick, PickKind, RunsImport, RunsImported},
 };
 use egui::Ui;
 
 use crate::{
     desk::Ticket,
     format,
-    icons::ph,
     pages::{
         Cx,
         models::{buttons, failure_note},
@@ -18,6 +17,7 @@ use crate::{
     theme::size,
     toasts::Tone,
     widgets::{self, DialogAsk, Kind},
+    work::Work,
 };
 
 const WIDTH: f32 = 520.0;
@@ -38,11 +38,7 @@ pub(super) struct Importing {
     path: String,
     files: String,
     pick: Option<(Place, Ticket<Pick>)>,
-    sent: Option<Ticket<RunsImport>>,
-    stopping: bool,
-    token: String,
-    n_begun: u64,
-    n_read: u64,
+    work: Option<Work<RunsImport>>,
     outcome: Option<Result<RunsImported, Failure>>,
 }
 
@@ -54,17 +50,10 @@ impl Importing {
 
     /// The workspace is another one: what is at work is stopped, and nobody waits for it.
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>) {
-        if let Some(ticket) = self.sent.take() {
-            cx.desk.tell(WorkCancel { token: self.token.clone() }.into());
-            cx.desk.forget(ticket);
+        if let Some(work) = self.work.take() {
+            work.give_up(cx.desk);
         }
         *self = Self::default();
-    }
-
-    pub(super) fn progress(&mut self, token: &str, done: u64) {
-        if self.sent.is_some() && self.token == token {
-            self.n_read = done;
-        }
     }
 
     /// Takes in what has come; true when there may be new runs.
@@ -79,8 +68,8 @@ impl Importing {
                 (None, _) => {}
             }
         }
-        let Some(result) = self.sent.and_then(|ticket| cx.desk.take(ticket)) else { return false };
-        (self.sent, self.stopping) = (None, false);
+        let Some(result) = self.work.as_ref().and_then(|work| work.take(cx.desk)) else { return false };
+        self.work = None;
         if !self.open {
             match &result {
                 Ok(done) => cx.toasts.ok(format!("Imported {} from MLflow", format::plural(done.n_new, "run"))),
@@ -102,23 +91,20 @@ impl Importing {
                 closed = parts.footer(|ui| widgets::button(ui, Kind::Primary, None, "Done").clicked());
                 return;
             }
-            let at_work = self.sent.is_some();
             parts.body(|ui| {
-                ui.add_enabled_ui(!at_work, |ui| self.form_ui(ui, cx));
+                ui.add_enabled_ui(self.work.is_none(), |ui| self.form_ui(ui, cx));
                 if let Some(Err(failure)) = &self.outcome {
                     ui.add_space(size::TINY_GAP);
                     failure_note(ui, failure);
                 }
-                if at_work {
+                if let Some(work) = &self.work {
                     ui.add_space(size::SMALL_GAP);
-                    let width = ui.available_width();
-                    widgets::progress(ui, None, width);
-                    let read = format!("{} read", format::plural(self.n_read, "run"));
-                    widgets::muted(ui, if self.stopping { "Stopping after this run" } else { &read });
+                    work.dialog_ui(ui, cx.desk, |far| format!("{} read", format::plural(far.done, "run")));
                 }
             });
-            if at_work {
-                closed = parts.footer(|ui| self.work_buttons(ui, cx));
+            if let Some(work) = &mut self.work {
+                closed =
+                    parts.footer(|ui| work.dialog_buttons(ui, cx.desk, "Ends after this run; what was read stays"));
                 return;
             }
             match parts.footer(|ui| buttons(ui, "Import", !self.path.trim().is_empty(), false)) {
@@ -129,27 +115,10 @@ impl Importing {
         });
         if closed || ask == DialogAsk::Close {
             self.open = false;
-            if self.sent.is_none() {
+            if self.work.is_none() {
                 self.outcome = None;
             }
         }
-    }
-
-    /// The buttons while it is at work; true when the dialog is to be closed.
-    fn work_buttons(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) -> bool {
-        ui.horizontal(|ui| {
-            let button = widgets::button(ui, Kind::Secondary, None, "Go on in the background");
-            let closed = button.on_hover_text("A message tells when it is done").clicked();
-            ui.add_enabled_ui(!self.stopping, |ui| {
-                let button = widgets::secondary(ui, ph::STOP, "Stop");
-                if button.on_hover_text("Runs that have been read stay").clicked() {
-                    self.stopping = true;
-                    cx.desk.tell(WorkCancel { token: self.token.clone() }.into());
-                }
-            });
-            closed
-        })
-        .inner
     }
 
     fn form_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
@@ -199,12 +168,10 @@ impl Importing {
     }
 
     fn send(&mut self, cx: &mut Cx<'_>) {
-        self.n_begun += 1;
-        self.token = format!("mlflow{}x{}", cx.desk.now_millis(), self.n_begun);
-        (self.outcome, self.n_read) = (None, 0);
+        self.outcome = None;
         let artifacts = Some(self.files.trim().to_owned()).filter(|files| !files.is_empty());
-        let (path, token) = (self.path.trim().to_owned(), self.token.clone());
-        self.sent = Some(cx.desk.ask(RunsImport { path, artifacts, token }));
+        let path = self.path.trim().to_owned();
+        self.work = Some(Work::begin(cx.desk, |token| RunsImport { path, artifacts, token }));
     }
 }
 

@@ -160,7 +160,6 @@ impl Page for RunsPage {
                 self.list.rows.metrics(run, points);
                 self.shared.series.append(run, points);
             }
-            Event::Progress { token, done, .. } => self.importing.progress(token, *done),
             Event::Lagged {} => {
                 self.list.rows.invalidate();
                 self.shared.series.invalidate();

@@ -4,20 +4,20 @@ mod result;
 
 use athanor_protocol::{
     Code, Failure,
-    api::{DeployForm, Deployed, ImagePush, ModelDeploy, Packing, Pick, PickKind, RegistryLogin, WorkCancel},
+    api::{DeployForm, Deployed, ImagePush, ModelDeploy, Packing, Pick, PickKind, RegistryLogin},
 };
 use egui::Ui;
 
 use super::dialogs::{buttons, failure_note};
 use crate::{
     desk::Ticket,
-    icons::ph,
     pages::{
         Cx,
         paths::{path_field, take_pick},
     },
     theme::size,
     widgets::{self, DialogAsk, Kind},
+    work::{Far, Work},
 };
 
 const WIDTH: f32 = 520.0;
@@ -88,11 +88,7 @@ pub(super) struct Deploying {
     open: bool,
     wishes: Wishes,
     pick: Option<(Place, Ticket<Pick>)>,
-    sent: Option<Ticket<ModelDeploy>>,
-    stopping: bool,
-    token: String,
-    n_begun: u64,
-    progress: Option<(u64, u64, String)>,
+    work: Option<Work<ModelDeploy>>,
     outcome: Option<Result<Deployed, Failure>>,
 }
 
@@ -100,11 +96,11 @@ impl Deploying {
     /// Opens the dialog for a version. What is at work comes back into sight instead.
     pub(super) fn ask(&mut self, model: &str, version: u32) {
         self.open = true;
-        if self.sent.is_some() || (self.model == model && self.version == version) {
+        if self.work.is_some() || (self.model == model && self.version == version) {
             return;
         }
         (self.model, self.version) = (model.to_owned(), version);
-        (self.progress, self.outcome, self.stopping) = (None, None, false);
+        self.outcome = None;
         // What was named after another version would write over what was made of it.
         for path in [&mut self.wishes.folder, &mut self.wishes.bundle, &mut self.wishes.onnx] {
             path.clear();
@@ -114,21 +110,14 @@ impl Deploying {
 
     /// The workspace is another one: what is at work is stopped, and nobody waits for it.
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>) {
-        if let Some(ticket) = self.sent.take() {
-            cx.desk.tell(WorkCancel { token: self.token.clone() }.into());
-            cx.desk.forget(ticket);
+        if let Some(work) = self.work.take() {
+            work.give_up(cx.desk);
         }
     }
 
     /// Whether something is being made.
     pub(super) fn at_work(&self) -> bool {
-        self.sent.is_some()
-    }
-
-    pub(super) fn progress(&mut self, token: &str, done: u64, total: u64, note: &str) {
-        if self.token == token && self.sent.is_some() {
-            self.progress = Some((done, total, note.to_owned()));
-        }
+        self.work.is_some()
     }
 
     /// Takes in what has come.
@@ -147,8 +136,8 @@ impl Deploying {
                 }
             }
         }
-        let Some(result) = self.sent.and_then(|ticket| cx.desk.take(ticket)) else { return };
-        (self.sent, self.progress, self.stopping) = (None, None, false);
+        let Some(result) = self.work.as_ref().and_then(|work| work.take(cx.desk)) else { return };
+        self.work = None;
         match &result {
             Err(failure) if failure.code == Code::Cancelled => {
                 cx.toasts.info(widgets::sentence(&failure.message));
@@ -183,20 +172,19 @@ impl Deploying {
                 closed = end;
                 return;
             }
-            let at_work = self.sent.is_some();
             parts.body(|ui| {
-                ui.add_enabled_ui(!at_work, |ui| self.form_ui(ui, cx));
+                ui.add_enabled_ui(self.work.is_none(), |ui| self.form_ui(ui, cx));
                 if let Some(Err(failure)) = &self.outcome {
                     ui.add_space(size::TINY_GAP);
                     failure_note(ui, failure);
                 }
-                if at_work {
+                if let Some(work) = &self.work {
                     ui.add_space(size::SMALL_GAP);
-                    self.progress_ui(ui);
+                    work.dialog_ui(ui, cx.desk, |far| far_words(self.wishes.form, far));
                 }
             });
-            if at_work {
-                closed = parts.footer(|ui| self.work_buttons(ui, cx));
+            if let Some(work) = &mut self.work {
+                closed = parts.footer(|ui| work.dialog_buttons(ui, cx.desk, "Nothing is left of it on this machine"));
                 return;
             }
             let form = self.wanted();
@@ -210,22 +198,6 @@ impl Deploying {
             self.open = false;
             self.wishes.password.clear();
         }
-    }
-
-    /// The buttons while it is at work; true when the dialog is to be closed.
-    fn work_buttons(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) -> bool {
-        ui.horizontal(|ui| {
-            let button = widgets::button(ui, Kind::Secondary, None, "Go on in the background");
-            let closed = button.on_hover_text("A message tells when it is done").clicked();
-            ui.add_enabled_ui(!self.stopping, |ui| {
-                if widgets::secondary(ui, ph::STOP, "Stop").clicked() {
-                    self.stopping = true;
-                    cx.desk.tell(WorkCancel { token: self.token.clone() }.into());
-                }
-            });
-            closed
-        })
-        .inner
     }
 
     fn form_ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
@@ -405,30 +377,24 @@ impl Deploying {
 
     fn send(&mut self, cx: &mut Cx<'_>, form: Option<DeployForm>) {
         let Some(form) = form else { return };
-        // Another one for each: of two at once, each tells of itself and is stopped by itself.
-        self.n_begun += 1;
-        self.token = format!("deploy{}x{}", cx.desk.now_millis(), self.n_begun);
-        (self.outcome, self.progress) = (None, None);
-        let (model, version, token) = (self.model.clone(), self.version, self.token.clone());
-        self.sent = Some(cx.desk.ask(ModelDeploy { model, version, form, token }));
+        self.outcome = None;
+        let (model, version) = (self.model.clone(), self.version);
+        self.work = Some(Work::begin(cx.desk, |token| ModelDeploy { model, version, form, token }));
         self.wishes.password.clear();
-    }
-
-    fn progress_ui(&self, ui: &mut Ui) {
-        let (share, note) = match &self.progress {
-            Some((done, total, note)) if *total > 0 => (Some(*done as f32 / *total as f32), note.as_str()),
-            Some((_, _, note)) => (None, note.as_str()),
-            None if self.wishes.form == Form::Onnx => (None, "Writing it and comparing its answers"),
-            None => (None, "Looking at the program"),
-        };
-        let width = ui.available_width();
-        widgets::progress(ui, share, width);
-        widgets::muted(ui, if self.stopping { "Stopping" } else { note });
     }
 }
 
 const KEYS: &str = "Put this workspace's keys in";
 const KEYS_HELP: &str = "As hashes, as they are now. Without it, a file of `athanor keys export` is put beside it";
+
+/// What is being done, in words.
+fn far_words(form: Form, far: &Far) -> String {
+    match (form, far.note.as_str()) {
+        (Form::Onnx, "") => "Writing it and comparing its answers".to_owned(),
+        (_, "") => "Looking at the program".to_owned(),
+        (_, note) => note.to_owned(),
+    }
+}
 
 fn has_ending(path: &str, form: Form) -> bool {
     let path = path.trim().to_lowercase();
