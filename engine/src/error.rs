@@ -61,6 +61,16 @@ impl EngineError {
         }
     }
 
+    /// A full disk told of what was to be made, and not of a part of it or a name that lasts as long as the writing.
+    pub(crate) fn of_target(self, to: &Path) -> Self {
+        match self {
+            Self::Io { source, .. } if Code::from_io(&source) == Code::DiskFull => {
+                Self::Io { verb: "write", path: to.to_owned(), source }
+            }
+            other => other,
+        }
+    }
+
     /// The error as it is stored, sent and shown.
     pub fn into_failure(self) -> Failure {
         let code = self.code();
@@ -69,7 +79,8 @@ impl EngineError {
             Self::Store(err) => err.into(),
             Self::Dataset(err) => err.into(),
             Self::Learn(err) => err.into(),
-            Self::Io { ref path, .. } => {
+            Self::Io { ref path, ref source, .. } => {
+                let is_folder = source.kind() == std::io::ErrorKind::IsADirectory;
                 let failure = Failure::new(code, self.to_string()).on(path.display().to_string());
                 match code {
                     Code::DiskFull => {
@@ -78,6 +89,7 @@ impl EngineError {
                     Code::PermissionDenied => failure.hint("check who may write there"),
                     Code::NotFound => failure
                         .hint("check the path; a relative one starts at the folder where the program was started"),
+                    _ if is_folder => failure.hint("name a file in that folder"),
                     _ => failure,
                 }
             }
@@ -112,5 +124,28 @@ pub trait IoContext<T> {
 impl<T> IoContext<T> for std::io::Result<T> {
     fn at(self, verb: &'static str, path: &Path) -> Result<T> {
         self.map_err(|source| EngineError::Io { verb, path: path.to_owned(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_of_the_target_and_a_folder_has_a_way_out() {
+        let io = |kind: ErrorKind| EngineError::Io {
+            verb: "write",
+            path: "layer.0001.tmp".into(),
+            source: Error::from(kind),
+        };
+        let told = |err: EngineError| err.of_target(Path::new("wine.tar.gz")).into_failure();
+        let full = told(io(ErrorKind::StorageFull));
+        assert_eq!((full.code, full.subject.as_deref()), (Code::DiskFull, Some("wine.tar.gz")));
+        assert!(full.message.starts_with("cannot write wine.tar.gz"), "{full}");
+        assert_eq!(told(io(ErrorKind::PermissionDenied)).subject.as_deref(), Some("layer.0001.tmp"));
+        let folder = io(ErrorKind::IsADirectory).into_failure();
+        assert_eq!(folder.hint.as_deref(), Some("name a file in that folder"));
     }
 }

@@ -200,7 +200,12 @@ pub fn verify_version(workspace: &Workspace, version: &ModelVersion) -> Result<b
 /// If there is none.
 pub fn resolve(workspace: &Workspace, reference: &str) -> Result<ModelVersion> {
     let reference: ModelRef = reference.parse()?;
-    Ok(workspace.store.resolve(&reference)?)
+    workspace.store.resolve(&reference).map_err(|err| match err {
+        err @ StoreError::NotFound { .. } => EngineError::Failure(
+            Failure::from(err).hint("'athanor models list' and the page Models show which there are"),
+        ),
+        err => err.into(),
+    })
 }
 
 /// The public keys that this workspace trusts: its own and those that were added.

@@ -84,7 +84,7 @@ pub fn build(parts: &EdgeParts<'_>, to: &Path, watch: &Watch<'_>) -> Result<Edge
     add("README.md", Content::Bytes(readme(parts, &package, key).into_bytes()));
     let beside = files::beside(to);
     let written: Result<_> = (|| {
-        let mut file = BufWriter::new(File::create_new(&beside).at("create", &beside)?);
+        let mut file = BufWriter::new(File::create_new(&beside).at("write", to)?);
         let found = write_archive(&all, &mut file, watch)?;
         file.into_inner().map_err(|err| err.into_error()).and_then(|file| file.sync_all()).at("write", &beside)?;
         fs::rename(&beside, to).at("write", to)?;

@@ -95,7 +95,7 @@ pub fn bundle(workspace: &Workspace, wanted: &Wanted<'_>, to: &Path, watch: &Wat
         keys: wanted.keys.as_deref(),
         onnx: onnx.as_ref().ok().map(onnx::Rendered::bytes),
     };
-    let bundle = edge::build(&parts, to, watch)?;
+    let bundle = edge::build(&parts, to, watch).map_err(|err| err.of_target(to))?;
     let without_onnx = onnx.err().map(EngineError::into_failure);
     let detail = json!({ "digest": bundle.digest });
     registry::audit(workspace, "model.edge", &format!("{}:{}", version.model, version.version), detail)?;
@@ -136,7 +136,7 @@ pub fn image(
         access: places.access,
         keys: wanted.keys.as_deref(),
     };
-    let image = image::build(&parts, folder, watch)?;
+    let image = image::build(&parts, folder, watch).map_err(|err| err.of_target(folder))?;
     let subject = format!("{}:{}", version.model, version.version);
     let note = |detail: serde_json::Value| registry::audit(workspace, "model.image", &subject, detail);
     if places.folder.is_some() {

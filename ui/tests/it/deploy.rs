@@ -4,7 +4,7 @@ use athanor_protocol::{
     Code, Failure,
     api::{DeployForm, Event, ModelDeploy, Request},
 };
-use athanor_ui::fake::FakeHandle;
+use athanor_ui::fake::{self, FakeHandle};
 
 use crate::{
     help::Screen,
@@ -129,4 +129,22 @@ fn in_a_small_window_everything_can_be_reached() {
     screen.show("deploy-small");
     assert!(screen.has("Make it"), "the buttons stay in sight");
     screen.click("Cancel");
+}
+
+#[test]
+fn another_workspace_stops_what_is_made_of_this_one() {
+    let mut screen = opened([1280.0, 820.0], true, |fake| picks(fake, "/home/ada/t.tar.gz"));
+    screen.click("Bundle");
+    screen.click("Choose file to write");
+    screen.fake.hold();
+    screen.click("Make it");
+    screen.fake.event(Event::WorkspaceChanged { workspace: Some(fake::workspace()) });
+    screen.settle();
+    assert!(screen.stopped_what_was_asked(|request| match request {
+        Request::ModelDeploy(ask) => Some(&ask.token),
+        _ => None,
+    }));
+    screen.fake.release();
+    screen.settle();
+    assert!(!screen.has("Make it") && !screen.has_text("ready to run"), "nobody waits for it any more");
 }
