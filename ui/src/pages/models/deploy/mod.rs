@@ -184,7 +184,7 @@ impl Deploying {
                 }
             });
             if let Some(work) = &mut self.work {
-                closed = parts.footer(|ui| work.dialog_buttons(ui, cx.desk, "Nothing is left of it on this machine"));
+                closed = parts.footer(|ui| work.dialog_buttons(ui, cx.desk, STOP_HELP));
                 return;
             }
             let form = self.wanted();
@@ -384,6 +384,7 @@ impl Deploying {
     }
 }
 
+const STOP_HELP: &str = "What is half made goes away; an image that is finished stays in its folder";
 const KEYS: &str = "Put this workspace's keys in";
 const KEYS_HELP: &str = "As hashes, as they are now. Without it, a file of `athanor keys export` is put beside it";
 
